@@ -1,0 +1,105 @@
+"""A test case, one attempt at it, and what came of all its attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from dt_action.model.hardware import NOTHING, Requirement
+
+Outcome = Literal["passed", "failed", "error", "skipped", "xfailed", "xpassed", "timeout", "crashed", "lost"]
+"""pytest's words, and three of ours: `timeout`, `crashed` (the process died under it), `lost` (never reported)."""
+
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+FAILING: frozenset[str] = frozenset({"failed", "error", "timeout", "crashed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestFile:
+    """A file of tests: its path relative to the root with forward slashes, and its test type."""
+
+    __test__ = False  # pytest must not collect it
+
+    path: str
+    test_type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestCase:
+    """
+    One test. `id` is pytest's node id; `line` counts from 1, 0 when unknown.
+
+    A file that pytest cannot collect is a case too: its path is the id.
+    """
+
+    __test__ = False
+
+    id: str
+    file: str
+    line: int = 0
+    test_type: str = ""
+    markers: tuple[str, ...] = ()
+    requirement: Requirement = NOTHING
+    timeout_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The node id without its file: `TestA::test_x[1]`; the whole id for a file."""
+        return self.id.removeprefix(self.file).removeprefix("::") or self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """
+    One execution of a case. `started_at` is Unix time in seconds, `duration_s` includes setup and teardown.
+
+    `message` is one line (the assertion, the skip reason); `detail` is the traceback and may hold ANSI colours.
+    """
+
+    outcome: Outcome
+    duration_s: float = 0.0
+    worker: str = ""
+    slot: str = ""
+    started_at: float = 0.0
+    message: str = ""
+    detail: str = ""
+    stdout: str = ""
+    stderr: str = ""
+
+    @property
+    def is_failing(self) -> bool:
+        """True for an outcome that makes a run red."""
+        return self.outcome in FAILING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestResult:
+    """What came of a case: its attempts, oldest first. The last one decides."""
+
+    __test__ = False
+
+    case: TestCase
+    attempts: tuple[Attempt, ...] = field(default=())
+
+    @property
+    def final(self) -> Attempt:
+        """The attempt that decides; a `lost` one when the case never reported."""
+        return self.attempts[-1] if self.attempts else LOST
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of the deciding attempt."""
+        return self.final.outcome
+
+    @property
+    def is_flaky(self) -> bool:
+        """True where an attempt failed and the last one did not."""
+        return not self.final.is_failing and any(attempt.is_failing for attempt in self.attempts)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds spent on all attempts."""
+        return sum(attempt.duration_s for attempt in self.attempts)
+
+
+LOST = Attempt(outcome="lost", message="planned, but it never reported")

@@ -1,0 +1,138 @@
+"""A run: everything that came of a plan. Totals and the conclusion are worked out from the results, never stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dt_action.model.build import Build
+from dt_action.model.case import OUTCOMES, TestCase, TestResult
+from dt_action.model.coverage import Coverage
+from dt_action.model.event import Notice
+from dt_action.model.hardware import Capability, Finding
+
+Conclusion = Literal["passed", "failed", "cancelled", "timeout", "incomplete"]
+Status = Literal["completed", "cancelled", "timeout", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unplaced:
+    """A case that no worker could take, and why."""
+
+    case: TestCase
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedFile:
+    """A file that skipped itself as a whole, so that its cases are not known."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerInfo:
+    """A machine that took part. `environment` names its interpreter, such as `linux, Python 3.13.0, pytest 9.2.0`."""
+
+    name: str
+    slots: int
+    capability: Capability
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """How many results have each outcome; `flaky` counts those that passed after a failed attempt."""
+
+    passed: int = 0
+    failed: int = 0
+    error: int = 0
+    skipped: int = 0
+    xfailed: int = 0
+    xpassed: int = 0
+    timeout: int = 0
+    crashed: int = 0
+    lost: int = 0
+    flaky: int = 0
+    unplaced: int = 0
+
+    @property
+    def total(self) -> int:
+        """Every result, and the cases that no worker could take."""
+        return sum(getattr(self, outcome) for outcome in OUTCOMES) + self.unplaced
+
+    @property
+    def failing(self) -> int:
+        """Everything that ran and makes the run red: failed, error, timeout, crashed."""
+        return self.failed + self.error + self.timeout + self.crashed
+
+    def line(self) -> str:
+        """`N passed, N failed, N skipped`: failing counts as failed; xfailed and skipped as skipped; xpassed as passed."""
+        return f"{self.passed + self.xpassed} passed, {self.failing} failed, {self.skipped + self.xfailed} skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """
+    Everything that came of a plan.
+
+    `results` are in the order in which their files were planned, then of the cases in them. `uncollected` names
+    files that were planned and never collected. `collect_s` is the time that collecting took on all slots.
+    `started_at` is Unix time in seconds.
+    """
+
+    id: str
+    build: Build = field(default_factory=Build)
+    results: tuple[TestResult, ...] = ()
+    uncollected: tuple[str, ...] = ()
+    unplaced: tuple[Unplaced, ...] = ()
+    skipped_files: tuple[SkippedFile, ...] = ()
+    workers: tuple[WorkerInfo, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    missing_shards: tuple[str, ...] = ()
+    coverage: Coverage | None = None
+    status: Status = "completed"
+    reason: str = ""
+    started_at: float = 0.0
+    makespan_s: float = 0.0
+    collect_s: float = 0.0
+    command: str = ""
+
+    def totals(self) -> Totals:
+        """Count the results by outcome."""
+        outcomes = Counter(result.outcome for result in self.results)
+        return Totals(**outcomes, flaky=sum(result.is_flaky for result in self.results), unplaced=len(self.unplaced))
+
+    def conclusion(self) -> Conclusion:
+        """
+        What the run says as a whole.
+
+        A test that was planned and did not report, that no worker could take, or a shard that never came makes it
+        `incomplete`: it can never look green. A failure outranks everything, since it is certain.
+        """
+        totals = self.totals()
+        if totals.failing:
+            return "failed"
+        if self.status in ("cancelled", "timeout"):
+            return "cancelled" if self.status == "cancelled" else "timeout"
+        if totals.lost or totals.unplaced or self.uncollected or self.missing_shards or self.status == "stopped":
+            return "incomplete"
+        return "passed"
+
+    @property
+    def slots(self) -> int:
+        """Places over all workers."""
+        return sum(worker.slots for worker in self.workers)
+
+    @property
+    def lower_bound_s(self) -> float:
+        """
+        The seconds that no schedule of the same work on as many slots can beat: max(sum / slots, longest case).
+
+        The sum holds every attempt and the collection of every file.
+        """
+        durations = [attempt.duration_s for result in self.results for attempt in result.attempts]
+        return max((sum(durations) + self.collect_s) / max(self.slots, 1), max(durations, default=0.0))
