@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dt_action.model.case import Attempt, TestCase
@@ -20,8 +20,15 @@ class WorkerJoined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilesKnown:
+    """Every file that pytest itself would collect. A planned file that is not among them holds no tests for it."""
+
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileCollected:
-    """A slot collected a file: its cases, and whether module or class state ties them together."""
+    """A slot collected a file; `cases` are those told for the first time."""
 
     file: str
     cases: tuple[TestCase, ...]
@@ -78,15 +85,14 @@ class Ended:
     """
     The fleet is done; nothing follows. `status` is `completed` when all was tried, whatever the outcomes.
 
-    `reason` says why it was not completed. `makespan_s` runs from the first slot asked for to the last case.
+    `reason` says why it was not completed. `makespan_s` runs from the first slot asked for to the end of the last case.
     """
 
     status: Literal["completed", "cancelled", "timeout", "stopped"]
     reason: str = ""
     makespan_s: float = 0.0
-    lost: tuple[TestCase, ...] = field(default=())
 
 
 Event: TypeAlias = (
-    WorkerJoined | FileCollected | FileSkipped | CaseStarted | CaseFinished | CaseUnplaced | Notice | Ended
+    WorkerJoined | FilesKnown | FileCollected | FileSkipped | CaseStarted | CaseFinished | CaseUnplaced | Notice | Ended
 )

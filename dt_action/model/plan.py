@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dt_action.model.hardware import FileNeeds, Requirement
+from dt_action.model.hardware import FileNeeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +37,16 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The files of a run, in the order in which they should start."""
+    """
+    The files of a run, in the order in which they should start.
+
+    `is_selection` tells that only these files are wanted (a shard, one test type, files named one by one). Without
+    it, files that pytest finds beyond them (doctests, a plugin's own kinds) are run too.
+    """
 
     files: tuple[PlannedFile, ...]
     shard: Shard | None = None
-    pytest_args: tuple[str, ...] = ()
+    is_selection: bool = False
 
     @property
     def expected_s(self) -> float:
@@ -52,27 +57,22 @@ class Plan:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """
-    The smallest piece that a slot is handed: a file, or some of its cases.
+    The smallest piece that a slot is handed: a file, or some of its cases by id.
 
-    `cases` is empty for the whole file, whose cases are not known before a slot collects it. `withheld` names
-    the cases (as keys of `FileNeeds.cases`) that the slot must leave out because its worker cannot run them.
+    `cases` is empty for a whole file, whose cases are not known before a slot collects it. Of those, the slot leaves
+    out what its worker cannot run and reports it as withheld: the cases that `withheld` names, or, where `only` is
+    not empty, all that `only` does not name. Both are keys of `FileNeeds.cases`.
     """
 
     file: str
     cases: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
-    expected_s: float = 0.0
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Units handed to a slot together under one lease."""
+    """Units handed to a slot together, under one lease."""
 
     lease: str
     units: tuple[Unit, ...]
-    requirement: Requirement
-
-    @property
-    def expected_s(self) -> float:
-        """What the units are expected to take together."""
-        return sum(unit.expected_s for unit in self.units)

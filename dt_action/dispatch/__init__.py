@@ -1,0 +1,19 @@
+"""The scheduling brain: events in, actions out. A pure state machine: no input or output, no clock, no threads."""
+
+from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Rest, Stop, Tell
+from dt_action.dispatch.brain import Dispatcher
+from dt_action.dispatch.ledger import Collected
+
+__all__ = [
+    "Action",
+    "Assign",
+    "Collected",
+    "Dispatcher",
+    "Drop",
+    "Grant",
+    "Kill",
+    "Limits",
+    "Rest",
+    "Stop",
+    "Tell",
+]

@@ -1,0 +1,196 @@
+"""The work that no slot holds: pieces in queues by what they need, longest first, and which worker may take them."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+from dt_action.model.hardware import Capability, FileNeeds, Requirement
+from dt_action.model.plan import Unit
+
+
+@dataclass(slots=True, kw_only=True)
+class Piece:
+    """
+    Cases of one file that wait together; `cases` is empty for a whole file that is not collected yet.
+
+    `strikes` counts the processes that died with the piece in hand and nothing else to blame; `avoid` names the
+    workers on which its case failed before.
+    """
+
+    file: str
+    needs: FileNeeds
+    cases: tuple[str, ...] = ()
+    requirement: Requirement
+    expected_s: float
+    strikes: int = 0
+    avoid: frozenset[str] = frozenset()
+
+    @property
+    def priority(self) -> int:
+        """The highest priority of a case in it."""
+        if self.cases:
+            return self.requirement.priority
+        return max(self.requirement.priority, *(need.priority for need in self.needs.cases.values()), 0)
+
+    @property
+    def exclusive(self) -> frozenset[str]:
+        """The names of which no two cases may run at once."""
+        if self.cases:
+            return self.requirement.exclusive
+        return self.requirement.exclusive.union(*(need.exclusive for need in self.needs.cases.values()))
+
+    def unit(self, allowed: Allowance) -> Unit:
+        """The piece as a slot is handed it."""
+        if self.cases:
+            return Unit(file=self.file, cases=self.cases)
+        return Unit(file=self.file, withheld=allowed.withheld, only=allowed.only)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a worker may run of a piece: nothing, or all but `withheld`, or (when not empty) `only`."""
+
+    anything: bool
+    withheld: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Entry:
+    """A piece in its queue, in the order of `rank`: priority first, then the longest expected, then by file."""
+
+    rank: tuple[int, float, str, int]
+    piece: Piece = field(compare=False)
+
+
+@dataclass(slots=True)
+class Backlog:
+    """
+    Pieces by what they need, so that a slot looks at a few queues, however many cases wait.
+
+    `capabilities` are the workers present or promised, by name.
+    """
+
+    capabilities: dict[str, Capability] = field(default_factory=dict)
+    expected_s: float = 0.0
+    _queues: dict[object, list[_Entry]] = field(default_factory=dict)
+    _allowances: dict[tuple[str, object], Allowance] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def __iter__(self) -> Iterator[Piece]:
+        return (entry.piece for queue in self._queues.values() for entry in queue)
+
+    def add(self, piece: Piece) -> None:
+        """Let a piece wait."""
+        queue = self._queues.setdefault(_key(piece), [])
+        rank = (-piece.priority, -piece.expected_s, piece.file, next(self._numbers))
+        heapq.heappush(queue, _Entry(rank=rank, piece=piece))
+        self.expected_s += piece.expected_s
+
+    def set_worker(self, name: str, capability: Capability | None) -> None:
+        """A worker came, changed, or (None) went."""
+        if capability is None:
+            self.capabilities.pop(name, None)
+        else:
+            self.capabilities[name] = capability
+        self._allowances.clear()
+
+    def take(self, worker: str, locked: frozenset[str]) -> tuple[Piece, Allowance] | None:
+        """
+        The piece that `worker` should run next, out of the queue; None when nothing here is for it.
+
+        A piece that failed on this worker is left for another one that can run it, where there is one.
+        """
+        best: _Entry | None = None
+        for queue in self._queues.values():
+            if queue and (best is None or queue[0] < best) and self.allowance(worker, queue[0].piece).anything:
+                entry = self._first_free(queue, worker, locked)
+                if entry is not None and (best is None or entry < best):
+                    best = entry
+        if best is None:
+            return None
+        queue = self._queues[_key(best.piece)]
+        if queue[0] is best:
+            heapq.heappop(queue)
+        else:
+            queue.remove(best)
+            heapq.heapify(queue)
+        self.expected_s = max(0.0, self.expected_s - best.piece.expected_s)
+        return best.piece, self.allowance(worker, best.piece)
+
+    def allowance(self, worker: str, piece: Piece) -> Allowance:
+        """What `worker` may run of `piece`."""
+        key = (worker, _key(piece))
+        known = self._allowances.get(key)
+        if known is None:
+            known = self._allowances[key] = self._work_out(worker, piece)
+        return known
+
+    def may_run(self, worker: str, requirement: Requirement) -> bool:
+        """
+        True where `worker` satisfies the requirement, or where nobody does and the test skips itself.
+
+        A requirement that was inferred from a gate in the test's own code needs no keeping away: pytest skips there.
+        """
+        capability = self.capabilities[worker]
+        if capability.satisfies(requirement):
+            return True
+        return not requirement.enforced and not self.anybody(requirement)
+
+    def anybody(self, requirement: Requirement) -> bool:
+        """True where some worker, present or promised, satisfies the requirement."""
+        return any(capability.satisfies(requirement) for capability in self.capabilities.values())
+
+    def why_nobody(self, piece: Piece) -> str:
+        """Why no worker may run anything of the piece, each in its words; empty where one may, or none is here yet."""
+        if not self.capabilities or any(self.allowance(worker, piece).anything for worker in self.capabilities):
+            return ""
+        reasons = ((name, capability.why_not(piece.requirement)) for name, capability in self.capabilities.items())
+        return "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons))
+
+    def drain(self) -> list[Piece]:
+        """Take every piece out."""
+        pieces = list(self)
+        self._queues.clear()
+        self.expected_s = 0.0
+        return pieces
+
+    def _first_free(self, queue: list[_Entry], worker: str, locked: frozenset[str]) -> _Entry | None:
+        if self._is_free(queue[0].piece, worker, locked):
+            return queue[0]
+        return min((entry for entry in queue if self._is_free(entry.piece, worker, locked)), default=None)
+
+    def _is_free(self, piece: Piece, worker: str, locked: frozenset[str]) -> bool:
+        if locked and piece.exclusive & locked:
+            return False
+        others = (other for other in self.capabilities if other not in piece.avoid)
+        return worker not in piece.avoid or not any(self.may_run(other, piece.requirement) for other in others)
+
+    def _work_out(self, worker: str, piece: Piece) -> Allowance:
+        if piece.cases or piece.needs.is_uniform:
+            return Allowance(anything=self.may_run(worker, piece.requirement))
+        may = {name: self.may_run(worker, need) for name, need in piece.needs.cases.items()}
+        if self.may_run(worker, piece.needs.default):
+            return Allowance(
+                anything=True, withheld=tuple(sorted(name for name, allowed in may.items() if not allowed))
+            )
+        only = tuple(sorted(name for name, allowed in may.items() if allowed))
+        return Allowance(anything=bool(only), only=only)
+
+
+def _key(piece: Piece) -> object:
+    """Pieces with the same key may run on the same workers."""
+    return _place(piece.requirement) if piece.cases or piece.needs.is_uniform else piece.file
+
+
+@lru_cache(maxsize=4096)
+def _place(requirement: Requirement) -> Requirement:
+    """What of a requirement decides where it can run."""
+    return replace(requirement, evidence=(), timeout_s=None, priority=0, exclusive=frozenset())

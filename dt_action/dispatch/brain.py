@@ -1,0 +1,442 @@
+"""Who runs what next: what slots and workers tell goes in, what is to be done comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Rest, Stop, Tell
+from dt_action.dispatch.backlog import Backlog, Piece
+from dt_action.dispatch.ledger import Collected, Ledger
+from dt_action.dispatch.pace import Pace
+from dt_action.dispatch.slots import Slot
+from dt_action.dispatch.stealing import Rules, choose_loot
+from dt_action.model.case import Attempt
+from dt_action.model.event import (
+    CaseFinished,
+    CaseStarted,
+    CaseUnplaced,
+    Ended,
+    FileCollected,
+    FileSkipped,
+    FilesKnown,
+    Notice,
+)
+from dt_action.model.hardware import Capability, Requirement
+from dt_action.model.plan import Batch, Plan, Unit
+
+WORTH_A_SLOT_S = 2.0
+"""So much work that a busy slot could give up makes one more process worth its start."""
+
+MOST_STRIKES = 2
+"""So many processes may die with a piece in hand and nothing better to blame, before the piece is blamed."""
+
+
+class Dispatcher:
+    """
+    Deals a plan out to slots.
+
+    Every method takes what happened (and `now`, seconds on any steady clock) and returns what is to be done, in
+    order. Guarantees: each case gets exactly one final outcome, or none when the run ends early; no case runs where
+    its requirement is not satisfied, but that one which skips itself may run where nobody satisfies it; what a slot
+    says after it was lost is ignored. A slot's name stands for one process: a new process needs a new name.
+    """
+
+    def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0) -> None:
+        self._limits = limits
+        self._is_selection = plan.is_selection
+        self._ledger = Ledger(plan, limits.retries)
+        self._pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
+        self._backlog = Backlog()
+        self._slots: dict[str, Slot] = {}
+        self._locks: dict[str, frozenset[str]] = {}
+        self._leases = 0
+        self._started_at = self._last_case_at = now
+        self._is_dealt = False
+        self.is_finished = False
+
+    @property
+    def waits_for_slots(self) -> bool:
+        """True while there is work that no slot holds."""
+        return not self.is_finished and (not self._is_dealt or len(self._backlog) > 0)
+
+    @property
+    def wants_slots(self) -> bool:
+        """True where one more slot would have something to do: what waits, or what a busy slot could give up."""
+        if self.waits_for_slots:
+            return True
+        spare_s = sum(
+            self._pace.of_case(state.file_of(case), case)
+            for state in self._slots.values()
+            for case in state.uncommitted()
+            if not self._ledger[case].group
+        )
+        return not self.is_finished and spare_s > WORTH_A_SLOT_S
+
+    def why_waiting(self) -> Iterator[tuple[str, str]]:
+        """The file of each piece that waits, and what it waits for."""
+        locked = self._locked()
+        for piece in self._backlog:
+            names = piece.exclusive & locked
+            yield (
+                piece.file,
+                f"waits for {', '.join(sorted(names))}" if names else f"waits for a slot with {piece.requirement}",
+            )
+
+    # --- workers and slots come and go ----------------------------------------------------------------------------
+
+    def worker_joined(self, worker: str, capability: Capability) -> list[Action]:
+        """A machine takes part from now on."""
+        self._backlog.set_worker(worker, capability)
+        return self._feed_resting()
+
+    def worker_lost(self, worker: str, reason: str, now: float) -> list[Action]:
+        """A machine is gone, and its slots with it. What nobody else can run is told as unplaced."""
+        self._backlog.set_worker(worker, None)
+        actions: list[Action] = []
+        for piece in self._backlog.drain():
+            actions += self._admit(piece)
+        for slot in [slot.name for slot in self._slots.values() if slot.worker == worker]:
+            actions += self.slot_lost(slot, "crashed", f"worker {worker} was lost: {reason}", now=now)
+        return actions + self._after(now)
+
+    def slot_joined(self, slot: str, worker: str, now: float) -> list[Action]:
+        """A process is ready to take work, on a worker that has joined."""
+        self._slots[slot] = Slot(name=slot, worker=worker, heard_at=now)
+        return []
+
+    def slot_lost(
+        self, slot: str, outcome: Literal["timeout", "crashed"], reason: str, *, now: float, detail: str = ""
+    ) -> list[Action]:
+        """
+        The slot's process is gone: the file that was imported, else the case that was running, is blamed.
+
+        A process that died while it did neither leaves all that it held under suspicion: it is dealt out again in
+        halves, until one case is left to blame.
+        """
+        state = self._slots.pop(slot, None)
+        self._locks.pop(slot, None)
+        if state is None or self.is_finished:
+            return []
+        attempt = Attempt(outcome=outcome, message=reason, detail=detail, worker=state.worker, slot=slot)
+        actions: list[Action] = []
+        suspect = state.collecting
+        if suspect is not None:
+            actions += self._strike(suspect, attempt, halve=False)
+        elif state.running:
+            timed = replace(attempt, duration_s=max(0.0, now - state.since))
+            actions += self._conclude(state.running, timed, now=now)
+        elif not state.has_work:
+            actions.append(Tell(Notice(level="warning", text=f"{slot}: {reason}, while it held no test")))
+        for piece in state.unfinished(self._pieces):
+            is_cleared = suspect is not None or bool(state.running)
+            actions += self._admit(piece) if is_cleared else self._strike(piece, attempt, halve=True)
+        return actions + self._after(now)
+
+    # --- what a slot tells ----------------------------------------------------------------------------------------
+
+    def files_known(self, files: Sequence[str], now: float) -> list[Action]:
+        """What pytest would collect: the word that counts. The first slot's word is taken."""
+        if self._is_dealt:
+            return []
+        self._is_dealt = True
+        self._ledger.set_files(files, add=not self._is_selection)
+        actions: list[Action] = [Tell(FilesKnown(files=tuple(files)))]
+        for file in self._ledger.files.values():
+            needs = file.needs
+            actions += self._admit(
+                Piece(file=file.path, needs=needs, requirement=needs.default, expected_s=file.expected_s)
+            )
+        return actions + self._after(now)
+
+    def wants(self, slot: str, now: float) -> list[Action]:
+        """The slot can begin nothing more: it has no credit, or no cases."""
+        state = self._slots.get(slot)
+        if state is None:
+            return []
+        if self.is_finished:
+            return [Stop(slot=slot)]
+        state.heard_at = now
+        if state.has_work:
+            return [self._grant(state, max(1, self._window(state)))]
+        if slot in self._locks and state.running:
+            state.is_resting = True  # what it holds exclusively must be torn down before another one may have it
+            return [Rest(slot=slot)]
+        return self._feed(state)
+
+    def collecting(self, slot: str, file: str, now: float) -> list[Action]:
+        """The slot begins to import a file."""
+        state = self._slots.get(slot)
+        if state is not None:
+            state.heard_at = now
+            state.begin_file(file, now)
+        return []
+
+    def collected(
+        self,
+        slot: str,
+        file: str,
+        cases: Sequence[Collected],
+        withheld: Sequence[Collected],
+        *,
+        duration_s: float,
+        now: float,
+    ) -> list[Action]:
+        """The slot knows the cases of a file: those it will run, and those that its unit withholds."""
+        state = self._slots.get(slot)
+        if state is None or self.is_finished:
+            return []
+        state.heard_at = now
+        fresh = self._ledger.register(file, [*cases, *withheld])
+        self._ledger.close_file(file)
+        told = FileCollected(file=file, cases=fresh, duration_s=duration_s, worker=state.worker, slot=slot)
+        actions: list[Action] = [Tell(told)]
+        found = [case.id for case in cases]
+        piece = state.end_file(file, [id for id in found if not self._ledger[id].is_final], duration_s, now)
+        for id in sorted(set(piece.cases).difference(found)) if piece is not None else ():
+            again = (
+                "pytest did not find it when the file was collected again; its id may differ from process to process"
+            )
+            actions += self._conclude(id, Attempt(outcome="error", message=again), now=now)
+        elsewhere = [case.id for case in withheld if not self._ledger[case.id].is_final]
+        for piece in self._pieces(file, elsewhere):
+            actions += self._admit(piece)
+        return actions + self._after(now)
+
+    def uncollectable(self, slot: str, id: str, attempt: Attempt, now: float) -> list[Action]:
+        """A file, folder or class that cannot be collected. It is told once, however many slots meet it."""
+        if slot not in self._slots or id in self._ledger or self.is_finished:
+            return []
+        self._ledger.register_file(id)
+        return self._conclude(id, attempt, now=now) + self._after(now)
+
+    def cannot_start(self, id: str, attempt: Attempt, now: float) -> list[Action]:
+        """No process can take work at all, because of the file `id` (a conftest, say)."""
+        if id in self._ledger:
+            return []
+        self._ledger.register_file(id)
+        return self._conclude(id, attempt, now=now, final=True)
+
+    def file_skipped(self, slot: str, file: str, reason: str) -> list[Action]:
+        """A file, or a class in it, that skipped itself at collection."""
+        return [Tell(FileSkipped(file=file, reason=reason))] if slot in self._slots else []
+
+    def case_started(self, slot: str, case: str, now: float, *, at: float = 0.0) -> list[Action]:
+        """The slot began a case. `at` is Unix time in seconds, for those who listen."""
+        state = self._slots.get(slot)
+        if state is None or not state.begin_case(case, now):
+            return []
+        actions: list[Action] = [Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))]
+        if state.credit <= state.low_water:
+            window = self._window(state)
+            state.low_water = window // 2
+            if window > state.credit:
+                actions.append(self._grant(state, window - state.credit))
+        return actions
+
+    def case_finished(self, slot: str, case: str, attempt: Attempt, now: float) -> list[Action]:
+        """The slot ended the case that it ran. Anything else (late, twice, not its own) is ignored."""
+        state = self._slots.get(slot)
+        if state is None or state.running != case:
+            return []
+        state.heard_at = now
+        state.running = ""
+        if state.is_resting:
+            self._locks.pop(slot, None)
+        self._pace.learn(state.file_of(case), attempt.duration_s)
+        return self._conclude(case, replace(attempt, worker=state.worker, slot=slot), now=now) + self._after(now)
+
+    def heard(self, slot: str, now: float) -> list[Action]:
+        """The slot printed something."""
+        if slot in self._slots:
+            self._slots[slot].heard_at = now
+        return []
+
+    # --- time and the end -----------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Action]:
+        """Time passed: look for what takes too long, and for work that idle slots may take over."""
+        if self.is_finished:
+            return []
+        limit_s = self._limits.run_timeout_s
+        if limit_s is not None and now - self._started_at >= limit_s:
+            return self.cancel("timeout", f"the run's timeout of {limit_s:g} s passed", now)
+        actions: list[Action] = []
+        for state in self._slots.values():
+            reason = "" if state.is_doomed else self._overdue(state, now)
+            if reason:
+                state.is_doomed = True
+                actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
+        return actions + self._feed_resting()
+
+    def cancel(self, status: Literal["cancelled", "timeout", "stopped"], reason: str, now: float) -> list[Action]:
+        """End the run early. Where time ran out, the running cases are blamed; all else stays without an outcome."""
+        if self.is_finished:
+            return []
+        actions: list[Action] = []
+        for state in self._slots.values():
+            if status == "timeout" and state.running:
+                attempt = Attempt(outcome="timeout", message=reason, worker=state.worker, slot=state.name)
+                timed = replace(attempt, duration_s=max(0.0, now - state.since))
+                actions += self._conclude(state.running, timed, now=now, final=True)
+        return actions + self._end(status, reason)
+
+    def _after(self, now: float) -> list[Action]:
+        if self.is_finished or not self._is_dealt:
+            return []
+        if self._limits.fail_fast and self._ledger.failures >= self._limits.fail_fast:
+            return self.cancel("stopped", f"{self._ledger.failures} failed, as many as --fail-fast allows", now)
+        if self._ledger.is_settled:
+            return self._end("completed", "")
+        return self._feed_resting() if len(self._backlog) else []
+
+    def _end(self, status: Literal["completed", "cancelled", "timeout", "stopped"], reason: str) -> list[Action]:
+        self.is_finished = True
+        stops: list[Action] = [Stop(slot=slot) for slot in self._slots]
+        makespan_s = max(0.0, self._last_case_at - self._started_at)
+        return [*stops, Tell(Ended(status=status, reason=reason, makespan_s=makespan_s))]
+
+    # --- dealing out ----------------------------------------------------------------------------------------------
+
+    def _feed_resting(self) -> list[Action]:
+        actions: list[Action] = []
+        if self._is_dealt and not self.is_finished:
+            for state in [state for state in self._slots.values() if state.is_resting and not state.running]:
+                fed = self._feed(state)
+                actions += [] if isinstance(fed[0], Rest) else fed
+        return actions
+
+    def _feed(self, state: Slot) -> list[Action]:
+        """A batch from the backlog, else from a busy slot, else rest."""
+        self._locks.pop(state.name, None)
+        pieces: list[Piece] = []
+        units: list[Unit] = []
+        target_s = min(self._limits.batch_s, self._backlog.expected_s / (2 * len(self._slots)))
+        while not pieces or sum(piece.expected_s for piece in pieces) < target_s:
+            taken = self._backlog.take(state.worker, self._locked())
+            if taken is None:
+                break
+            piece, allowance = taken
+            pieces.append(piece)
+            units.append(piece.unit(allowance))
+            if piece.exclusive:
+                self._locks[state.name] = piece.exclusive
+                break
+        return [self._assign(state, pieces, units)] if pieces else self._rob_or_rest(state)
+
+    def _rob_or_rest(self, thief: Slot) -> list[Action]:
+        rules = Rules(
+            least_s=self._limits.steal_s,
+            group_of=lambda case: self._ledger[case].group,
+            may_take=lambda requirement: self._backlog.may_run(thief.worker, requirement) and not requirement.exclusive,
+            requirement_of=self._requirement,
+        )
+        loot = choose_loot(self._slots.values(), thief, self._pace, rules)
+        if loot is None:
+            thief.is_resting = True
+            return [Rest(slot=thief.name)]
+        victim = self._slots[loot.victim]
+        pieces = victim.give_up(loot.files, loot.cases, self._pieces)
+        units = [piece.unit(self._backlog.allowance(thief.worker, piece)) for piece in pieces]
+        return [Drop(slot=victim.name, cases=loot.cases, files=loot.files), self._assign(thief, pieces, units)]
+
+    def _assign(self, state: Slot, pieces: list[Piece], units: list[Unit]) -> Assign:
+        self._leases += 1
+        state.is_resting = False
+        state.pieces.extend(pieces)
+        credit = max(1, self._window(state) - state.credit)
+        state.credit += credit
+        lease = f"{state.name}/{self._leases}"
+        return Assign(slot=state.name, batch=Batch(lease=lease, units=tuple(units)), credit=credit)
+
+    def _grant(self, state: Slot, credit: int) -> Grant:
+        state.credit += credit
+        return Grant(slot=state.name, credit=credit)
+
+    def _window(self, state: Slot) -> int:
+        """How many of the slot's next cases fit into the window of time that needs no asking."""
+        left_s, count = self._limits.window_s, 0
+        for case in state.queue:
+            left_s -= self._pace.of_case(state.file_of(case), case)
+            if left_s < 0:
+                return count
+            count += 1
+        for piece in state.pieces:
+            case_s = self._pace.of_file(piece.file)
+            count += len(piece.cases) or int(min(piece.expected_s, left_s) / case_s)
+            left_s -= piece.expected_s
+            if left_s < 0:
+                break
+        return count
+
+    def _locked(self) -> frozenset[str]:
+        return frozenset().union(*self._locks.values())
+
+    def _overdue(self, state: Slot, now: float) -> str:
+        if not state.running and state.collecting is None:
+            return ""
+        limit_s = self._limits.case_timeout_s
+        if state.running and state.collecting is None:
+            own_s = self._ledger[state.running].case.timeout_s
+            limit_s = own_s if own_s is not None else limit_s
+        if limit_s is not None and now - state.since >= limit_s:
+            return f"took longer than its timeout of {limit_s:g} s"
+        silent_s = self._limits.no_output_timeout_s
+        if silent_s is not None and now - max(state.heard_at, state.since) >= silent_s:
+            return f"printed nothing for {silent_s:g} s"
+        return ""
+
+    # --- keeping account ------------------------------------------------------------------------------------------
+
+    def _requirement(self, case: str) -> Requirement:
+        return self._ledger[case].case.requirement
+
+    def _pieces(self, file: str, cases: Sequence[str]) -> list[Piece]:
+        """Pieces of cases of one file, one for each requirement among them."""
+        groups: dict[Requirement, list[str]] = {}
+        for case in cases:
+            groups.setdefault(self._requirement(case), []).append(case)
+        return [self._piece(file, members) for members in groups.values()]
+
+    def _piece(self, file: str, cases: Sequence[str]) -> Piece:
+        return Piece(
+            file=file,
+            needs=self._ledger.needs_of(file),
+            cases=tuple(cases),
+            requirement=self._requirement(cases[0]),
+            expected_s=sum(self._pace.of_case(file, case) for case in cases),
+            avoid=self._ledger[cases[0]].failed_on,
+        )
+
+    def _admit(self, piece: Piece) -> list[Action]:
+        """Let a piece wait for a slot, or say at once that no worker can run it."""
+        reason = self._backlog.why_nobody(piece)
+        if not reason:
+            self._backlog.add(piece)
+            return []
+        ids = piece.cases or (self._ledger.register_file(piece.file).id,)
+        for id in ids:
+            self._ledger.finish(id)
+        return [Tell(CaseUnplaced(case=self._ledger[id].case, reason=reason)) for id in ids]
+
+    def _strike(self, piece: Piece, attempt: Attempt, *, halve: bool) -> list[Action]:
+        """A process died with this piece in hand: try it again, in halves where that helps, and in the end blame it."""
+        strikes = piece.strikes + 1
+        halves: tuple[tuple[str, ...], ...] = (piece.cases,)
+        if halve and len(piece.cases) > 1:
+            middle = len(piece.cases) // 2
+            halves = piece.cases[:middle], piece.cases[middle:]
+        elif strikes >= MOST_STRIKES:
+            blamed = piece.cases or (self._ledger.register_file(piece.file).id,)
+            return [action for case in blamed for action in self._conclude(case, attempt, now=self._last_case_at)]
+        return [action for half in halves for action in self._admit(replace(piece, cases=half, strikes=strikes))]
+
+    def _conclude(self, case: str, attempt: Attempt, *, now: float, final: bool = False) -> list[Action]:
+        entry = self._ledger[case]
+        if entry.is_final:
+            return []
+        self._last_case_at = now
+        will_retry = self._ledger.conclude(case, attempt, worker=attempt.worker, final=final)
+        told = Tell(CaseFinished(case=entry.case, attempt=attempt, will_retry=will_retry))
+        return [told, *self._admit(self._piece(entry.case.file, [case]))] if will_retry else [told]

@@ -1,0 +1,122 @@
+"""The account of a run: every file and case, its attempts, and the one final outcome that each case gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dt_action.model.case import Attempt, TestCase
+from dt_action.model.hardware import FileNeeds
+from dt_action.model.plan import Plan, PlannedFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """A case as a slot found it. `group` names what it must stay together with, "" for nothing."""
+
+    id: str
+    line: int = 0
+    group: str = ""
+    markers: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """A case, how often it was tried, and the workers on which it failed."""
+
+    case: TestCase
+    group: str = ""
+    attempts: int = 0
+    is_final: bool = False
+    failed_on: frozenset[str] = frozenset()
+
+
+class Ledger:
+    """Knows each file and case once, whatever slots tell and however often."""
+
+    def __init__(self, plan: Plan, retries: int) -> None:
+        self.files: dict[str, PlannedFile] = {file.path: file for file in plan.files}
+        self.failures = 0
+        self._retries = retries
+        self._entries: dict[str, Entry] = {}
+        self._open_files = set(self.files)
+        self._open_cases = 0
+
+    def __contains__(self, case: str) -> bool:
+        return case in self._entries
+
+    def __getitem__(self, case: str) -> Entry:
+        return self._entries[case]
+
+    @property
+    def is_settled(self) -> bool:
+        """True when every file is collected and every case has its final outcome."""
+        return not self._open_files and not self._open_cases
+
+    def set_files(self, known: Iterable[str], *, add: bool) -> None:
+        """Keep the planned files that are known; with `add`, take in the others too."""
+        known = dict.fromkeys(known)
+        if add:
+            for path in known:
+                self.files.setdefault(path, PlannedFile(path=path, needs=FileNeeds(path=path)))
+        self.files = {path: file for path, file in self.files.items() if path in known}
+        self._open_files = set(self.files)
+
+    def needs_of(self, file: str) -> FileNeeds:
+        """The needs of a file; of nothing, for one that nobody planned."""
+        return self.files[file].needs if file in self.files else FileNeeds(path=file)
+
+    def close_file(self, file: str) -> None:
+        """The file's cases are known, or never will be."""
+        self._open_files.discard(file)
+
+    def register(self, file: str, found: Sequence[Collected]) -> tuple[TestCase, ...]:
+        """Take in the cases of a file; returns those told for the first time."""
+        planned = self.files.get(file)
+        fresh = []
+        for item in found:
+            if item.id in self._entries:
+                continue
+            requirement = self.needs_of(file).of(item.id.partition("::")[2])
+            case = TestCase(
+                id=item.id,
+                file=file,
+                line=item.line,
+                test_type=planned.test_type if planned else "",
+                markers=item.markers,
+                requirement=requirement,
+                timeout_s=requirement.timeout_s,
+            )
+            self._open(Entry(case=case, group=item.group))
+            fresh.append(case)
+        return tuple(fresh)
+
+    def register_file(self, id: str) -> TestCase:
+        """A file, folder or class as a case of its own: it cannot be collected, run or placed as a whole."""
+        file = id.partition("::")[0]
+        planned = self.files.get(file)
+        case = TestCase(id=id, file=file, test_type=planned.test_type if planned else "")
+        self._open(Entry(case=case, attempts=self._retries))
+        self.close_file(file)
+        return case
+
+    def conclude(self, case: str, attempt: Attempt, *, worker: str = "", final: bool = False) -> bool:
+        """Book an attempt; True where the case is to be tried again. A case that is final stays as it is."""
+        entry = self._entries[case]
+        entry.attempts += 1
+        if attempt.is_failing and entry.attempts <= self._retries and not final:
+            entry.failed_on |= {worker}
+            return True
+        self.failures += attempt.is_failing
+        self.finish(case)
+        return False
+
+    def finish(self, case: str) -> None:
+        """No further attempt will be booked for the case."""
+        if not self._entries[case].is_final:
+            self._entries[case].is_final = True
+            self._open_cases -= 1
+
+    def _open(self, entry: Entry) -> None:
+        self._entries[entry.case.id] = entry
+        self._open_cases += 1

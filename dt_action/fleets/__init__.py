@@ -1,0 +1,1 @@
+"""Where tests execute: implementations of the port Fleet."""

@@ -1,0 +1,319 @@
+"""Slot processes on this machine: starting them, hearing them, and ending them with all that they started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dt_action.errors import ConfigurationError
+
+BOOTSTRAP = Path(__file__).parent / "runner" / "bootstrap.py"
+RUNS_VARIABLE = "DT_RUN_IDS"
+"""Every process of a run inherits it; it tells what a test left behind, even after it made itself a daemon."""
+
+TAIL_BYTES = 16 * 1024
+IS_WINDOWS = sys.platform == "win32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every slot's pytest session has in common. `args` are pytest's arguments; `slots` is how many there are."""
+
+    run: str
+    root: Path
+    python: str
+    args: tuple[str, ...]
+    slots: int
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A slot told something: `message["e"]` is the event's name."""
+
+    slot: str
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Died:
+    """A slot's process ended. `code` is its exit code, or the negative number of the signal that killed it."""
+
+    slot: str
+    code: int
+    log_tail: str
+
+    @property
+    def reason(self) -> str:
+        """How it ended, in words."""
+        if self.code < 0:
+            with contextlib.suppress(ValueError):
+                return f"the process died of {signal.Signals(-self.code).name}"
+        return f"the process exited with code {self.code}"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Process:
+    slot: str
+    popen: subprocess.Popen[bytes]
+    sock: socket.socket
+    log: Path
+    pidfd: int = -1
+    sent: int = 0
+    pending: bytearray = field(default_factory=bytearray)
+
+
+class Host:
+    """The slot processes of one run. Use it as a context manager: leaving it ends everything the run started."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._processes: dict[str, _Process] = {}
+        self._groups: list[int] = []
+        self._selector = selectors.DefaultSelector()
+        self._scratch = Path(tempfile.mkdtemp(prefix="dt-"))
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The slots whose process lives."""
+        return tuple(self._processes)
+
+    def start(self, slot: str) -> None:
+        """Start a slot's process. Raises ConfigurationError where the interpreter cannot be started."""
+        session = self._session
+        log = self._scratch / f"{slot}.log"
+        ours, theirs, address = _line()
+        config = json.dumps(
+            {"channel": address, "args": session.args, "slot": slot, "slots": session.slots, "run": session.run}
+        )
+        try:
+            with log.open("wb") as output:
+                popen = subprocess.Popen(
+                    [session.python, str(BOOTSTRAP), config],
+                    cwd=session.root,
+                    env=self._environ(slot),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    **_in_a_group(theirs),
+                )
+        except OSError as error:
+            ours.close()
+            raise ConfigurationError(
+                f"the interpreter {session.python!r} cannot be started in {session.root}: {error}",
+                hint="name the Python of the tests' environment with --python",
+            ) from error
+        finally:
+            if theirs is not None and not IS_WINDOWS:
+                theirs.close()
+        sock = _accepted(ours, address, popen) if IS_WINDOWS else ours
+        process = _Process(slot=slot, popen=popen, sock=sock, log=log)
+        sock.setblocking(False)
+        self._selector.register(sock, selectors.EVENT_READ, process)
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                process.pidfd = os.pidfd_open(popen.pid)
+                self._selector.register(process.pidfd, selectors.EVENT_READ, process)
+        self._processes[slot] = process
+        self._groups.append(popen.pid)
+
+    def send(self, slot: str, **command: Any) -> None:
+        """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
+        process = self._processes.get(slot)
+        if process is None:
+            return
+        process.sent += 1
+        with contextlib.suppress(OSError):
+            process.sock.setblocking(True)
+            process.sock.sendall(json.dumps(command).encode("ascii") + b"\n")
+            process.sock.setblocking(False)
+
+    def sent(self, slot: str) -> int:
+        """How many commands a slot was sent; it tells with each ask how many it has seen."""
+        process = self._processes.get(slot)
+        return process.sent if process is not None else -1
+
+    def poll(self, timeout_s: float) -> Iterator[Heard | Died]:
+        """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
+        ready = {id(key.data): key.data for key, _ in self._selector.select(timeout_s)}
+        for process in ready.values():
+            yield from self._read(process)
+        for process in [*self._processes.values()]:
+            if process.slot in self._processes and process.popen.poll() is not None:
+                yield from self._read(process)
+                yield self._bury(process)
+
+    def output_bytes(self, slot: str) -> int:
+        """
+        How much a slot has printed: a number that grows with each thing printed, captured by pytest or not.
+
+        pytest captures by putting a temporary file in the place of descriptors 1 and 2; Linux shows how long it is.
+        """
+        process = self._processes.get(slot)
+        if process is None:
+            return 0
+        total = process.log.stat().st_size
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):
+                total += Path(f"/proc/{process.popen.pid}/fd/{descriptor}").stat().st_size
+        return total
+
+    def kill(self, slot: str, *, show_where: bool = False) -> None:
+        """
+        End a slot's process and its process group; `poll` tells of the death.
+
+        With `show_where`, it is first told to abort, so that faulthandler, which pytest enables, writes what every
+        thread was doing to the log.
+        """
+        process = self._processes.get(slot)
+        if process is None:
+            return
+        if show_where and not IS_WINDOWS:
+            with contextlib.suppress(OSError):
+                process.popen.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(timeout=1.0)
+        _kill_group(process.popen.pid)
+        with contextlib.suppress(OSError):
+            process.popen.kill()
+
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """End all that the run started, waiting `grace_s` for processes that were told to stop."""
+        deadline = time.monotonic() + grace_s
+        for process in self._processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(timeout=max(0.0, deadline - time.monotonic()))
+        for pid in self._groups:
+            _kill_group(pid)
+        for process in [*self._processes.values()]:
+            process.popen.kill()
+            process.popen.wait()
+            self._forget(process)
+        _kill_marked(self._session.run)
+        self._selector.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _environ(self, slot: str) -> dict[str, str]:
+        """The variables that pytest-xdist's workers have, so that plugins written for it work."""
+        runs = self._session.environ.get(RUNS_VARIABLE)
+        return {
+            **self._session.environ,
+            "PYTEST_XDIST_WORKER": slot,
+            "PYTEST_XDIST_WORKER_COUNT": str(self._session.slots),
+            "PYTEST_XDIST_TESTRUNUID": self._session.run,
+            RUNS_VARIABLE: f"{runs},{self._session.run}" if runs else self._session.run,
+        }
+
+    def _read(self, process: _Process) -> Iterator[Heard]:
+        while process.slot in self._processes:
+            try:
+                data = process.sock.recv(1 << 18)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                with contextlib.suppress(KeyError):
+                    self._selector.unregister(process.sock)
+                break
+            process.pending += data
+        *lines, rest = process.pending.split(b"\n")
+        process.pending = rest
+        for line in lines:
+            yield Heard(slot=process.slot, message=json.loads(line))
+
+    def _bury(self, process: _Process) -> Died:
+        _kill_group(process.popen.pid)
+        died = Died(slot=process.slot, code=process.popen.returncode, log_tail=_tail(process.log))
+        self._forget(process)
+        return died
+
+    def _forget(self, process: _Process) -> None:
+        del self._processes[process.slot]
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(process.sock)
+        process.sock.close()
+        if process.pidfd >= 0:
+            self._selector.unregister(process.pidfd)
+            os.close(process.pidfd)
+
+
+def _line() -> tuple[socket.socket, socket.socket | None, Any]:
+    """Our end, the end to be inherited (None where that is not possible), and the address that tells the slot of it."""
+    if not IS_WINDOWS:
+        ours, theirs = socket.socketpair()
+        return ours, theirs, theirs.fileno()
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1)
+    return listener, None, [*listener.getsockname()[:2], secrets.token_hex(16)]
+
+
+def _in_a_group(theirs: socket.socket | None) -> dict[str, Any]:
+    """Arguments of Popen: a process group of its own, which can be ended as a whole, and the line, if inherited."""
+    if IS_WINDOWS:
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    return {"start_new_session": True, "pass_fds": [theirs.fileno()] if theirs is not None else []}
+
+
+def _accepted(listener: socket.socket, address: Any, popen: subprocess.Popen[bytes]) -> socket.socket:
+    """The connection of the one process that knows the secret."""
+    listener.settimeout(0.2)
+    with listener:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except TimeoutError:
+                if popen.poll() is None:
+                    continue
+                return socket.socket()  # it died before it connected; `poll` tells so
+            sock.settimeout(5)
+            if secrets.compare_digest(sock.recv(33).strip(), address[2].encode("ascii")):
+                return sock
+            sock.close()
+
+
+def _kill_group(pid: int) -> None:
+    if IS_WINDOWS:
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+        return
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _kill_marked(run: str) -> None:
+    """End what left its process group: on Linux, every process that has the run's id in its environment."""
+    needle = run.encode("ascii")
+    for entry in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
+        with contextlib.suppress(OSError):
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            marked = any(line.startswith(RUNS_VARIABLE.encode()) and needle in line for line in variables)
+            if marked and int(entry.name) != os.getpid():
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def _tail(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,69 @@
+"""Expected durations to an order: which files start first, and which share of them is a shard's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from dt_action.model.case import TestFile
+from dt_action.model.hardware import FileNeeds
+from dt_action.model.plan import Plan, PlannedFile, Shard
+from dt_action.ports import Past
+
+BYTES_PER_SECOND = 20_000
+"""A guess for a file that was never run: long files take longer. Only the order matters."""
+
+
+def make_plan(
+    files: Sequence[TestFile],
+    needs: Mapping[str, FileNeeds],
+    past: Past,
+    *,
+    file_bytes: Mapping[str, int],
+    shard: Shard | None = None,
+    is_selection: bool = False,
+) -> Plan:
+    """
+    Put the files in the order in which they should start, the longest expected first, ties by path.
+
+    A file of an earlier run counts as the sum of its cases; one that is new counts by its size in `file_bytes`,
+    scaled so that the known files agree with theirs.
+    """
+    known = {file.path: cases for file in files if (cases := dict(past.cases_of(file.path)))}
+    rate = _seconds_per_byte(known, file_bytes)
+    planned = [
+        PlannedFile(
+            path=file.path,
+            needs=needs.get(file.path) or FileNeeds(path=file.path),
+            test_type=file.test_type,
+            expected_s=sum(known[file.path].values()) if file.path in known else file_bytes.get(file.path, 0) * rate,
+            is_measured=file.path in known,
+            cases_s=known.get(file.path, {}),
+        )
+        for file in files
+    ]
+    ordered = tuple(sorted(planned, key=lambda file: (-file.expected_s, file.path)))
+    plan = Plan(files=ordered, is_selection=is_selection)
+    return plan if shard is None else share(plan, shard)
+
+
+def share(plan: Plan, shard: Shard) -> Plan:
+    """
+    The part of a plan that is this shard's: each file to the shard with the least so far, longest first.
+
+    The same plan gives the same shards on every machine; together they are the plan, and no file is in two.
+    """
+    loads = [0.0] * shard.count
+    chosen = []
+    for file in plan.files:
+        lightest = min(range(shard.count), key=lambda index: (loads[index], index))
+        loads[lightest] += max(file.expected_s, 1e-3)
+        if lightest == shard.index - 1:
+            chosen.append(file)
+    return replace(plan, files=tuple(chosen), shard=shard, is_selection=True)
+
+
+def _seconds_per_byte(known: Mapping[str, Mapping[str, float]], file_bytes: Mapping[str, int]) -> float:
+    size = sum(file_bytes.get(path, 0) for path in known)
+    seconds = sum(sum(cases.values()) for cases in known.values())
+    return seconds / size if size and seconds else 1 / BYTES_PER_SECOND

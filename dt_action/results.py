@@ -1,0 +1,153 @@
+"""Events to a Run: what came of every case, and the names of those that never reported."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import cast
+
+from dt_action.model.build import Build
+from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.event import (
+    CaseFinished,
+    CaseUnplaced,
+    Ended,
+    Event,
+    FileCollected,
+    FileSkipped,
+    FilesKnown,
+    Notice,
+    WorkerJoined,
+)
+from dt_action.model.hardware import Finding
+from dt_action.model.plan import Plan
+from dt_action.model.run import Run, SkippedFile, Unplaced, WorkerInfo
+
+
+def collect(
+    plan: Plan,
+    events: Iterator[Event],
+    *,
+    build: Build | None = None,
+    listener: Callable[[Event], None] = lambda event: None,
+    command: str = "",
+    clock: Callable[[], float] = time.time,
+) -> Run:
+    """
+    Take in a fleet's events until it ends, passing each on to `listener`.
+
+    Ctrl-C ends the run there and then, as `cancelled`, with all that had finished kept.
+    """
+    collector = Collector(plan, build=build or Build(), command=command, started_at=clock())
+    try:
+        for event in events:
+            collector.add(event)
+            listener(event)
+    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt):
+            cast(Generator[Event, None, None], events).close()
+        makespan_s = clock() - collector.started_at
+        ended = Ended(status="cancelled", reason="interrupted from the keyboard", makespan_s=makespan_s)
+        collector.add(ended)
+        listener(ended)
+    return collector.run()
+
+
+class Collector:
+    """Gathers the events of one run. Each case counts once, however often it is told."""
+
+    def __init__(self, plan: Plan, *, build: Build, command: str = "", started_at: float = 0.0) -> None:
+        self.started_at = started_at
+        self._plan = plan
+        self._build = build
+        self._command = command
+        self._cases: dict[str, TestCase] = {}
+        self._attempts: dict[str, list[Attempt]] = {}
+        self._final: set[str] = set()
+        self._unplaced: dict[str, Unplaced] = {}
+        self._skipped_files: dict[str, SkippedFile] = {}
+        self._workers: dict[str, WorkerInfo] = {}
+        self._notices: list[Notice] = []
+        self._known: Sequence[str] | None = None
+        self._collected: set[str] = set()
+        self._collect_s = 0.0
+        self._ended = Ended(status="stopped", reason="the fleet never said that it was done")
+
+    def add(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case FileCollected():
+                self._collected.add(event.file)
+                self._collect_s += event.duration_s
+                self._cases.update({case.id: case for case in event.cases})
+            case CaseFinished():
+                if event.case.id not in self._final:
+                    self._cases[event.case.id] = event.case
+                    self._attempts.setdefault(event.case.id, []).append(event.attempt)
+                    if not event.will_retry:
+                        self._final.add(event.case.id)
+            case CaseUnplaced():
+                self._unplaced[event.case.id] = Unplaced(case=event.case, reason=event.reason)
+            case FileSkipped():
+                self._skipped_files[event.file] = SkippedFile(path=event.file, reason=event.reason)
+            case WorkerJoined():
+                self._workers[event.worker] = WorkerInfo(
+                    name=event.worker,
+                    slots=event.slots,
+                    capability=event.capability,
+                    environment=event.environment,
+                )
+            case FilesKnown():
+                self._known = event.files
+            case Notice():
+                self._notices.append(event)
+            case Ended():
+                self._ended = event
+            case _:
+                pass
+
+    def run(self) -> Run:
+        """Everything so far as a Run, in the order of the plan's files and of the cases in them."""
+        place = {file.path: index for index, file in enumerate(sorted(self._plan.files, key=lambda file: file.path))}
+        order = sorted(self._cases.values(), key=lambda case: (place.get(case.file, len(place)), case.file))
+        results = tuple(
+            TestResult(case=case, attempts=tuple(self._attempts.get(case.id, ())))
+            for case in order
+            if case.id not in self._unplaced
+        )
+        findings: tuple[Finding, ...] = tuple(finding for file in self._plan.files for finding in file.needs.findings)
+        return Run(
+            id=uuid.uuid4().hex,
+            build=self._build,
+            results=results,
+            uncollected=self._uncollected(),
+            unplaced=tuple(self._unplaced.values()),
+            skipped_files=tuple(self._skipped_files.values()),
+            workers=tuple(self._workers.values()),
+            findings=findings,
+            notices=tuple(self._notices),
+            status=self._ended.status,
+            reason=self._ended.reason,
+            started_at=self.started_at,
+            makespan_s=self._ended.makespan_s,
+            collect_s=self._collect_s,
+            command=self._command,
+        )
+
+    def _uncollected(self) -> tuple[str, ...]:
+        """
+        The planned files of which nothing is known.
+
+        One that pytest would not collect anyway holds no tests; but where a folder failed as a whole, pytest could
+        not say what is in it.
+        """
+        broken = tuple(f"{case.id}/" for case in self._cases.values() if case.id == case.file)
+        known = None if self._known is None else set(self._known)
+        told = self._collected | {case.file for case in self._cases.values()} | set(self._unplaced)
+        return tuple(
+            file.path
+            for file in self._plan.files
+            if file.path not in told and (known is None or file.path in known or file.path.startswith(broken))
+        )

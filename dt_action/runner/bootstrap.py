@@ -1,0 +1,57 @@
+"""The slot process's entry: become what `python -m pytest` would be, then hand over to the session."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+
+PACKAGE = "_dt_runner"
+
+
+def main() -> int:
+    """`bootstrap.py CONFIG`, where CONFIG is JSON: {"channel": ..., "args": [...], "slot": ..., ...}."""
+    config = json.loads(sys.argv[1])
+    _load_package()
+    channel_module = importlib.import_module(PACKAGE + ".channel")
+    channel = channel_module.Channel.connect(config["channel"])
+    _pose_as_pytest(config["args"])
+    session_module = importlib.import_module(PACKAGE + ".session")
+    return int(session_module.run(channel, config))
+
+
+def _load_package() -> None:
+    here = os.path.dirname(os.path.abspath(__file__))
+    spec = importlib.util.spec_from_file_location(
+        PACKAGE, os.path.join(here, "__init__.py"), submodule_search_locations=[here]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no package in {here}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = module
+    spec.loader.exec_module(module)
+
+
+def _pose_as_pytest(args: list[str]) -> None:
+    """
+    Make sys.path, sys.argv and `__main__` those of `python -m pytest`.
+
+    sys.path[0] is this file's folder now; tests import their project from the working directory instead. A spawned
+    multiprocessing child looks at `__main__.__spec__` to find what to import: pytest's is one that it leaves alone.
+    """
+    import pytest
+
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = os.getcwd()
+    spec = importlib.util.find_spec("pytest.__main__")
+    main_module = sys.modules["__main__"]
+    main_module.__spec__ = spec
+    file = (spec.origin if spec else None) or pytest.__file__
+    main_module.__file__ = file
+    sys.argv = [str(file), *args]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

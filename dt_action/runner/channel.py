@@ -1,0 +1,83 @@
+"""The line between a slot and its fleet: JSON lines both ways over one socket that no test sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+from typing import Any, Dict, List, Optional
+
+Message = Dict[str, Any]
+
+# Tests patch these names (a fake os.write, a frozen json): what the channel needs is taken once, at import.
+_getpid = os.getpid
+_dumps = json.dumps
+_loads = json.loads
+
+
+class Channel:
+    """
+    Sends events, receives commands. Never inherited by an executed child; silent in a forked one.
+
+    A test may fork and go on running pytest's code in the child: its events would be told twice.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(True)
+        os.set_inheritable(sock.fileno(), False)
+        self._sock = sock
+        self._send = sock.sendall
+        self._recv = sock.recv
+        self._pid = _getpid()
+        self._pending = b""
+        self._poll: Any = None
+        if hasattr(select, "poll"):  # unlike select(), without the limit of 1024 descriptors
+            self._poll = select.poll()
+            self._poll.register(sock.fileno(), select.POLLIN)
+
+    @classmethod
+    def connect(cls, address: Any) -> Channel:
+        """`address` is an inherited descriptor, or [host, port, secret] where descriptors cannot be inherited."""
+        if isinstance(address, int):
+            return cls(socket.socket(fileno=address))
+        host, port, secret = address
+        sock = socket.create_connection((host, port))
+        sock.sendall(secret.encode("ascii") + b"\n")
+        return cls(sock)
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Tell one event, at once: the fleet blames a crash on what was told last."""
+        if _getpid() != self._pid:
+            return
+        line = _dumps({"e": event, **fields}, separators=(",", ":"))
+        try:
+            self._send(line.encode("ascii", "backslashreplace") + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            os._exit(70)  # the fleet is gone, and nobody is left to tell
+
+    def receive(self) -> Optional[Message]:
+        """Wait for one command; None when the fleet has hung up."""
+        while b"\n" not in self._pending:
+            data = self._recv(65536)
+            if not data:
+                return None
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        command: Message = _loads(line)
+        return command
+
+    def waiting(self) -> List[Message]:
+        """The commands that have arrived, without waiting."""
+        commands = []
+        while b"\n" in self._pending or self._readable():
+            command = self.receive()
+            if command is None:
+                break
+            commands.append(command)
+        return commands
+
+    def _readable(self) -> bool:
+        if self._poll is not None:
+            return bool(self._poll.poll(0))
+        return bool(select.select([self._sock], [], [], 0)[0])

@@ -1,0 +1,304 @@
+"""One pytest session for the life of a slot: it takes units from the fleet, runs their cases and tells what happens."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import time
+import traceback
+from collections import Counter, deque
+from typing import Any, Deque, Dict, Iterator, List, Optional, Set
+
+import pytest
+
+from .channel import Channel, Message
+from .collecting import LazyCollection, group_of
+from .outcomes import CaseRecord, collect_failure, shortened, skip_reason
+
+# A test may freeze these; the records of the tests around it must not care.
+_time = time.time
+_perf_counter = time.perf_counter
+
+
+def run(channel: Channel, config: Dict[str, Any]) -> int:
+    """Run pytest until the fleet says stop; returns pytest's exit code."""
+    return int(pytest.main(list(config["args"]), plugins=[SlotPlugin(channel, config)]))
+
+
+class SlotPlugin:
+    """
+    The plugin that turns a pytest session into a slot.
+
+    Flow control is by credit: a case starts only when the fleet has given credit for it, so what has no credit yet
+    can be handed to another slot at any moment, also while a test of an hour runs here.
+    """
+
+    def __init__(self, channel: Channel, config: Dict[str, Any]) -> None:
+        self._channel = channel
+        self._config = config
+        self._collection: Optional[LazyCollection] = None
+        self._units: Deque[Message] = deque()
+        self._queue: Deque[Any] = deque()
+        self._copies: Counter[str] = Counter()
+        self._credit = 0
+        self._seen = 0
+        self._current: Any = None
+        self._stopping = False
+        self._resting = False
+        self._ran: Set[str] = set()
+        self._records: Dict[str, CaseRecord] = {}
+        self._setup_state: Any = None
+        self._capture_manager: Any = None
+        self._teardown_exact: Any = None
+
+    # --- pytest's hooks: being a slot among several -----------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_load_initial_conftests(self, early_config: Any) -> Any:
+        """Before any plugin acts on them: say who we are, as pytest-xdist's workers do, and quieten pytest-cov."""
+        early_config.workerinput = {
+            "workerid": self._config["slot"],
+            "workercount": self._config["slots"],
+            "testrunuid": self._config["run"],
+            "mainargv": list(self._config["args"]),
+        }
+        known = early_config.known_args_namespace
+        if hasattr(known, "no_cov"):
+            known.no_cov = True  # its distributed mode wants a controller of its own; dt measures coverage itself
+        yield
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: Any) -> None:
+        """Register our mark; turn `-n` from the project's own settings off, since this process is one of ours."""
+        config.addinivalue_line(
+            "markers", "dt(requires, memory, browser, platform, timeout, exclusive): what a test needs"
+        )
+        option = config.option
+        if hasattr(option, "dist") and hasattr(option, "tx"):
+            option.dist, option.tx, option.numprocesses = "no", [], None
+        if getattr(option, "basetemp", None):
+            option.basetemp = f"{option.basetemp}/{self._config['slot']}"
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_collection(self, session: Any) -> Any:
+        """Let pytest's own collection expand the directories, and nothing more."""
+        self._collection = LazyCollection(session)
+        yield
+        self._collection.finish()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Run what the fleet hands out, until it says stop."""
+        assert self._collection is not None
+        self._setup_state = session._setupstate
+        self._teardown_exact = self._setup_state.teardown_exact
+        self._setup_state.teardown_exact = self._tear_down
+        self._capture_manager = session.config.pluginmanager.getplugin("capturemanager")
+        self._channel.send(
+            "ready",
+            files=self._collection.files,
+            root=str(session.config.rootpath),
+            python=platform.python_version(),
+            pytest=pytest.__version__,
+        )
+        while self._may_start():
+            self._run_case(session, self._queue.popleft())
+            if session.shouldfail or session.shouldstop:
+                self._channel.send("exit", reason=str(session.shouldfail or session.shouldstop))
+                break
+        return True
+
+    # --- pytest's hooks: what is told -------------------------------------------------------------------------
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """Tell a file or folder that cannot be collected, or that skips itself."""
+        if report.failed:
+            self._channel.send("uncollectable", id=report.nodeid, **collect_failure(report))
+        elif report.skipped:
+            self._channel.send("file_skipped", file=report.nodeid, reason=skip_reason(report))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Gather what belongs to one case."""
+        record = self._records.get(report.nodeid)
+        if record is not None:
+            record.add(report)
+
+    # --- what the fleet says ----------------------------------------------------------------------------------
+
+    def _apply(self, commands: List[Message]) -> None:
+        for command in commands:
+            self._seen += 1
+            operation = command["op"]
+            if operation == "run":
+                self._units.extend(command["units"])
+                self._credit += command["credit"]
+                self._resting = False
+            elif operation == "go":
+                self._credit += command["credit"]
+            elif operation == "drop":
+                self._drop(command)
+            elif operation == "rest":
+                self._resting = True
+            elif operation == "stop":
+                self._stopping = True
+
+    def _drop(self, command: Message) -> None:
+        """Forget cases and files without credit that went to another slot."""
+        cases, files = set(command.get("cases", ())), set(command.get("files", ()))
+        self._queue = deque(item for item in self._queue if item.nodeid not in cases)
+        self._units = deque(unit for unit in self._units if unit["file"] not in files)
+
+    def _ask_and_wait(self) -> None:
+        """
+        Ask for more, once per command seen, and wait for the next command.
+
+        The fleet answers only an ask that has seen all it sent, so an ask that crosses a command is harmless.
+        """
+        if not self._resting:
+            self._channel.send("want", seen=self._seen)
+        command = self._channel.receive()
+        self._apply([{"op": "stop"}] if command is None else [command])
+
+    # --- what runs next ---------------------------------------------------------------------------------------
+
+    def _may_start(self) -> bool:
+        """Wait until a case may start (True) or the fleet says stop (False)."""
+        self._apply(self._channel.waiting())
+        while not self._stopping:
+            self._fill()
+            if self._queue and self._credit > 0:
+                return True
+            self._ask_and_wait()
+        return False
+
+    def _settle_next(self) -> Any:
+        """
+        The item that comes after the one being torn down; None where everything is to be torn down.
+
+        Here, between a test's call and its teardown, is the latest moment at which the next batch can be taken with
+        session and package fixtures staying alive.
+        """
+        self._apply(self._channel.waiting())
+        while True:
+            self._fill()
+            if self._queue and self._credit > 0:
+                return self._queue[0]
+            if self._stopping or self._resting:
+                return None
+            self._ask_and_wait()
+
+    def _tear_down(self, nextitem: Any) -> None:
+        """pytest's `SetupState.teardown_exact`, once it is settled what comes next."""
+        settled = self._settle_next() if nextitem is None else nextitem
+        self._teardown_exact(settled)
+
+    def _fill(self) -> None:
+        """Collect the next files until there is a case in the queue."""
+        while not self._queue and self._units and not self._stopping:
+            self._collect(self._units.popleft())
+
+    def _collect(self, unit: Message) -> None:
+        file = unit["file"]
+        self._channel.send("collecting", file=file)
+        started = _perf_counter()
+        items = self._expand(file)
+        wanted = set(unit.get("cases", ()))
+        chosen = [item for item in items if not wanted or item.nodeid in wanted]
+        elsewhere = [item for item in chosen if _is_withheld(item, unit)]
+        if elsewhere:
+            chosen = [item for item in chosen if not _is_withheld(item, unit)]
+        self._channel.send(
+            "collected",
+            file=file,
+            cases=[_described(item) for item in chosen],
+            withheld=[_described(item) for item in elsewhere],
+            duration_s=round(_perf_counter() - started, 6),
+        )
+        self._copies.update(item.nodeid for item in chosen)
+        self._queue.extend(chosen)
+
+    def _expand(self, file: str) -> List[Any]:
+        assert self._collection is not None
+        try:
+            with self._apart_from_the_test():
+                return self._collection.expand(file)
+        except BaseException as error:  # SystemExit, pytest.exit or a plugin's bug, at import: the others still run
+            detail = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            message = f"{type(error).__name__} while the file was collected: {error}"
+            self._channel.send("uncollectable", id=file, message=message[:2000], detail=shortened(detail))
+            return []
+
+    @contextlib.contextmanager
+    def _apart_from_the_test(self) -> Iterator[None]:
+        """Keep what an imported module prints out of the output of the test that is being torn down."""
+        manager = self._capture_manager
+        if self._current is None or manager is None or not manager.is_globally_capturing():
+            yield
+            return
+        with manager.global_and_fixture_disabled():
+            out, err = manager.read_global_capture()
+            for stream, text in (("stdout", out), ("stderr", err)):
+                if text:
+                    self._current.add_report_section("teardown", stream, text)
+            try:
+                yield
+            finally:
+                manager.read_global_capture()
+
+    # --- running one case -------------------------------------------------------------------------------------
+
+    def _run_case(self, session: Any, item: Any) -> None:
+        self._credit -= 1
+        name = item.nodeid
+        if name in self._ran and hasattr(item, "_initrequest"):
+            item._initrequest()  # a retry in the same session needs fresh fixtures
+        self._ran.add(name)
+        record = self._records.setdefault(name, CaseRecord(_time()))
+        self._channel.send("started", id=name)
+        self._current = item
+        following = self._queue[0] if self._queue and self._credit > 0 else None
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        except KeyboardInterrupt:
+            self._interrupted(record, "the test raised KeyboardInterrupt")
+        except pytest.exit.Exception as leaving:
+            self._interrupted(record, f"pytest.exit: {leaving}")
+            session.shouldstop = f"pytest.exit: {leaving}"
+        self._current = None
+        self._copies[name] -= 1
+        if self._copies[name] > 0:
+            return  # the same id twice in one file: told once, with the worse outcome
+        del self._records[name], self._copies[name]
+        self._channel.send("finished", id=name, **record.finished())
+
+    def _interrupted(self, record: CaseRecord, message: str) -> None:
+        """An exception that pytest lets through: blame the test, and clean up what its teardown would have."""
+        record.outcome = "failed"
+        record.message = message
+        try:
+            self._teardown_exact(None)
+        except BaseException as error:  # a fixture's own teardown may fail in any way
+            record.details.append(f"teardown after it: {error!r}")
+
+
+def _described(item: Any) -> Message:
+    """What the fleet is told of a case: id, line from 1, group and marks."""
+    line = item.location[1]
+    described: Message = {"id": item.nodeid, "line": (line or 0) + 1}
+    group = group_of(item)
+    if group:
+        described["group"] = group
+    marks = sorted({mark.name for mark in item.iter_markers() if mark.name != "parametrize"})
+    if marks:
+        described["marks"] = marks
+    return described
+
+
+def _is_withheld(item: Any, unit: Message) -> bool:
+    """True where the unit leaves the item out: see `dt_action.model.plan.Unit`."""
+    withheld, only = unit.get("withheld", ()), unit.get("only", ())
+    if not withheld and not only:
+        return False
+    tail = item.nodeid.partition("::")[2]
+    names = (tail, tail.partition("[")[0])
+    return any(name in withheld for name in names) or (bool(only) and not any(name in only for name in names))
