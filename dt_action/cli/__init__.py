@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and what becomes of an error. A command's module is loaded when asked for."""
+"""The command line: which commands there are, and what becomes of an error. A command is loaded when asked for."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def guarded(work: Callable[[], int], environ: Mapping[str, str]) -> int:
         _tell("interrupted", environ)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        sys.stdout = None  # type: ignore[assignment]  # or Python complains while it flushes at exit
+        sys.stdout = None  # or Python complains while it flushes at exit
         return int(ExitCode.PASSED)
     except Exception:
         import traceback

@@ -75,7 +75,7 @@ def _add(section: argparse._ArgumentGroup, row: Option) -> None:
     if row.kind.is_switch:
         section.add_argument(row.flag, dest=row.name, action=argparse.BooleanOptionalAction, help=help_text)
         return
-    metavar = "{" + ",".join(row.kind.choices) + "}" if 0 < len(row.kind.choices) < 6 else _metavar(row)
+    metavar = "{" + ",".join(row.kind.choices) + "}" if 0 < len(row.kind.choices) < 6 else row.kind.metavar
     section.add_argument(
         row.flag,
         dest=row.name,
@@ -83,10 +83,6 @@ def _add(section: argparse._ArgumentGroup, row: Option) -> None:
         help=f"{help_text} [{default.strip('()')}]" if default != "(not set)" else help_text,
         **({"nargs": "+", "action": "extend"} if row.kind.many else {}),  # type: ignore[arg-type]
     )
-
-
-def _metavar(row: Option) -> str:
-    return row.key.rsplit("-", 1)[-1].upper()
 
 
 def _tie_dashed_values(argv: Sequence[str]) -> list[str]:

@@ -47,8 +47,8 @@ def reference() -> str:
         "",
         "The strongest source wins: the flag, then the action's input (`INPUT_*`), then the environment variable, then",
         "the key in `[tool.dt]` of `pyproject.toml` or in `dt.yml`, then the default. An empty variable counts as not",
-        "given. `dt config` prints each value and its source. Durations: `90`, `90s`, `5m`, `1h30m`. Lists in variables",
-        "are separated by commas, spaces or lines.",
+        "given. Commas, spaces or lines separate the values of a list in a variable. `dt config` prints each value and",
+        "its source.",
     ]
     for group, title in GROUPS.items():
         lines += ["", f"## {title[0].upper()}{title[1:]}", ""]

@@ -42,10 +42,10 @@ def discover(settings: Settings, environ: Mapping[str, str]) -> tuple[TestFile, 
     return kept
 
 
-def collection_arguments(settings: Settings, files: Sequence[TestFile]) -> tuple[str, ...]:
+def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str, ...]:
     """The paths that pytest is started with, so that it sees what was discovered; none for its own `testpaths`."""
     if settings.test_files or settings.test_pattern:
-        return tuple(file.path for file in files)
+        return tuple(files)
     return (settings.test_dir,) if settings.test_dir else ()
 
 

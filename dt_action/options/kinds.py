@@ -23,12 +23,13 @@ class Kind(Generic[T]):
     """
     A kind of value. `read` takes text, or what TOML or YAML made of it, and raises ValueError when it cannot be.
 
-    `expected` completes "expected ..."; `example` is a value to write instead; `many` means several words.
+    `expected` completes "expected ..."; `example` is a value to write instead; `metavar` stands for the value in help.
     """
 
     read: Callable[[object], T]
     expected: str
     example: str
+    metavar: str
     choices: tuple[str, ...] = ()
     many: bool = False
     is_switch: bool = False
@@ -120,7 +121,9 @@ def many(item: Kind[T]) -> Kind[tuple[T, ...]]:
         return tuple(dict.fromkeys(item.read(part) for part in written))
 
     expected = f"one or more of {', '.join(item.choices)}" if item.choices else f"one or more: {item.expected}"
-    return Kind(read=read, expected=expected, example=item.example, choices=item.choices, many=True)
+    return Kind(
+        read=read, expected=expected, example=item.example, metavar=item.metavar, choices=item.choices, many=True
+    )
 
 
 def _at_commas(element: object) -> Sequence[object]:
@@ -146,18 +149,23 @@ def choice(*words: str) -> Kind[str]:
             raise ValueError(raw)
         return text
 
-    return Kind(read=read, expected=f"one of {', '.join(words)}", example=words[0], choices=words)
+    return Kind(read=read, expected=f"one of {', '.join(words)}", example=words[0], metavar="WORD", choices=words)
 
 
 def text(expected: str, example: str) -> Kind[str]:
     """Text that is not empty, such as a path."""
-    return Kind(read=word, expected=expected, example=example)
+    return Kind(read=word, expected=expected, example=example, metavar=expected.rsplit(maxsplit=1)[-1].upper())
 
 
 def at_least(least: int) -> Kind[int]:
     """A whole number."""
     example = str(max(least, 2))
-    return Kind(read=lambda raw: _whole(raw, least), expected=f"a whole number of at least {least}", example=example)
+    return Kind(
+        read=lambda raw: _whole(raw, least),
+        expected=f"a whole number of at least {least}",
+        example=example,
+        metavar="N",
+    )
 
 
 def _workers(raw: object) -> int | None:
@@ -165,17 +173,25 @@ def _workers(raw: object) -> int | None:
 
 
 DURATION: Kind[float] = Kind(
-    read=_duration_s, expected="a duration above 0 and up to 365d, such as 90, 90s, 5m, 1h or 1h30m", example="5m"
+    read=_duration_s,
+    expected="a duration above 0 and up to 365d, such as 90, 90s, 5m, 1h or 1h30m",
+    example="5m",
+    metavar="TIME",
 )
-WORKERS: Kind[int | None] = Kind(read=_workers, expected="a whole number of at least 1, or auto", example="auto")
-SWITCH: Kind[bool] = Kind(read=_switch, expected="true or false", example="true", is_switch=True)
+WORKERS: Kind[int | None] = Kind(
+    read=_workers, expected="a whole number of at least 1, or auto", example="auto", metavar="N"
+)
+SWITCH: Kind[bool] = Kind(read=_switch, expected="true or false", example="true", metavar="", is_switch=True)
 URL: Kind[str] = Kind(
-    read=_url, expected="an address with http:// or https:// and a host", example="https://dt.example.org"
+    read=_url,
+    expected="an address with http:// or https:// and a host",
+    example="https://dt.example.org",
+    metavar="URL",
 )
-SHARD: Kind[Shard] = Kind(read=_shard, expected="I/N with I from 1 to N, such as 1/4", example="1/4")
+SHARD: Kind[Shard] = Kind(read=_shard, expected="I/N with I from 1 to N, such as 1/4", example="1/4", metavar="I/N")
 ARGUMENTS: Kind[tuple[str, ...]] = Kind(
-    read=_arguments, expected="arguments as a shell would quote them", example="-p no:randomly"
+    read=_arguments, expected="arguments as a shell would quote them", example="-p no:randomly", metavar="ARGS"
 )
 GLOBS_BY_NAME: Kind[dict[str, tuple[str, ...]]] = Kind(
-    read=_table_of_globs, expected="a table of names, each with a list of globs", example="", is_table=True
+    read=_table_of_globs, expected="a table of names, each with a list of globs", example="", metavar="", is_table=True
 )

@@ -171,9 +171,9 @@ class Settings:
         many(text("a file", "tests/test_api.py")), (), "test files, instead of searching for them", group="tests"
     )
     test_type: tuple[str, ...] = option(
-        many(text("a test type, or all", "integration")),
+        many(text("a test type", "integration")),
         (),
-        "run only files with tests of these types: integration, fault, monitoring, stress or your own",
+        "run only files with tests of these types: integration, fault, monitoring, stress, your own, or all",
         group="tests",
         unset="all",
     )
@@ -267,9 +267,9 @@ class Settings:
         text("a directory", "test_reports"), "test_reports", "directory for the reports", group="reports"
     )
     report_formats: tuple[str, ...] = option(
-        many(choice("json", "md", "html")),
+        many(choice("json", "md", "html", "xml", "ctrf", "codequality")),
         ("json", "md", "html"),
-        "reports to write; JUnit XML is always written",
+        "reports to write; xml is JUnit and always written",
         group="reports",
     )
     template_dir: str | None = option(
