@@ -55,6 +55,8 @@ class CICDIntegration:
             "verbose": verbose,
         }
         self._wiring: Wiring | None = None
+        self._files: Sequence[TestFile] = ()
+        self._needs: Mapping[str, FileNeeds] = {}
 
     def run(
         self,
@@ -85,7 +87,9 @@ class CICDIntegration:
 
     def analyze_test_requirements(self, test_file: TestFile) -> FileNeeds:
         """What the tests of a file need."""
-        return self.wiring.analyze([test_file]).get(test_file.path, FileNeeds(path=test_file.path))
+        if test_file.path not in self._needs:  # all at once: files share what they import
+            self._needs = self.wiring.analyze(self._files)
+        return self._needs.get(test_file.path) or FileNeeds(path=test_file.path)
 
     def submit_test(self, test_file: TestFile, requirements: FileNeeds) -> FileNeeds | None:
         """Hand a file over to be run with these requirements, or others; None leaves the file out."""
@@ -114,19 +118,23 @@ class CICDIntegration:
         try:
             return execute(resolve(given, environ, Path.cwd()), environ, steps=self._steps)
         finally:
-            self._wiring = None
+            self._wiring, self._files, self._needs = None, (), {}
 
     def _steps(self, wiring: Wiring) -> pipeline.Steps:
         self._wiring = wiring
         return pipeline.Steps(
             discover=self.discover_tests,
-            analyze=lambda files: {file.path: self.analyze_test_requirements(file) for file in files},
+            analyze=self._analyze,
             plan=self._plan,
             execute=wiring.execute,
             collect=self.wait_for_results,
             report=self.generate_report,
             publish=self.report_to_ci_system,
         )
+
+    def _analyze(self, files: Sequence[TestFile]) -> Mapping[str, FileNeeds]:
+        self._files = files
+        return {file.path: self.analyze_test_requirements(file) for file in files}
 
     def _plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         submitted = {file.path: self.submit_test(file, needs[file.path]) for file in files}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from dt_action.environments import Environment, prepare, run_command
 from dt_action.errors import ConfigurationError, FleetError
 from dt_action.model.case import TestFile
 from dt_action.model.event import Event
@@ -131,9 +132,10 @@ class Wiring:
         from dt_action.worker.probes import this_machine
 
         capability = this_machine(self.environ)
+        prepared = self.environment()
         return LocalFleet(
             root=settings.root,
-            python=tests_python(settings),
+            python=prepared.python,
             workers=settings.workers or capability.cpu_count,
             capability=capability,
             args=collection_arguments(settings, [file.path for file in plan.files]),
@@ -145,7 +147,19 @@ class Wiring:
                 fail_fast=settings.fail_fast or 0,
             ),
             isolation=settings.isolation,
-            environ=without_secrets(self.environ),
+            environ=prepared.variables,
+        )
+
+    def environment(self) -> Environment:
+        """The tests' environment, prepared as the settings ask."""
+        return prepare(
+            self.settings.root,
+            tests_python(self.settings),
+            without_secrets(self.environ),
+            requirements=self.settings.requirements,
+            setup=self.settings.setup,
+            run=run_command,
+            say=self.say,
         )
 
     def provider(self) -> Provider:
