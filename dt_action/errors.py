@@ -51,6 +51,12 @@ class ConfigurationError(DtError):
         return cls(f"{len(problems)} problems:\n" + "\n".join(f"- {problem}" for problem in problems))
 
 
+class UnreadableError(DtError):
+    """A file or message is not what it should be: truncated, foreign, of a newer version, or too large."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
 class NoTestsError(DtError):
     """Nothing to run: no test file was found, or none was left by the filters."""
 

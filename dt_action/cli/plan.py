@@ -1,0 +1,67 @@
+"""`dt plan`: what would run and in which order, with types, requirements and expected seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from dt_action.cli.arguments import Parser, settings_from
+from dt_action.cli.wiring import Wiring
+from dt_action.errors import NoTestsError
+from dt_action.model.plan import Plan, PlannedFile
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print the plan of a run with these options; nothing is executed."""
+    parser = Parser("plan", "show what would run, and in which order")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    settings, given = settings_from(parser, argv, environ)
+    wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=print)
+    files = wiring.discover()
+    if not files:
+        raise NoTestsError(
+            "no test file was found", hint="name a directory with --test-dir, or files with --test-files"
+        )
+    plan = wiring.plan(files, wiring.analyze(files))
+    print(json.dumps(_as_json(plan), indent=2) if "json" in given else _as_table(plan))
+    return 0
+
+
+def _as_json(plan: Plan) -> dict[str, object]:
+    return {
+        "shard": str(plan.shard) if plan.shard else None,
+        "expected_s": round(plan.expected_s, 3),
+        "files": [
+            {
+                "path": file.path,
+                "test_type": file.test_type,
+                "requirements": _requirements(file),
+                "expected_s": round(file.expected_s, 3),
+                "is_measured": file.is_measured,
+            }
+            for file in plan.files
+        ],
+    }
+
+
+def _as_table(plan: Plan) -> str:
+    rows = [("expected", "type", "file", "needs")]
+    for file in plan.files:
+        guess = "" if file.is_measured else "~"
+        needs = "; ".join(_requirements(file))
+        rows.append((f"{guess}{file.expected_s:.1f} s", file.test_type or "-", file.path, needs))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [
+        f"{expected:>{widths[0]}}  {kind:<{widths[1]}}  {path:<{widths[2]}}  {needs}".rstrip()
+        for expected, kind, path, needs in rows
+    ]
+    share = f" in share {plan.shard}" if plan.shard else ""
+    count = len(plan.files)
+    lines.append(f"{count} file{'s' * (count != 1)}{share}, {plan.expected_s:.1f} s of tests expected (~: a guess)")
+    return "\n".join(lines)
+
+
+def _requirements(file: PlannedFile) -> list[str]:
+    """What tests of the file need, in words, each once; empty where they need nothing."""
+    needed = (file.needs.default, *file.needs.cases.values())
+    return list(dict.fromkeys(str(requirement) for requirement in needed if not requirement.needs_nothing))

@@ -1,0 +1,97 @@
+"""`dt run`: run the tests, report, and tell how it went by the exit code."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+
+from dt_action import pipeline
+from dt_action.cli.arguments import Parser, settings_from
+from dt_action.cli.wiring import Listener, Wiring
+from dt_action.errors import ExitCode
+from dt_action.model.run import Run
+from dt_action.options import Settings
+
+CODES = {
+    "passed": ExitCode.PASSED,
+    "failed": ExitCode.FAILED,
+    "cancelled": ExitCode.INTERRUPTED,
+    "timeout": ExitCode.INCOMPLETE,
+    "incomplete": ExitCode.INCOMPLETE,
+}
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the tests that the options ask for."""
+    settings, _ = settings_from(Parser("run", "run the tests"), argv, environ)
+    return execute(settings, environ)
+
+
+def execute(
+    settings: Settings, environ: Mapping[str, str], steps: Callable[[Wiring], pipeline.Steps] = Wiring.steps
+) -> int:
+    """Run with these settings and say what came of it. `steps` may put other steps in the place of the wiring's."""
+    wiring = Wiring(settings=settings, environ=environ, listener=lambda files: _progress(files, environ), say=_say)
+    _treat_termination_as_interrupt()
+    outcome = pipeline.run(steps(wiring))
+    for refusal in outcome.refusals:
+        print(f"warning: {refusal}", file=sys.stderr)
+    for problem in wiring.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    sys.stderr.flush()
+    print(_last_words(wiring, outcome.run, environ), end="", flush=True)
+    return int(exit_code(outcome.run, are_reports_whole=not wiring.problems))
+
+
+def exit_code(run: Run, *, are_reports_whole: bool = True) -> ExitCode:
+    """What the shell is told. What became of the tests outranks what became of the reports."""
+    conclusion = run.conclusion()
+    if conclusion != "passed":
+        return CODES[conclusion]
+    if not are_reports_whole:
+        return ExitCode.PUBLISHING
+    return ExitCode.PASSED if run.totals().total else ExitCode.NO_TESTS
+
+
+def _progress(files: int, environ: Mapping[str, str]) -> Listener:
+    from dt_action.renderers.colors import wants_color
+    from dt_action.renderers.progress import Progress
+
+    is_terminal = sys.stdout.isatty()
+    return Progress(
+        sys.stdout,
+        clock=time.monotonic,
+        is_terminal=is_terminal,
+        color=wants_color(environ, is_terminal=is_terminal),
+        width=shutil.get_terminal_size().columns,
+        files=files,
+    )
+
+
+def _last_words(wiring: Wiring, run: Run, environ: Mapping[str, str]) -> str:
+    from dt_action.redaction import Redactor
+    from dt_action.renderers.colors import wants_color
+    from dt_action.renderers.console import Console
+
+    color = wants_color(environ, is_terminal=sys.stdout.isatty())
+    console = Console(color=color, width=shutil.get_terminal_size().columns)
+    return console.text(Redactor(wiring.secrets()).run(run))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _treat_termination_as_interrupt() -> None:
+    """A CI service that cancels a job sends SIGTERM; the run then ends like one that Ctrl-C ends."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt)

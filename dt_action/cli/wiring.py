@@ -1,0 +1,224 @@
+"""The one place that picks implementations: from settings to the steps of a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from dt_action.environments import Environment, prepare, run_command
+from dt_action.errors import ConfigurationError, FleetError
+from dt_action.model.case import TestFile
+from dt_action.model.event import Event
+from dt_action.model.hardware import ACCELERATORS, FileNeeds
+from dt_action.model.plan import Plan
+from dt_action.model.report import Publication
+from dt_action.model.run import Run
+from dt_action.options import Settings, secret_values, without_secrets
+from dt_action.pipeline import Steps
+from dt_action.ports import Fleet, Provider
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """
+    The collaborators that settings ask for, and the steps of a run made of them.
+
+    `listener` hears every event; `say` puts a line on stdout. `problems` gathers what could not be written, which
+    must not cost the user the results.
+    """
+
+    settings: Settings
+    environ: Mapping[str, str]
+    listener: Callable[[int], Listener]
+    say: Callable[[str], None]
+    problems: list[str] = field(default_factory=list)
+
+    def steps(self) -> Steps:
+        """The steps of a run."""
+        return Steps(
+            discover=self.discover,
+            analyze=self.analyze,
+            plan=self.plan,
+            execute=self.execute,
+            collect=self.collect,
+            report=self.report,
+            publish=self.publish,
+        )
+
+    def discover(self) -> Sequence[TestFile]:
+        """The test files that the settings ask for."""
+        from dt_action.discovery import discover
+
+        return discover(self.settings, self.environ)
+
+    def analyze(self, files: Sequence[TestFile]) -> Mapping[str, FileNeeds]:
+        """What the tests need."""
+        from dt_action.analysis import StaticAnalyzer
+
+        return StaticAnalyzer(self.settings.root).analyze(files)
+
+    def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
+        """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
+        from dt_action.history import FileHistory
+        from dt_action.planning import make_plan
+
+        chosen = for_hardware(files, needs, self.settings.hardware)
+        return make_plan(
+            chosen,
+            needs,
+            FileHistory(self.settings.root / self.settings.history).load(),
+            file_sizes={file.path: _size(self.settings.root / file.path) for file in chosen},
+            pytest_args=self.settings.pytest_args,
+            shard=self.settings.shard,
+        )
+
+    def execute(self, plan: Plan) -> Iterator[Event]:
+        """Run the plan on the fleet that the settings name."""
+        return self.fleet(plan).execute(plan)
+
+    def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
+        """Gather the events into a run, and remember it."""
+        from dt_action.history import FileHistory
+        from dt_action.results import collect
+
+        run = collect(plan, events, build=self.provider().build(), listener=self.listener(len(plan.files)))
+        FileHistory(self.settings.root / self.settings.history).record(run)
+        return run
+
+    def report(self, run: Run) -> Publication:
+        """Write the reports. One that cannot be written is a problem to tell, not the end of the run."""
+        from dt_action import reporting
+        from dt_action.redaction import Redactor
+
+        settings = self.settings
+        publication = reporting.publication(
+            run,
+            formats=settings.report_formats,
+            timestamp=datetime.now().strftime("%Y%m%d_%H%M%S"),  # local time: the name is for people
+            redact=Redactor(self.secrets()),
+            template_dir=settings.root / settings.template_dir if settings.template_dir else None,
+        )
+        try:
+            written = reporting.write(publication.documents, settings.root / settings.output_dir)
+        except reporting.ReportsNotWrittenError as error:
+            self.problems.append(str(error))
+            written = list(error.written)
+        for path in written:
+            self.say(f"report: {_shown(path, settings.root)}")
+        return publication
+
+    def publish(self, run: Run, publication: Publication) -> Sequence[str]:
+        """Show the run in the CI service."""
+        return self.provider().publish(run, publication)
+
+    def fleet(self, plan: Plan) -> Fleet:
+        """The fleet that the settings name."""
+        settings = self.settings
+        if settings.fleet != "local":
+            raise FleetError(
+                f"the fleet {settings.fleet!r} (from {settings.told_by('fleet')}) is not in this version of dt",
+                hint="use --fleet local",
+            )
+        from dt_action.discovery import collection_arguments
+        from dt_action.dispatch import Limits
+        from dt_action.fleets.local import LocalFleet
+        from dt_action.worker.probes import this_machine
+
+        capability = this_machine(self.environ)
+        prepared = self.environment()
+        return LocalFleet(
+            root=settings.root,
+            python=prepared.python,
+            workers=settings.workers or capability.cpu_count,
+            capability=capability,
+            args=collection_arguments(settings, [file.path for file in plan.files]),
+            limits=Limits(
+                case_timeout_s=settings.case_timeout_s,
+                no_output_timeout_s=settings.no_output_timeout_s,
+                run_timeout_s=settings.timeout_s,
+                retries=settings.retries,
+                fail_fast=settings.fail_fast or 0,
+            ),
+            isolation=settings.isolation,
+            environ=prepared.variables,
+        )
+
+    def environment(self) -> Environment:
+        """The tests' environment, prepared as the settings ask."""
+        return prepare(
+            self.settings.root,
+            tests_python(self.settings),
+            without_secrets(self.environ),
+            requirements=self.settings.requirements,
+            setup=self.settings.setup,
+            run=run_command,
+            say=self.say,
+        )
+
+    def provider(self) -> Provider:
+        """The CI service that the settings name, or that the environment belongs to."""
+        from dt_action import providers
+        from dt_action.providers.settings import Settings as Publishing
+
+        name = self.settings.provider or providers.detect(self.environ)
+        return providers.make(name, self.environ, Publishing(output_dir=self.settings.output_dir), write=self.say)
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no output may show."""
+        return (*secret_values(self.settings), *filter(None, map(self.environ.get, self.settings.redact)))
+
+
+def for_hardware(
+    files: Sequence[TestFile], needs: Mapping[str, FileNeeds], hardware: Sequence[str]
+) -> Sequence[TestFile]:
+    """The files that hold a test which needs one of the kinds; `cpu` stands for tests that need no accelerator."""
+    if not hardware or "all" in hardware:
+        return files
+
+    asked = set(hardware)
+
+    def fits(file: TestFile) -> bool:
+        of_file = needs.get(file.path, FileNeeds(path=file.path))
+        return any(_runs_on(requirement.kinds, asked) for requirement in (of_file.default, *of_file.cases.values()))
+
+    return [file for file in files if fits(file)]
+
+
+def _runs_on(kinds: frozenset[str], asked: set[str]) -> bool:
+    accelerators = kinds & ACCELERATORS
+    if not accelerators and "cpu" in asked:
+        return True
+    either_is_any_gpu = ("gpu" in asked and accelerators) or ("gpu" in kinds and asked & ACCELERATORS)
+    return bool(kinds & asked or either_is_any_gpu)
+
+
+def tests_python(settings: Settings) -> str:
+    """The absolute path of the interpreter in which the tests run. Raises ConfigurationError where it is not there."""
+    if not settings.python:
+        return sys.executable
+    path = settings.root / settings.python
+    found = str(path) if os.sep in settings.python or "/" in settings.python else shutil.which(settings.python)
+    if found and Path(found).is_file():
+        return os.path.abspath(found)  # noqa: PTH100 - resolving the link would leave the virtual environment
+    raise ConfigurationError(
+        f"{settings.told_by('python')} is {settings.python!r}; expected a Python interpreter, found no such file",
+        hint="name one such as .venv/bin/python or python3.13, or leave it out for the one that runs dt",
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _shown(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

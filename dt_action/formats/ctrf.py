@@ -1,0 +1,109 @@
+"""CTRF, the Common Test Report Format (https://ctrf.io): what its readers know of a run, in its words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dt_action import __version__
+from dt_action.formats.text import strip_ansi
+from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.run import Run
+
+SPEC_VERSION = "0.0.0"
+_STATUS = {"passed": "passed", "xpassed": "passed", "skipped": "skipped", "xfailed": "other"}
+"""Every outcome that is not here is `failed`: also a lost test, which must not look green."""
+_ENCODER = json.JSONEncoder(ensure_ascii=True, check_circular=False)
+
+
+def write(run: Run) -> bytes:
+    """The report as ASCII JSON, one test a line. A case that no worker could take is `pending`."""
+    totals = run.totals()
+    tests = [_test(result) for result in run.results]
+    tests += [_pending(item.case, item.reason) for item in run.unplaced]
+    tests += [_pending(TestCase(id=path, file=path), "never collected") for path in run.uncollected]
+    start = _milliseconds(run.started_at)
+    counts = {
+        status: sum(test["status"] == status for test in tests)
+        for status in ("passed", "failed", "skipped", "pending", "other")
+    }
+    summary = {"tests": len(tests), **counts, "flaky": totals.flaky, "start": start}
+    summary["stop"] = start + _milliseconds(run.makespan_s)
+    head = {
+        "tool": {"name": "distributed-testing", "version": __version__},
+        "summary": summary,
+        "environment": _environment(run),
+        "extra": {"conclusion": run.conclusion(), "runId": run.id},
+    }
+    lines = ",\n".join(_ENCODER.encode(test) for test in tests)
+    start_text = f'{{"reportFormat": "CTRF", "specVersion": "{SPEC_VERSION}", "results": '
+    return f'{start_text}{json.dumps(head)[:-1]}, "tests": [\n{lines}\n]}}}}\n'.encode("ascii")
+
+
+def _test(result: TestResult) -> dict[str, Any]:
+    case, final = result.case, result.final
+    test: dict[str, Any] = {
+        "name": case.name,
+        "status": _STATUS.get(final.outcome, "failed"),
+        "rawStatus": final.outcome,
+        "duration": _milliseconds(result.duration_s),
+        "suite": [case.file],
+        "filePath": case.file,
+    }
+    if case.line:
+        test["line"] = case.line
+    if final.started_at:
+        test["start"] = _milliseconds(final.started_at)
+        test["stop"] = test["start"] + _milliseconds(final.duration_s)
+    if final.message:
+        test["message"] = strip_ansi(final.message)
+    if final.detail:
+        test["trace"] = strip_ansi(final.detail)
+    for key, text in (("stdout", final.stdout), ("stderr", final.stderr)):
+        if text and final.outcome != "passed":
+            test[key] = strip_ansi(text).split("\n")
+    if case.markers:
+        test["tags"] = list(case.markers)
+    if case.test_type:
+        test["type"] = case.test_type
+    if result.is_flaky:
+        test["flaky"] = True
+    if len(result.attempts) > 1:
+        test["retries"] = len(result.attempts) - 1
+        test["retryAttempts"] = [_attempt(number, item) for number, item in enumerate(result.attempts, 1)]
+    labels = {"worker": final.worker, "slot": final.slot}
+    if not case.requirement.needs_nothing:
+        labels["requires"] = str(case.requirement)
+    test["labels"] = {key: value for key, value in labels.items() if value}
+    return test
+
+
+def _attempt(number: int, attempt: Attempt) -> dict[str, Any]:
+    told = {"attempt": number, "status": _STATUS.get(attempt.outcome, "failed"), "rawStatus": attempt.outcome}
+    told["duration"] = _milliseconds(attempt.duration_s)
+    texts = (("message", attempt.message), ("trace", attempt.detail))
+    return told | {key: strip_ansi(text) for key, text in texts if text}
+
+
+def _pending(case: TestCase, reason: str) -> dict[str, Any]:
+    test = {"name": case.name, "status": "pending", "duration": 0, "filePath": case.file, "suite": [case.file]}
+    return test | {"message": reason}
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    build = run.build
+    values = {
+        "commit": build.commit,
+        "branchName": build.branch,
+        "buildUrl": build.url,
+        "repositoryName": build.repository,
+        "testEnvironment": build.environment,
+    }
+    return {key: value for key, value in values.items() if value}
+
+
+def _milliseconds(duration_s: float) -> int:
+    try:
+        return max(round(1_000 * duration_s), 0)
+    except (ValueError, OverflowError):
+        return 0

@@ -1,0 +1,168 @@
+"""The model's values to what JSON can hold, and back with every type checked: nothing in a file is trusted."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, cast
+
+from dt_action.errors import UnreadableError
+
+T = TypeVar("T")
+Reviver = Callable[[Any], Any]
+
+
+class _WrongValueError(ValueError):
+    """A value of the wrong type; `where` grows from the inside out while the error travels up."""
+
+    def __init__(self, expected: str, found: object) -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.found = type(found).__name__ if isinstance(found, (dict, list)) else repr(found)[:60]
+        self.where: list[str] = []
+
+
+def to_jsonable(value: Any) -> Any:
+    """Dicts, lists and scalars. Fields that hold their default are left out; sets are sorted, so bytes are stable."""
+    if is_dataclass(value) and not isinstance(value, type):
+        pairs = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: to_jsonable(item) for field, item in pairs if not _is_default(field, item)}
+    if isinstance(value, (tuple, list)):
+        return [to_jsonable(item) for item in value]
+    if isinstance(value, (frozenset, set)):
+        return sorted(to_jsonable(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: to_jsonable(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return 0.0
+    return value
+
+
+def from_jsonable(kind: type[T], value: Any, *, source: str) -> T:
+    """
+    A `kind` made of what JSON gave; keys that it does not know are ignored, so that newer files stay readable.
+
+    Raises UnreadableError, which names `source` and the place in it, where a field is missing or has another type.
+    """
+    try:
+        revived: T = reviver_of(cast("Any", kind))(value)
+    except _WrongValueError as error:
+        place = "".join(reversed(error.where)).lstrip(".") or "its top level"
+        raise UnreadableError(
+            f"{source}: expected {error.expected} at {place}, found {error.found}",
+            hint="was it cut short, edited, or written by another tool?",
+        ) from None
+    return revived
+
+
+@cache
+def reviver_of(kind: Any) -> Reviver:
+    """The function that turns a JSON value into a `kind`; worked out once for each type."""
+    if kind in _SCALARS:
+        return _SCALARS[kind]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return _choice(frozenset(arguments))
+    if origin in (typing.Union, types.UnionType):
+        return _optional(reviver_of(next(argument for argument in arguments if argument is not type(None))))
+    if origin in (tuple, frozenset):
+        return _collection(origin, reviver_of(arguments[0]))
+    if is_dataclass(kind):
+        return _dataclass(kind)
+    raise TypeError(f"no way is known to read a {kind}")
+
+
+def _is_default(field: Any, value: Any) -> bool:
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return default is not MISSING and bool(value == default)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise _WrongValueError("text", value)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise _WrongValueError("a whole number", value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise _WrongValueError("a number", value)
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _WrongValueError("true or false", value)
+
+
+_SCALARS: dict[Any, Reviver] = {str: _text, int: _whole, float: _number, bool: _truth}
+
+
+def _choice(words: frozenset[Any]) -> Reviver:
+    def revive(value: Any) -> Any:
+        if isinstance(value, str) and value in words:
+            return value
+        raise _WrongValueError("one of " + ", ".join(sorted(words)), value)
+
+    return revive
+
+
+def _optional(inner: Reviver) -> Reviver:
+    return lambda value: None if value is None else inner(value)
+
+
+def _collection(kind: Any, inner: Reviver) -> Reviver:
+    def revive(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise _WrongValueError("a list", value)
+        items = []
+        for index, item in enumerate(value):
+            try:
+                items.append(inner(item))
+            except _WrongValueError as error:
+                error.where.append(f"[{index}]")
+                raise
+        return kind(items)
+
+    return revive
+
+
+def _dataclass(kind: Any) -> Reviver:
+    hints = typing.get_type_hints(kind)
+    names = {field.name: reviver_of(hints[field.name]) for field in fields(kind)}
+    required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+
+    def revive(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _WrongValueError("an object", value)
+        arguments = {}
+        for name, item in value.items():
+            inner = names.get(name)
+            if inner is None:
+                continue
+            try:
+                arguments[name] = inner(item)
+            except _WrongValueError as error:
+                error.where.append(f".{name}")
+                raise
+        missing = required - arguments.keys()
+        if missing:
+            raise _WrongValueError("the key " + " and ".join(sorted(missing)), value)
+        return kind(**arguments)
+
+    return revive

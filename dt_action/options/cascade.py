@@ -1,0 +1,103 @@
+"""Which value wins: flag, then environment, then configuration file, then default; and all mistakes told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dt_action.errors import ConfigurationError
+from dt_action.options.config_file import closest_word, read_config
+from dt_action.options.kinds import Kind
+from dt_action.options.table import DEFAULT, OPTIONS, Option, Settings, Source
+
+
+def resolve(flags: Mapping[str, object], environ: Mapping[str, str], root: Path) -> Settings:
+    """
+    The settings for a run that starts in `root`. `flags` holds what the command line gave, by the option's name.
+
+    Raises ConfigurationError that tells every mistake, each with what was expected, found, and from where.
+    """
+    problems: list[ConfigurationError] = []
+    written = read_config(root, [row.key for row in OPTIONS], problems)
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for row in OPTIONS:
+        given = next(_given(row, flags, environ, written), None)
+        if given is None:
+            sources[row.name] = DEFAULT
+            continue
+        raw, sources[row.name] = given
+        try:
+            values[row.name] = row.kind.read(raw)
+        except ValueError:
+            problems.append(_refused(row, raw, sources[row.name]))
+    _choose_fleet(values, sources, problems)
+    if problems:
+        raise ConfigurationError.of_all(problems)
+    return Settings(root=root, sources=sources, **values)
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for test code: all but dt's own credentials."""
+    hidden = {name for row in OPTIONS if row.secret for name in row.environment}
+    return {name: value for name, value in environ.items() if name.upper() not in hidden}
+
+
+def secret_values(settings: Settings) -> tuple[str, ...]:
+    """The values that no output may show, as far as options hold them."""
+    values = (getattr(settings, row.name) for row in OPTIONS if row.secret)
+    return tuple(str(value) for value in values if value)
+
+
+def _given(
+    row: Option, flags: Mapping[str, object], environ: Mapping[str, str], written: Mapping[str, tuple[object, str]]
+) -> Iterator[tuple[object, Source]]:
+    """Every value that was given for an option, strongest first. An empty variable counts as not given."""
+    if flags.get(row.name) is not None:
+        yield flags[row.name], Source(rank=0, text=row.flag if row.has_flag else row.name)
+    if row.has_flag:
+        for name in row.environment:
+            if environ.get(name, "").strip():
+                yield environ[name], Source(rank=1, text=f"environment variable {name}")
+    if row.key in written:
+        raw, file = written[row.key]
+        yield raw, Source(rank=2, text=f"{row.key} in {file}")
+
+
+def _refused(row: Option, raw: object, source: Source) -> ConfigurationError:
+    found = "a value that cannot be used" if row.secret else repr(raw)[:200]
+    hint = f"write {_as_written(row.kind, row, source)}"
+    closest = closest_word(str(raw), row.kind.choices)
+    if closest:
+        hint = f"did you mean {closest!r}?"
+    return ConfigurationError(f"{source.text} is {found}; expected {row.kind.expected}", hint=hint)
+
+
+def _as_written(kind: Kind[Any], row: Option, source: Source) -> str:
+    example = kind.example
+    if kind.is_table:
+        return f'{row.key} = {{ nightly = ["tests/nightly/**"] }}'
+    if source.rank == 0:
+        return f'{row.flag} "{example}"' if " " in example else f"{row.flag} {example}"
+    if source.rank == 1:
+        return f"{source.text.split()[-1]}={example}"
+    quoted = f'"{example}"'
+    if source.text.endswith("pyproject.toml"):
+        return f"{row.key} = [{quoted}]" if kind.many else f"{row.key} = {quoted}"
+    return f"{row.key}: [{quoted}]" if kind.many else f"{row.key}: {quoted}"
+
+
+def _choose_fleet(values: dict[str, Any], sources: dict[str, Source], problems: list[ConfigurationError]) -> None:
+    """A coordinator's address makes it the fleet, unless something as strong or stronger names another one."""
+    address = sources["coordinator"]
+    if "coordinator" in values and address.rank < sources["fleet"].rank:
+        values["fleet"] = "coordinator"
+        sources["fleet"] = Source(rank=address.rank, text=f"{address.text}, which makes it the fleet")
+    if values.get("fleet") == "coordinator" and sources["coordinator"] is DEFAULT:
+        problems.append(
+            ConfigurationError(
+                f"{sources['fleet'].text} is 'coordinator', but no address of one is given",
+                hint="add --coordinator https://dt.example.org, or set COORDINATOR_URL",
+            )
+        )

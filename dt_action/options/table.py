@@ -1,0 +1,308 @@
+"""Every option once: its flag, its action input, its environment variables, its kind, its default and its help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from dt_action.model.hardware import DEVICE_KINDS
+from dt_action.model.plan import Shard
+from dt_action.options.kinds import (
+    ARGUMENTS,
+    DURATION,
+    GLOBS_BY_NAME,
+    SHARD,
+    SWITCH,
+    URL,
+    WORKERS,
+    Kind,
+    at_least,
+    choice,
+    many,
+    text,
+)
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+Group = Literal["tests", "execution", "limits", "environment", "reports", "service"]
+
+GROUPS: dict[Group, str] = {
+    "tests": "which tests run",
+    "execution": "where and how they run",
+    "limits": "how long and how often",
+    "environment": "the tests' environment",
+    "reports": "reports",
+    "service": "the CI service",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a value came from; a lower `rank` outranks a higher one."""
+
+    rank: Literal[0, 1, 2, 3]
+    text: str
+
+
+DEFAULT = Source(rank=3, text="default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """
+    One row of the table. `name` is the field of `Settings`.
+
+    `variables` are environment variables beside `DT_*` and `INPUT_*`. `unset` says what None means. `has_flag` is
+    False for what only a configuration file can hold. `takes_dashes` marks a value that may start with a dash.
+    """
+
+    kind: Kind[Any]
+    default: object
+    help: str
+    group: Group
+    name: str = ""
+    input: str = ""
+    variables: tuple[str, ...] = ()
+    unset: str = ""
+    secret: bool = False
+    has_flag: bool = True
+    takes_dashes: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key in a configuration file. A unit stands in the field's name only: `timeout_s` is `timeout`."""
+        return self.name.removesuffix("_s").replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        """The flag of the command line."""
+        return f"--{self.key}"
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """
+        The environment variables, strongest first.
+
+        GitHub's runner makes `INPUT_` and the upper-case name of an input, and keeps hyphens
+        (actions/runner, src/Runner.Worker/Handlers/ContainerActionHandler.cs); both spellings of a name are read.
+        """
+        names = dict.fromkeys([self.input, self.input.replace("_", "-"), self.key.replace("-", "_"), self.key])
+        return (*(f"INPUT_{name.upper()}" for name in names), *self.variables_shown)
+
+    @property
+    def variables_shown(self) -> tuple[str, ...]:
+        """The environment variables that a person sets."""
+        return (f"DT_{self.key.replace('-', '_').upper()}", *self.variables)
+
+    def show(self, value: object) -> str:
+        """A value for people; a secret is masked."""
+        if value is None or value in ((), {}):
+            return f"({self.unset})" if self.unset else "(not set)"
+        if self.secret:
+            return "***"
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, Mapping):
+            return "; ".join(f"{name}: {' '.join(globs)}" for name, globs in value.items())
+        if self.kind is DURATION and isinstance(value, float):
+            return f"{value:g} s"
+        return " ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+
+
+def option(  # noqa: PLR0913 - a row has many columns
+    kind: Kind[T],
+    default: D,
+    help: str,
+    *,
+    group: Group,
+    input: str = "",
+    variables: tuple[str, ...] = (),
+    unset: str = "",
+    secret: bool = False,
+    has_flag: bool = True,
+    takes_dashes: bool = False,
+) -> T | D:
+    """Declare a row: a field of `Settings`, whose annotation must fit the types of the kind and of the default."""
+    row = Option(
+        kind=kind,
+        default=default,
+        help=help,
+        group=group,
+        input=input,
+        variables=variables,
+        unset=unset,
+        secret=secret,
+        has_flag=has_flag,
+        takes_dashes=takes_dashes,
+    )
+    return cast("T | D", field(default=default, repr=not secret, metadata={"row": row}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    The options of a run, resolved. Paths are relative to `root`, the directory in which dt was started.
+
+    To add an option, add a row; the flag, the action input, the environment variables, the key, the help and
+    docs/options.md follow from it.
+    """
+
+    root: Path = Path()
+    sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
+
+    test_dir: str | None = option(
+        text("a directory", "tests"),
+        None,
+        "directory of the tests",
+        group="tests",
+        unset="pytest's testpaths, else here",
+    )
+    test_pattern: str | None = option(
+        text("a glob", "**/test_*.py"),
+        None,
+        "glob for test files, relative to the test directory; without a slash it matches in every directory below",
+        group="tests",
+        unset="pytest's python_files",
+    )
+    test_files: tuple[str, ...] = option(
+        many(text("a file", "tests/test_api.py")), (), "test files, instead of searching for them", group="tests"
+    )
+    test_type: tuple[str, ...] = option(
+        many(text("a test type", "integration")),
+        (),
+        "run only files with tests of these types: integration, fault, monitoring, stress, your own, or all",
+        group="tests",
+        unset="all",
+    )
+    test_types: Mapping[str, tuple[str, ...]] | None = option(
+        GLOBS_BY_NAME, None, "test types by globs of their files", group="tests", has_flag=False, unset="built-in types"
+    )
+    hardware: tuple[str, ...] = option(
+        many(choice("all", *sorted(DEVICE_KINDS))),
+        (),
+        "run only files with tests that need this hardware; cpu: that need no accelerator",
+        group="tests",
+        unset="all",
+    )
+    shard: Shard | None = option(  # noqa: RUF009 - a field
+        SHARD, None, "run share I of N, balanced by history", group="tests", unset="all shares"
+    )
+
+    fleet: str = option(choice("local", "coordinator", "ray"), "local", "where the tests run", group="execution")
+    coordinator: str | None = option(
+        URL,
+        None,
+        "address of a coordinator; makes it the fleet",
+        group="execution",
+        input="coordinator_url",
+        variables=("COORDINATOR_URL",),
+    )
+    api_key: str | None = option(
+        text("a key", "..."),
+        None,
+        "key for the coordinator; prefer the environment variable, which other users of the machine cannot see",
+        group="execution",
+        variables=("COORDINATOR_API_KEY",),
+        secret=True,
+    )
+    workers: int | None = option(
+        WORKERS, None, "how many processes run tests at a time on this machine", group="execution", unset="auto"
+    )
+    isolation: str = option(
+        choice("session", "file", "container"),
+        "session",
+        "what tests share: a session for each worker process, a process for each file, or a container",
+        group="execution",
+    )
+    pytest_args: tuple[str, ...] = option(
+        ARGUMENTS, (), "more arguments for pytest, quoted as in a shell", group="execution", takes_dashes=True
+    )
+    history: str = option(
+        text("a file", ".dt_cache/history.json"),
+        ".dt_cache/history.json",
+        "file that remembers durations; keep it between CI runs",
+        group="execution",
+    )
+
+    timeout_s: float = option(DURATION, 3600.0, "longest wait for the whole run", group="limits")
+    poll_interval_s: float = option(
+        DURATION, 15.0, "how often a coordinator is asked where it cannot stream", group="limits"
+    )
+    case_timeout_s: float | None = option(
+        DURATION, None, "longest time for one test case", group="limits", unset="no limit"
+    )
+    no_output_timeout_s: float | None = option(
+        DURATION, None, "longest time without any output or progress of a test", group="limits", unset="no limit"
+    )
+    retries: int = option(at_least(0), 0, "how often a failed test case is tried again", group="limits")
+    fail_fast: int | None = option(
+        at_least(1), None, "stop after this many failed test cases", group="limits", unset="run all"
+    )
+
+    python: str | None = option(
+        text("a Python interpreter", ".venv/bin/python"),
+        None,
+        "interpreter in which the tests run",
+        group="environment",
+        unset="the one that runs dt",
+    )
+    requirements: tuple[str, ...] = option(
+        many(text("a requirements file", "requirements-test.txt")),
+        (),
+        "requirements files to install in a virtual environment that dt keeps for the tests",
+        group="environment",
+    )
+    setup: str | None = option(
+        text("a shell command", "pip install -e ."),
+        None,
+        "shell command to run before the tests, in their environment",
+        group="environment",
+        takes_dashes=True,
+    )
+
+    output_dir: str = option(
+        text("a directory", "test_reports"), "test_reports", "directory for the reports", group="reports"
+    )
+    report_formats: tuple[str, ...] = option(
+        many(choice("json", "md", "html", "xml", "ctrf", "codequality")),
+        ("json", "md", "html"),
+        "reports to write; xml is JUnit and always written",
+        group="reports",
+    )
+    template_dir: str | None = option(
+        text("a directory", "report_templates"),
+        None,
+        "directory of Jinja templates that replace those of the reports",
+        group="reports",
+        unset="built-in templates",
+    )
+    redact: tuple[str, ...] = option(
+        many(text("the name of an environment variable", "DEPLOY_TOKEN")),
+        (),
+        "environment variables whose values are masked in all that dt writes",
+        group="reports",
+    )
+    verbose: bool = option(SWITCH, False, "tell more", group="reports")
+
+    provider: str | None = option(
+        choice("github", "gitlab", "jenkins", "generic"),
+        None,
+        "the CI service that is told of the run",
+        group="service",
+        unset="detected",
+    )
+
+    def told_by(self, name: str) -> str:
+        """Where the value of an option came from, for a message to its user."""
+        return self.sources[name].text if name in self.sources else name
+
+
+def _rows() -> tuple[Option, ...]:
+    rows = [(item.name, item.metadata["row"]) for item in fields(Settings) if "row" in item.metadata]
+    return tuple(replace(row, name=name, input=row.input or name.removesuffix("_s")) for name, row in rows)
+
+
+OPTIONS: tuple[Option, ...] = _rows()

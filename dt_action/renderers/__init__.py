@@ -1,0 +1,1 @@
+"""What people read of a run: console, Markdown, HTML and badges, each a pure function of the run."""

@@ -1,0 +1,120 @@
+"""What a reader wants to know first of a run: failures, doubts, reasons and the slowest tests, in a fixed order."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dt_action.formats.text import one_line, seconds
+from dt_action.model.case import Attempt, TestResult
+from dt_action.model.run import Run, Totals
+
+SLOWEST = 10
+_SLOW_FROM_S = 0.05  # nobody wants to be told that a test took a millisecond
+_CHANGING = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?|'[^']*/[^']*'|\S*/\S+|[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Tests (or files) that share a reason."""
+
+    reason: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """
+    A run, sorted by what it takes from a reader.
+
+    `failures` stand in the run's order; `alike` gives each failing id the number of its error, so that one error
+    with many victims can be told once.
+    """
+
+    totals: Totals
+    failures: tuple[TestResult, ...]
+    alike: dict[str, int]
+    lost: tuple[TestResult, ...]
+    flaky: tuple[TestResult, ...]
+    skips: tuple[Group, ...]
+    unplaced: tuple[Group, ...]
+    slowest: tuple[TestResult, ...]
+
+
+def digest(run: Run) -> Digest:
+    """Sort the run once, for every renderer. Groups stand largest first, then by reason."""
+    failures = tuple(result for result in run.results if result.final.is_failing)
+    errors: dict[str, int] = {}
+    alike = {result.case.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
+    slow = (result for result in run.results if result.duration_s >= _SLOW_FROM_S)
+    return Digest(
+        totals=run.totals(),
+        failures=failures,
+        alike=alike,
+        lost=tuple(result for result in run.results if result.outcome == "lost"),
+        flaky=tuple(result for result in run.results if result.is_flaky),
+        skips=_groups(_skips(run)),
+        unplaced=_groups((item.reason, item.case.id) for item in run.unplaced),
+        slowest=tuple(heapq.nsmallest(SLOWEST, slow, key=lambda result: (-result.duration_s, result.case.id))),
+    )
+
+
+def fingerprint(attempt: Attempt) -> str:
+    """The same for errors that differ in numbers, addresses and paths alone."""
+    return f"{attempt.outcome}: {_CHANGING.sub('#', one_line(attempt.message, 300))}"
+
+
+def bound_line(run: Run) -> str:
+    """How near the run came to the best that any schedule could do; empty where nothing was measured."""
+    bound = run.lower_bound_s
+    if run.makespan_s <= 0 or bound <= 0:
+        return ""
+    slots = f"{run.slots} slot{'s' * (run.slots != 1)}"
+    ratio = run.makespan_s / bound
+    return f"execution took {seconds(run.makespan_s)} on {slots}; no schedule beats {seconds(bound)} ({ratio:.2f})"
+
+
+def shortfalls(run: Run) -> Iterator[str]:
+    """Why the run is not whole, a sentence each; nothing where all that was planned has reported."""
+    totals = run.totals()
+    if run.status != "completed":
+        yield f"the run was {run.status}" if run.status != "timeout" else "the run's time was up"
+    if run.reason:
+        yield run.reason
+    if totals.lost:
+        yield f"{_tests(totals.lost)} planned and never reported"
+    if totals.unplaced:
+        yield f"no worker could take {_tests(totals.unplaced)}"
+    if run.uncollected:
+        yield f"{len(run.uncollected)} file{'s' * (len(run.uncollected) != 1)} planned and never collected"
+    if run.missing_shards:
+        yield "no report came from shard " + ", ".join(run.missing_shards)
+
+
+def headline(run: Run) -> str:
+    """`failed: 410 passed, 2 failed, 3 skipped`, and what else kept the run from being green."""
+    rest = "; ".join(shortfalls(run))
+    return f"{run.conclusion()}: {run.totals().line()}" + (f" ({rest})" if rest else "")
+
+
+def _tests(count: int) -> str:
+    return f"{count} test{'s' * (count != 1)}"
+
+
+def _skips(run: Run) -> Iterator[tuple[str, str]]:
+    for result in run.results:
+        if result.outcome in ("skipped", "xfailed"):
+            expected = "expected to fail: " if result.outcome == "xfailed" else ""
+            yield expected + (result.final.message or "no reason given"), result.case.id
+    for file in run.skipped_files:
+        yield file.reason or "no reason given", file.path
+
+
+def _groups(pairs: Iterable[tuple[str, str]]) -> tuple[Group, ...]:
+    by_reason: dict[str, list[str]] = {}
+    for reason, case_id in pairs:
+        by_reason.setdefault(one_line(reason, 300), []).append(case_id)
+    groups = [Group(reason=reason, ids=tuple(ids)) for reason, ids in by_reason.items()]
+    return tuple(sorted(groups, key=lambda group: (-len(group.ids), group.reason)))

@@ -1,0 +1,215 @@
+"""The HTML report: one file that needs nothing else, with totals and failures readable even where scripts are off."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+
+from dt_action.formats.text import cut_middle, one_line, reproduce, seconds
+from dt_action.model.case import Attempt, TestResult
+from dt_action.model.run import Run
+from dt_action.renderers.ansi_html import ansi_to_html
+from dt_action.renderers.digest import Digest, Group, bound_line, digest, headline, shortfalls
+from dt_action.renderers.page_data import data_block
+from dt_action.renderers.templates import fill, source
+
+FAILURES_WITHOUT_SCRIPT = 50
+IDS_PER_GROUP = 20
+_OUTCOMES = ("failed", "error", "timeout", "crashed", "lost", "flaky", "skipped", "xfailed", "xpassed", "passed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Html:
+    """
+    Renders the page. `report.html.j2`, `report.css` and `report.js` in `template_dir` take the built-in ones' place.
+
+    Its Content-Security-Policy allows the page's own script and style by their hashes and nothing else, so even a
+    mistake in escaping could run no foreign code and reach no host.
+    """
+
+    template_dir: Path | None = None
+    format: str = "html"
+    suffix: str = ".html"
+
+    def render(self, run: Run) -> bytes:
+        """The page in UTF-8."""
+        seen = digest(run)
+        style, script = (source(name, self.template_dir).strip() for name in ("report.css", "report.js"))
+        parts = {
+            "policy": _policy(style, script),
+            "title": escape(one_line(headline(run), 200)),
+            "style": style,
+            "script": script,
+            "head": _head(run, seen),
+            "failures": _failures(seen),
+            "left_out": _left_out(run, seen),
+            "explorer": '<section id="explorer" hidden></section>',
+            "flaky": _flaky(seen),
+            "slowest": _slowest(seen),
+            "skipped": _folded_groups("Skipped", seen.skips),
+            "remarks": _remarks(run),
+            "workers": _workers(run),
+            "foot": _foot(run),
+            "data": data_block(run),
+        }
+        facts = {"run": run, "digest": seen, "totals": seen.totals, "conclusion": run.conclusion()}
+        return fill("report.html.j2", parts, facts, template_dir=self.template_dir).encode("utf-8", "replace")
+
+
+def _policy(style: str, script: str) -> str:
+    def allowed(text: str) -> str:
+        return "'sha256-" + base64.b64encode(sha256(text.encode()).digest()).decode("ascii") + "'"
+
+    return (
+        f"default-src 'none'; script-src {allowed(script)}; style-src {allowed(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _text(text: str, limit: int = 0) -> str:
+    return escape(one_line(text, limit))
+
+
+def _head(run: Run, seen: Digest) -> str:
+    conclusion = run.conclusion()
+    build = run.build
+    about = [build.repository, build.branch, build.commit[:12], build.environment]
+    about += [f"#{build.pull_request}"] if build.pull_request else []
+    about += [f"attempt {build.attempt}"] if build.attempt > 1 else []
+    facts = [bound_line(run)] + ([f"{run.coverage.percent:.2f}% covered"] if run.coverage else [])
+    reasons = "".join(f"<li>{_text(reason)}</li>" for reason in shortfalls(run))
+    counts = {name: getattr(seen.totals, name) for name in _OUTCOMES} | {"unplaced": seen.totals.unplaced}
+    chips = "".join(
+        f'<li class="chip o-{name}"><b>{count:,}</b> {name}</li>' for name, count in counts.items() if count
+    )
+    return "\n".join(
+        [
+            f'<header class="verdict v-{conclusion}">',
+            f'<p class="about">{" · ".join(_text(word, 100) for word in about if word)}</p>',
+            f"<h1>{conclusion}</h1>",
+            f'<p class="line">{seen.totals.line()}</p>',
+            f'<ul class="reasons">{reasons}</ul>' if reasons else "",
+            f'<ul class="chips">{chips}</ul>',
+            "".join(f'<p class="fact">{_text(fact)}</p>' for fact in facts if fact),
+            "</header>",
+        ]
+    )
+
+
+def _failures(seen: Digest) -> str:
+    if not seen.failures:
+        return ""
+    shown = "".join(_failure(result) for result in seen.failures[:FAILURES_WITHOUT_SCRIPT])
+    hidden = len(seen.failures) - FAILURES_WITHOUT_SCRIPT
+    more = f"<p>{hidden:,} more failures are in the list of all tests below.</p>" if hidden > 0 else ""
+    return f'<section id="failures"><h2>Failures <small>{len(seen.failures):,}</small></h2>\n{shown}{more}</section>'
+
+
+def _failure(result: TestResult) -> str:
+    case, final = result.case, result.final
+    place = f"{case.file}:{case.line}" if case.line else case.file
+    about = [place, seconds(final.duration_s), final.worker, case.test_type]
+    about += [] if case.requirement.needs_nothing else [f"needs {case.requirement}"]
+    earlier = "".join(
+        f"<details><summary>attempt {number}: {attempt.outcome} after {seconds(attempt.duration_s)}</summary>"
+        f"{_told(attempt)}</details>"
+        for number, attempt in enumerate(result.attempts[:-1], 1)
+    )
+    return (
+        f'<details class="failure" open><summary><span class="badge o-{final.outcome}">{final.outcome}</span> '
+        f'<code class="id">{_text(case.id)}</code> <span class="message">{_text(final.message, 300)}</span></summary>\n'
+        f'<p class="about">{" · ".join(_text(word) for word in about if word)}</p>\n{_told(final)}{earlier}'
+        f'<pre class="again">{escape(reproduce(case.id))}</pre></details>\n'
+    )
+
+
+def _told(attempt: Attempt) -> str:
+    said = attempt.detail if attempt.message in attempt.detail else f"{attempt.message}\n{attempt.detail}"
+    blocks = [f'<pre class="trace">{_colored(said)}</pre>']
+    for name, text in (("stdout", attempt.stdout), ("stderr", attempt.stderr)):
+        if text.strip():
+            blocks.append(f'<details><summary>{name}</summary><pre class="log">{_colored(text)}</pre></details>')
+    return "".join(blocks)
+
+
+def _colored(text: str) -> str:
+    return ansi_to_html(cut_middle(text.strip("\n"), 30_000))
+
+
+def _left_out(run: Run, seen: Digest) -> str:
+    groups = [*seen.unplaced]
+    if seen.lost:
+        groups.append(Group(reason="planned, but never reported", ids=tuple(item.case.id for item in seen.lost)))
+    if run.uncollected:
+        groups.append(Group(reason="planned, but never collected", ids=run.uncollected))
+    if not groups:
+        return ""
+    return f'<section id="not-run"><h2>Not run</h2>{_group_list(groups)}</section>'
+
+
+def _group_list(groups: Iterable[Group]) -> str:
+    items = []
+    for group in groups:
+        names = "".join(f"<li><code>{_text(name)}</code></li>" for name in group.ids[:IDS_PER_GROUP])
+        more = f"<li>and {len(group.ids) - IDS_PER_GROUP:,} more</li>" if len(group.ids) > IDS_PER_GROUP else ""
+        summary = f"<summary><b>{len(group.ids):,}</b> {_text(group.reason)}</summary>"
+        items.append(f"<details>{summary}<ul>{names}{more}</ul></details>")
+    return "".join(items)
+
+
+def _folded_groups(title: str, groups: Sequence[Group]) -> str:
+    if not groups:
+        return ""
+    count = sum(len(group.ids) for group in groups)
+    return f'<section class="reasons"><h2>{title} <small>{count:,}</small></h2>{_group_list(groups)}</section>'
+
+
+def _flaky(seen: Digest) -> str:
+    if not seen.flaky:
+        return ""
+    rows = []
+    for result in seen.flaky[:1_000]:
+        first = next(attempt for attempt in result.attempts if attempt.is_failing)
+        rows.append((f"<code>{_text(result.case.id)}</code>", str(len(result.attempts)), _text(first.message, 300)))
+    table = _table(("test", "attempts", "first error"), rows)
+    return f"<section><h2>Flaky <small>{len(seen.flaky):,}</small></h2>{table}</section>"
+
+
+def _slowest(seen: Digest) -> str:
+    if not seen.slowest:
+        return ""
+    rows = [(seconds(result.duration_s), f"<code>{_text(result.case.id)}</code>") for result in seen.slowest]
+    return f"<section><h2>Slowest</h2>{_table(('time', 'test'), rows)}</section>"
+
+
+def _remarks(run: Run) -> str:
+    items = [f'<li class="n-{item.level}">{item.level}: {_text(item.text)}</li>' for item in run.notices]
+    for finding in run.findings:
+        items.append(f"<li><code>{_text(str(finding.evidence))}</code> {_text(finding.message)}</li>")
+    return f"<section><h2>Remarks</h2><ul>{''.join(items)}</ul></section>" if items else ""
+
+
+def _workers(run: Run) -> str:
+    rows = []
+    for worker in run.workers:
+        devices = ", ".join(device.name or device.kind for device in worker.capability.devices)
+        rows.append((_text(worker.name), str(worker.slots), _text(worker.environment), _text(devices)))
+    table = _table(("worker", "slots", "environment", "devices"), rows)
+    return f"<section><h2>Workers</h2>{table}</section>" if rows else ""
+
+
+def _foot(run: Run) -> str:
+    link = run.build.url
+    is_web = link.startswith(("https://", "http://"))
+    leads = f' <a href="{escape(link)}" rel="noreferrer">the build</a>' if is_web else ""
+    return f"<footer><code>{_text(run.command or run.id)}</code>{leads}</footer>"
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>\n" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_samples import runs, sample_run
+
+from dt_action.errors import UnreadableError
+from dt_action.formats import run_json
+from dt_action.model.run import Run
+
+
+@given(runs)
+def test_a_run_survives_being_written_and_read(run: Run) -> None:
+    assert run_json.read(run_json.write(run)) == run
+
+
+def test_the_report_says_what_a_consumer_needs_without_reading_the_rest() -> None:
+    report = json.loads(run_json.write(sample_run()))
+    assert (report["schema_version"], report["conclusion"]) == (1, "failed")
+    assert report["summary"] == "3 passed, 4 failed, 2 skipped"
+    assert report["totals"]["lost"] == 1
+    by_id = {test["id"]: test for test in report["tests"]}
+    assert by_id["tests/test_broken.py"]["outcome"] == "error"
+    total = by_id["tests/test_cart.py::test_total"]
+    assert {key: total[key] for key in ("outcome", "duration_s", "file", "line", "worker", "message")} == {
+        "outcome": "failed",
+        "duration_s": 1.5,
+        "file": "tests/test_cart.py",
+        "line": 29,
+        "worker": "box",
+        "message": "assert 3 == 4",
+    }
+    assert total["requirement"] == "nothing"
+    assert [tried["outcome"] for tried in by_id["tests/test_net.py::test_retry"]["attempts"]] == ["failed", "passed"]
+
+
+def test_a_duration_that_is_no_number_does_not_cost_the_report() -> None:
+    from dataclasses import replace
+
+    run = sample_run()
+    first = run.results[0]
+    odd = replace(first, attempts=(replace(first.attempts[0], duration_s=float("nan")),))
+    read = run_json.read(run_json.write(replace(run, results=(odd, *run.results[1:]))))
+    assert read.results[0].attempts[0].duration_s == 0.0
+    assert read.results[1:] == run.results[1:]
+
+
+@given(st.data())
+def test_any_truncation_or_damage_is_told_as_an_error_of_the_file(data: st.DataObject) -> None:
+    content = bytearray(run_json.write(sample_run()))
+    cut = data.draw(st.integers(0, len(content)))
+    place = data.draw(st.integers(0, max(cut - 1, 0)))
+    damaged = content[:cut]
+    if damaged:
+        damaged[place] = data.draw(st.integers(0, 255))
+    try:
+        assert isinstance(run_json.read(bytes(damaged)), Run)
+    except UnreadableError:
+        pass
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["tests", "id", "attempts", "run", "needs", "file", "outcome"]), inner), max_leaves=20))  # fmt: skip
+def test_foreign_json_is_refused_in_words(value: object) -> None:
+    content = json.dumps({"schema_version": 1, "run_id": "x", "tests": [value], "run": value}).encode()
+    with pytest.raises(UnreadableError):
+        run_json.read(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[" * 200_000,
+        b'{"tests":' * 50_000,
+        b"null",
+        b'{"tests": []}',
+        b'{"tests": [], "schema_version": 2}',
+        b'{"tests": [], "schema_version": 1, "run": {"makespan_s": 1' + b"0" * 400 + b'}, "run_id": "r"}',
+        b'{"tests": [], "schema_version": 1, "run": {"makespan_s": NaN}, "run_id": "r"}',
+        b'{"tests": [], "schema_version": 1' + b"9" * 5_000 + b"}",
+    ],
+)
+def test_hostile_files_are_refused(content: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        run_json.read(content)
+
+
+def test_the_error_names_the_place_that_is_wrong() -> None:
+    report = json.loads(run_json.write(sample_run()))
+    report["tests"][3]["attempts"][0]["outcome"] = "great"
+    with pytest.raises(
+        UnreadableError, match=r"shard-2\.json, test 4: expected one of .* at attempts\[0\]\.outcome, found 'great'"
+    ):
+        run_json.read(json.dumps(report).encode(), source="shard-2.json")

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from report_samples import HOSTILE, attempt, result, sample_run
+
+from dt_action import reporting
+from dt_action.errors import ConfigurationError
+from dt_action.model.report import Document, Publication
+from dt_action.model.run import Run
+from dt_action.redaction import Redactor
+
+
+def published(run: Run, formats: Sequence[str] = reporting.FORMATS, **options: object) -> Publication:
+    return reporting.publication(run, formats=formats, timestamp="20261124_204200", **options)  # type: ignore[arg-type]
+
+
+def test_the_documents_asked_for_are_made_and_junit_always() -> None:
+    assert [document.name for document in published(sample_run(), ["md", "json"]).documents] == [
+        "test_report_20261124_204200.json",
+        "test_report_20261124_204200.md",
+        "test_report_20261124_204200.xml",
+    ]
+    assert [document.format for document in published(sample_run(), ["junit", "markdown"]).documents] == ["md", "xml"]
+
+
+def test_an_unknown_format_is_named_with_those_that_exist() -> None:
+    with pytest.raises(ConfigurationError, match="'pdf'; expected some of json, md, html"):
+        published(sample_run(), ["pdf", "json"])
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    assert published(sample_run()) == published(sample_run())
+
+
+def test_a_run_without_a_test_has_all_documents() -> None:
+    assert len(published(Run(id="empty")).documents) == len(reporting.FORMATS)
+
+
+def test_hostile_names_and_messages_give_wellformed_documents() -> None:
+    results = tuple(
+        result(f"tests/a{index}.py::test[{text}]", attempt("failed", text, detail=text, stdout=text, stderr=text))
+        for index, text in enumerate(HOSTILE)
+    )
+    run = replace(sample_run(), results=results)
+    made = {document.format: document.content.decode() for document in published(run).documents}
+    assert len(ET.fromstring(made["xml"]).findall(".//testcase")) == len(HOSTILE) + 2
+    assert len(json.loads(made["json"])["tests"]) == len(HOSTILE)
+    json.loads(made["ctrf"])
+    json.loads(made["codequality"])
+    assert "<script>alert" not in made["html"]
+    assert made["html"].count("<script") == 2
+
+
+def test_secrets_are_in_no_document_and_nothing_else_that_is_told() -> None:
+    secret = "correct horse\nbattery staple"
+    token = "ghp_" + "a1B2" * 9
+    text = f"password={secret} token={token}"
+    tried = attempt("failed", text, detail=text * 900, stdout=text, stderr=text)
+    run = replace(sample_run(), results=(result(f"tests/a.py::test[{token}]", tried),), reason=text, command=text)
+    made = published(run, redact=Redactor([secret]))
+    everything = b"".join(document.content for document in made.documents) + repr(made).encode()
+    for leak in (token, "battery staple"):
+        assert leak.encode() not in everything
+
+
+def test_the_summary_fits_a_check_run_and_the_markdown_a_job_summary() -> None:
+    long = "é" * 3_000
+    results = tuple(
+        result(f"tests/a.py::test_{index}", attempt("failed", f"{long} {index}", detail=long)) for index in range(400)
+    )
+    made = published(replace(sample_run(), results=results), ["md"])
+    assert len(made.summary_markdown.encode()) <= reporting.SUMMARY_BYTES
+    assert len(made.documents[0].content) <= reporting.DOCUMENT_BYTES
+    assert "Left out to fit" in made.summary_markdown
+
+
+def documents(*names: str) -> list[Document]:
+    return [Document(name=name, format="md", content=name.encode()) for name in names]
+
+
+def test_documents_are_written_into_a_directory_that_is_made(tmp_path: Path) -> None:
+    paths = reporting.write(documents("a.md", "b.md"), tmp_path / "deep" / "er")
+    assert [path.read_text() for path in paths] == ["a.md", "b.md"]
+    assert sorted(path.name for path in (tmp_path / "deep" / "er").iterdir()) == ["a.md", "b.md"]
+
+
+def test_a_document_that_cannot_be_written_costs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "b.md").mkdir()
+    with pytest.raises(reporting.ReportsNotWrittenError, match=r"1 of 3 reports could not be written: b\.md: ") as told:
+        reporting.write(documents("a.md", "b.md", "c.md"), tmp_path)
+    assert [path.name for path in told.value.written] == ["a.md", "c.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.md", "b.md", "c.md"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_in_words(tmp_path: Path) -> None:
+    directory = tmp_path / "file"
+    directory.write_text("not a directory")
+    with pytest.raises(reporting.ReportsNotWrittenError, match="is there room"):
+        reporting.write(documents("a.md"), directory)
+
+
+def test_one_error_with_many_victims_is_one_annotation_and_new_errors_come_first() -> None:
+    same = [result(f"tests/a.py::test_{n}", attempt("failed", f"timeout after {n} s")) for n in range(9)]
+    other = result("tests/b.py::test_b", attempt("failed", "KeyError: 'x'", detail="tests/b.py:77: KeyError"))
+    run = Run(id="r", results=(*same, other))
+    made = published(run, ["json"], known_failures=[item.case.id for item in same]).annotations
+    assert [(remark.path, remark.line) for remark in made] == [("tests/b.py", 77), ("tests/a.py", 12)]
+    assert "8 more fail like this: tests/a.py::test_1" in made[1].message
+
+
+def test_what_did_not_run_is_an_annotation_too() -> None:
+    titles = [remark.title for remark in published(sample_run(), ["json"]).annotations]
+    assert "no worker could take test_two" in titles
+    assert "lost: test_after" in titles
+    assert "never collected" in titles
+    assert "flaky: test_retry" in titles
