@@ -74,9 +74,9 @@ class Wiring:
             chosen,
             needs,
             FileHistory(self.settings.root / self.settings.history).load(),
-            file_sizes={file.path: _size(self.settings.root / file.path) for file in chosen},
-            pytest_args=self.settings.pytest_args,
+            file_bytes={file.path: _size(self.settings.root / file.path) for file in chosen},
             shard=self.settings.shard,
+            is_selection=is_selection(self.settings),
         )
 
     def execute(self, plan: Plan) -> Iterator[Event]:
@@ -138,7 +138,7 @@ class Wiring:
             python=prepared.python,
             workers=settings.workers or capability.cpu_count,
             capability=capability,
-            args=collection_arguments(settings, [file.path for file in plan.files]),
+            args=(*settings.pytest_args, *collection_arguments(settings, [file.path for file in plan.files])),
             limits=Limits(
                 case_timeout_s=settings.case_timeout_s,
                 no_output_timeout_s=settings.no_output_timeout_s,
@@ -173,6 +173,13 @@ class Wiring:
     def secrets(self) -> tuple[str, ...]:
         """What no output may show."""
         return (*secret_values(self.settings), *filter(None, map(self.environ.get, self.settings.redact)))
+
+
+def is_selection(settings: Settings) -> bool:
+    """True where only the discovered files are wanted, and not what else pytest finds."""
+    types, hardware = settings.test_type, settings.hardware
+    by_type, by_hardware = bool(types) and "all" not in types, bool(hardware) and "all" not in hardware
+    return bool(settings.test_files or settings.test_pattern or by_type or by_hardware)
 
 
 def for_hardware(

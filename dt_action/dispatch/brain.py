@@ -106,6 +106,20 @@ class Dispatcher:
         self._slots[slot] = Slot(name=slot, worker=worker, heard_at=now)
         return []
 
+    def slot_left(self, slot: str, now: float) -> list[Action]:
+        """The slot's process ends of its own will, with nothing in hand."""
+        self._slots.pop(slot, None)
+        self._locks.pop(slot, None)
+        return self._after(now)
+
+    def holds_work(self, slot: str) -> bool:
+        """True while the slot has something that it has not begun."""
+        return slot in self._slots and self._slots[slot].has_work
+
+    def is_running(self, slot: str) -> bool:
+        """True while the slot runs a case, its teardown included."""
+        return slot in self._slots and bool(self._slots[slot].running)
+
     def slot_lost(
         self, slot: str, outcome: Literal["timeout", "crashed"], reason: str, *, now: float, detail: str = ""
     ) -> list[Action]:

@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class LocalFleet:
     """
     Runs a plan in `workers` processes of the interpreter `python`, started in `root` with pytest's arguments `args`.
 
+    `isolation` is `session` (a process lives as long as it can) or `file` (a fresh process for each file).
+
     `environ` is what the tests see of the environment: pass none of our secrets in it.
     """
 
@@ -39,6 +41,7 @@ class LocalFleet:
     capability: Capability
     args: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    isolation: str = "session"
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def execute(self, plan: Plan) -> Iterator[Event]:
@@ -62,7 +65,11 @@ class _Execution:
         self._fleet = fleet
         self._host = host
         self._files = len(plan.files)
-        self._brain = Dispatcher(plan, fleet.limits, now=time.monotonic())
+        self._plan = plan
+        self._limits = replace(fleet.limits, batch_s=0.0) if fleet.isolation == "file" else fleet.limits
+        self._brain = Dispatcher(plan, self._limits, now=time.monotonic())
+        self._used: set[str] = set()
+        self._making_way: set[str] = set()
         self._names = 0
         self._is_ready = False
         self._failed_starts = 0
@@ -122,9 +129,10 @@ class _Execution:
             yield from self._do(brain.case_started(slot, message["id"], now, at=time.time()))
         elif event == "finished":
             yield from self._do(brain.case_finished(slot, message["id"], _attempt(message), now))
+            yield from self._do(self._make_way(slot, now))
         elif event == "want":
             if message["seen"] == self._host.sent(slot):
-                yield from self._do(brain.wants(slot, now))
+                yield from self._do(self._wants(slot, now))
         elif event == "collecting":
             yield from self._do(brain.collecting(slot, message["file"], now))
         elif event == "collected":
@@ -147,8 +155,18 @@ class _Execution:
             yield WorkerJoined(
                 worker=WORKER, slots=self._fleet.workers, capability=self._fleet.capability, environment=environment
             )
+            self._rebase(Path(message["root"]), now)
             yield from self._do(self._brain.files_known(message["files"], now))
         yield from self._do(self._brain.slot_joined(slot, WORKER, now))
+
+    def _rebase(self, rootdir: Path, now: float) -> None:
+        """pytest names files from its rootdir, which may lie above the folder we were started in."""
+        root = self._fleet.root.resolve()
+        if rootdir.resolve() == root:
+            return
+        files = tuple(replace(file, path=_relative(str(root / file.path), rootdir)) for file in self._plan.files)
+        self._brain = Dispatcher(replace(self._plan, files=files), self._limits, now=now)
+        self._brain.worker_joined(WORKER, self._fleet.capability)
 
     def _died(self, died: Died) -> list[Action]:
         now = time.monotonic()
@@ -172,6 +190,26 @@ class _Execution:
         attempt = Attempt(outcome="error", message=message, detail=died.log_tail)
         blamed = self._brain.cannot_start(id, attempt, now)
         return [*blamed, *self._brain.cancel("stopped", f"pytest could not start: {message}", now)]
+
+    def _wants(self, slot: str, now: float) -> list[Action]:
+        """Under file isolation a process that has had its file makes way for a fresh one."""
+        if self._fleet.isolation != "file" or self._brain.holds_work(slot):
+            return self._brain.wants(slot, now)
+        if slot not in self._used:
+            self._used.add(slot)
+            return self._brain.wants(slot, now)
+        self._making_way.add(slot)
+        if self._brain.is_running(slot):
+            return [Rest(slot=slot)]  # first the teardown, which belongs to the last test
+        return self._make_way(slot, now)
+
+    def _make_way(self, slot: str, now: float) -> list[Action]:
+        if slot not in self._making_way or self._brain.is_finished:
+            return []
+        self._making_way.discard(slot)
+        left = self._brain.slot_left(slot, now)
+        self._start()
+        return [Stop(slot=slot), *left]
 
     # --- from the brain to the slots ------------------------------------------------------------------------------
 

@@ -1,0 +1,26 @@
+"""How much memory the machine has."""
+
+from __future__ import annotations
+
+from dt_action.worker.probes.system import System
+
+
+def total_bytes(system: System) -> int:
+    """Bytes of memory, 0 where it cannot be told; a container's limit counts where it is the smaller one."""
+    sizes = [_meminfo(system), _cgroup(system)]
+    if system.platform == "darwin":
+        text = system.run(("sysctl", "-n", "hw.memsize")).strip()
+        sizes.append(int(text) if text.isdigit() else 0)
+    return min((size for size in sizes if size), default=0)
+
+
+def _meminfo(system: System) -> int:
+    for line in system.read("/proc/meminfo").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _cgroup(system: System) -> int:
+    text = system.read("/sys/fs/cgroup/memory.max").strip()
+    return int(text) if text.isdigit() else 0
