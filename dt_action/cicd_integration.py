@@ -87,9 +87,10 @@ class CICDIntegration:
 
     def analyze_test_requirements(self, test_file: TestFile) -> FileNeeds:
         """What the tests of a file need."""
-        if test_file.path not in self._needs:  # all at once: files share what they import
+        if not self._needs:  # all at once: files share what they import
             self._needs = self.wiring.analyze(self._files)
-        return self._needs.get(test_file.path) or FileNeeds(path=test_file.path)
+        found = self._needs.get(test_file.path)
+        return self.wiring.analyze([test_file])[test_file.path] if found is None else found
 
     def submit_test(self, test_file: TestFile, requirements: FileNeeds) -> FileNeeds | None:
         """Hand a file over to be run with these requirements, or others; None leaves the file out."""

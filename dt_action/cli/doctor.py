@@ -89,7 +89,7 @@ def _tests_interpreter(settings: Settings, environ: Mapping[str, str]) -> Iterat
         yield Check(
             level="note",
             subject="tests' python",
-            text=f"the active virtual environment {active} is not the one that runs dt; for it: --python {active}/bin/python",
+            text=f"{active} is active, but is not what runs dt; for tests that run in it: --python {active}/bin/python",
         )
 
 
