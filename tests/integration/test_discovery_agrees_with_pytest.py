@@ -117,6 +117,7 @@ def collected(roots: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     asked += [("nothing configured", words) for words in ARGUMENTS]
     jobs = [(str(roots[project]), str(outputs / str(n)), words.split()) for n, (project, words) in enumerate(asked)]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     command = [sys.executable, "-B", "-c", COLLECT]
     subprocess.run(command, input=json.dumps(jobs), env=environ, text=True, check=True, capture_output=True)
     return {key: _files(outputs / str(n), roots[key[0]]) for n, key in enumerate(asked)}
