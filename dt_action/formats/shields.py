@@ -1,82 +1,57 @@
-"""Badges as files: shields.io's endpoint JSON, and an SVG of the same for private code that shields.io cannot read."""
+"""Badges as files: shields.io's endpoint JSON, and a small SVG of our own for code that shields.io cannot reach."""
 
 from __future__ import annotations
 
 import json
-from xml.sax.saxutils import escape, quoteattr
+from collections.abc import Iterable
+from html import escape
 
-from dt_action.formats.markdown_fit import cut_bytes
+from dt_action.formats.text import one_line
 from dt_action.model.report import Badge
 
-COLORS = {
-    "brightgreen": "#4c1",
-    "green": "#97ca00",
-    "yellowgreen": "#a4a61d",
-    "yellow": "#dfb317",
-    "orange": "#fe7d37",
-    "red": "#e05d44",
-    "blue": "#007ec6",
-    "lightgrey": "#9f9f9f",
-    "grey": "#555",
-    "success": "#4c1",
-    "important": "#fe7d37",
-    "critical": "#e05d44",
-    "informational": "#007ec6",
-    "inactive": "#9f9f9f",
+_HEX = {
+    **{"brightgreen": "#3fb950", "green": "#57ab5a", "yellowgreen": "#9ab341", "yellow": "#d4a72c"},
+    **{"orange": "#e0823d", "red": "#e5534b", "blue": "#539bf5", "lightgrey": "#8b949e"},
 }
-"""shields.io's named colours. What is not among them is drawn as `lightgrey`."""
-
-_LABEL_COLOR = COLORS["grey"]
-_PADDING = 5.0
-_NARROW = frozenset("fijlrtI.,:;!|'()[] ")
-_WIDE = frozenset("mwMWO%@&")
+_NARROW, _WIDE = frozenset("fijlrt.,:;|!'()[]/ 1I"), frozenset("mwMW%@")
 
 
-def endpoint_json(badge: Badge) -> str:
+def files(badges: Iterable[Badge]) -> dict[str, bytes]:
+    """The files of badges by name: `<name>.json` for shields.io, and `<name>.svg` as its twin."""
+    made: dict[str, bytes] = {}
+    for badge in badges:
+        made[f"{badge.name}.json"] = endpoint(badge)
+        made[f"{badge.name}.svg"] = svg(badge)
+    return made
+
+
+def endpoint(badge: Badge) -> bytes:
     """
-    The badge as https://shields.io/badges/endpoint-badge reads it.
+    What https://img.shields.io/endpoint reads. It refuses a key that it does not know, and an empty message.
 
-    shields.io refuses unknown keys and an empty message, so there are four keys and a message of at least `-`.
+    The URL must be https and not on github.com itself; raw.githubusercontent.com and GitLab Pages are fine.
     """
-    fields = {
-        "schemaVersion": 1,
-        "label": cut_bytes(badge.label, 200),
-        "message": cut_bytes(badge.message, 200) or "-",
-        "color": badge.color if badge.color in COLORS else "lightgrey",
-    }
-    return json.dumps(fields, indent=2, ensure_ascii=True) + "\n"
+    values = {"schemaVersion": 1, "label": badge.label, "message": badge.message or "unknown", "color": badge.color}
+    return (json.dumps(values, indent=1) + "\n").encode("ascii")
 
 
-def svg(badge: Badge) -> str:
-    """The badge as a flat SVG without a script, a font or an address of anything elsewhere."""
-    label, message = cut_bytes(badge.label, 200), cut_bytes(badge.message, 200) or "-"
-    left, right = _width(label) if label else 0.0, _width(message)
-    whole = left + right
-    color = COLORS.get(badge.color, COLORS["lightgrey"])
-    title = f"{label}: {message}" if label else message
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole:.0f}" height="20" role="img" '
-        f"aria-label={quoteattr(title)}>",
-        f"<title>{escape(title)}</title>",
-        f'<clipPath id="r"><rect width="{whole:.0f}" height="20" rx="3" fill="#fff"/></clipPath>',
-        '<g clip-path="url(#r)">',
-        f'<rect width="{left:.0f}" height="20" fill="{_LABEL_COLOR}"/>',
-        f'<rect x="{left:.0f}" width="{right:.0f}" height="20" fill="{color}"/>',
-        "</g>",
-        '<g fill="#fff" text-anchor="middle" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" font-size="11">',
-        _text(label, left / 2, left) if label else "",
-        _text(message, left + right / 2, right),
-        "</g></svg>",
-    ]
-    return "\n".join(part for part in parts if part) + "\n"
+def svg(badge: Badge) -> bytes:
+    """The badge as a picture, for a private repository, whose JSON shields.io cannot reach."""
+    label, message = escape(one_line(badge.label, 40)), escape(one_line(badge.message, 60))
+    left, right = _width(badge.label), _width(badge.message)
+    color = _HEX.get(badge.color, "#8b949e")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f'aria-label="{label}: {message}"><title>{label}: {message}</title>'
+        f'<clipPath id="r"><rect width="{left + right}" height="20" rx="4"/></clipPath><g clip-path="url(#r)">'
+        f'<rect width="{left}" height="20" fill="#444c56"/>'
+        f'<rect x="{left}" width="{right}" height="20" fill="{color}"/></g>'
+        '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
+        f'<text x="{left / 2:g}" y="14">{label}</text><text x="{left + right / 2:g}" y="14">{message}</text>'
+        "</g></svg>\n"
+    ).encode()
 
 
-def _text(text: str, center: float, width: float) -> str:
-    """The text fills exactly the width that was measured for it, whatever font the viewer has."""
-    return f'<text x="{center:.1f}" y="14" textLength="{width - 2 * _PADDING:.1f}">{escape(text)}</text>'
-
-
-def _width(text: str) -> float:
-    """About the pixels that 11 px Verdana takes, with padding on both sides."""
-    letters = sum(4.0 if c in _NARROW else 10.0 if c in _WIDE or ord(c) > 0x2E80 else 7.0 for c in text)
-    return round(letters + 2 * _PADDING)
+def _width(text: str) -> int:
+    """Pixels at 11 px Verdana, near enough for a box around the text."""
+    return 10 + round(sum(4.4 if sign in _NARROW else 9.6 if sign in _WIDE else 7.0 for sign in text))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dt_action.errors import PublishingError
+from dt_action.formats import shields
 from dt_action.formats.markdown_fit import fit
 from dt_action.model.build import Build
-from dt_action.model.report import Annotation, Publication
+from dt_action.model.report import Publication
 from dt_action.model.run import Run
 from dt_action.providers import github_badges, github_checks, github_commands, github_comment, outputs
 from dt_action.providers.github_api import SUMMARY_BYTES, CheckOutput, GitHubApi, connect
@@ -124,8 +125,7 @@ class GitHub:
         path = Path(name)
         used = path.stat().st_size if path.exists() else 0
         room = SUMMARY_BYTES - used - SUMMARY_RESERVE_BYTES
-        where = f" [The whole report]({self._settings.report_url})." if self._settings.report_url else ""
-        text = fit(publication.summary_markdown, room - 2, f"*Shortened to fit the 1 MiB of a summary.{where}*")
+        text = _longest_that_fits(publication, room - 2, self._settings.report_url)
         if not text:
             raise PublishingError(
                 f"{used:,} of its {SUMMARY_BYTES:,} bytes are used already",
@@ -137,14 +137,7 @@ class GitHub:
     def _annotate(self, run: Run, publication: Publication, build: Build) -> None:
         settings = self._settings
         annotations = [
-            Annotation(
-                path=f"{settings.root_prefix}{item.path}" if item.path else "",
-                line=item.line,
-                level=item.level,
-                title=item.title,
-                message=item.message,
-                detail=item.detail,
-            )
+            replace(item, path=f"{settings.root_prefix}{item.path}" if item.path else "")
             for item in publication.annotations[: settings.max_annotations]
         ]
         if self._api is None or not (annotations or settings.check_name):
@@ -230,7 +223,7 @@ class GitHub:
             branch=self._settings.badge_branch or self._event.default_branch,
             directory=self._settings.badge_dir.strip("/"),
         )
-        publisher.publish(github_badges.badge_files(publication.badges), _order(build))
+        publisher.publish(shields.files(publication.badges), _order(build))
 
     def _refusal(self, what: str, error: Exception) -> str:
         hint = getattr(error, "hint", "")
@@ -296,6 +289,16 @@ def _at(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _longest_that_fits(publication: Publication, room: int, report_url: str) -> str:
+    """The Markdown document where it fits, else the summary, which is made for little room, else a cut of that."""
+    whole = [document.content for document in publication.documents if document.format == "md"]
+    for content in (*whole, publication.summary_markdown.encode("utf-8", "replace")):
+        if len(content) <= room:
+            return content.decode("utf-8", "replace")
+    where = f" [The whole report]({report_url})." if report_url else ""
+    return fit(publication.summary_markdown, room, f"*Shortened to fit the 1 MiB of a job's summary.{where}*")
 
 
 def _order(build: Build) -> tuple[int, int]:

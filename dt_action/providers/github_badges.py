@@ -14,14 +14,12 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from dt_action.errors import PublishingError
-from dt_action.formats.shields import endpoint_json, svg
-from dt_action.model.report import Badge
 from dt_action.providers.github_api import GitHubApi, Tip
 from dt_action.providers.rest import ApiError, UncertainError
 
@@ -66,13 +64,14 @@ class Publisher:
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
 
-    def publish(self, files: Mapping[str, str], order: Order) -> str:
+    def publish(self, files: Mapping[str, bytes], order: Order) -> str:
         """
-        Show `files` (text by name) unless a newer run shows others. Returns the commit, empty where none was needed.
+        Show `files` (UTF-8 by name) unless a newer run shows others. Returns the commit, empty where none was needed.
 
         Raises ApiError, BranchProtectedError.
         """
-        newest = _only(files, self._insist(lambda: self._enter(files, order)))
+        texts = {name: content.decode("utf-8") for name, content in files.items()}
+        newest = _only(files, self._insist(lambda: self._enter(texts, order)))
         while True:
             wanted: Register = newest
             commit = self._insist(partial(self._show, wanted))
@@ -142,15 +141,6 @@ class Publisher:
 
 def _only(names: Iterable[str], register: Register) -> Register:
     return {name: register[name] for name in names if name in register}
-
-
-def badge_files(badges: Sequence[Badge]) -> dict[str, str]:
-    """The files of badges by name: endpoint JSON, and an SVG twin of each."""
-    files = {}
-    for badge in badges:
-        files[f"{badge.name}.json"] = endpoint_json(badge)
-        files[f"{badge.name}.svg"] = svg(badge)
-    return files
 
 
 def blob_sha(text: str) -> str:

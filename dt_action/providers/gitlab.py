@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -88,9 +89,12 @@ class GitLab:
     def _files(self, run: Run, publication: Publication) -> None:
         directory = Path(self._settings.output_dir)
         directory.mkdir(parents=True, exist_ok=True)
-        prefixed = [item for item in publication.annotations[: self._settings.max_annotations] if item.path]
-        quality = codequality.write(prefixed, self._settings.root_prefix)
-        (directory / CODE_QUALITY).write_bytes(quality)
+        remarks = [
+            replace(item, path=f"{self._settings.root_prefix}{item.path}")
+            for item in publication.annotations[: self._settings.max_annotations]
+            if item.path
+        ]
+        (directory / CODE_QUALITY).write_bytes(codequality.write(remarks))
         found = outputs.of(run, publication, self._settings.output_dir)
         (directory / DOTENV).write_text(outputs.dotenv(found), encoding="utf-8", newline="\n")
         (directory / ANNOTATIONS).write_text(json.dumps(self._links(found), indent=1) + "\n", encoding="utf-8")

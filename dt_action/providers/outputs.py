@@ -23,7 +23,7 @@ NAMES = (
 )
 """The outputs of a run, in the order in which they are documented. `duration` is in seconds, `coverage` in percent."""
 
-_FORMAT_WORDS = {"xml": "junit", "markdown": "md"}
+_FORMAT_WORDS = {"xml": "junit"}
 
 
 def of(run: Run, publication: Publication, output_dir: str) -> dict[str, str]:
@@ -43,7 +43,7 @@ def of(run: Run, publication: Publication, output_dir: str) -> dict[str, str]:
     }
     for document in publication.documents:
         word = _FORMAT_WORDS.get(document.format, document.format)
-        if word in REPORT_FORMATS:
+        if word in REPORT_FORMATS and not outputs[f"report_{word}"]:
             outputs[f"report_{word}"] = f"{output_dir.rstrip('/')}/{document.name}"
     return outputs
 

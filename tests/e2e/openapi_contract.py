@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Contract:
         self._validators: dict[str, OAS30Validator] = {}
 
     @classmethod
+    @cache
     def load(cls) -> Contract:
         """The description named by DT_GITHUB_OPENAPI, else the committed one."""
         path = Path(os.environ.get("DT_GITHUB_OPENAPI") or COMMITTED)

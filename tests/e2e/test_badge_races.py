@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from github_double import Fault, GitHubDouble
 
+from dt_action.formats import shields
 from dt_action.model.report import Badge
 from dt_action.providers.github_api import connect
-from dt_action.providers.github_badges import BranchProtectedError, Publisher, badge_files
+from dt_action.providers.github_badges import BranchProtectedError, Publisher
 
 PUBLISHERS = 20
 
@@ -24,8 +25,8 @@ def publisher(github: GitHubDouble, branch: str = "main") -> Publisher:
     return Publisher(api=api, branch=branch, sleep=lambda wait_s: time.sleep(wait_s / 50), jitter=random.random)
 
 
-def status(name: str, message: str) -> dict[str, str]:
-    return badge_files([Badge(name=name, label=name, message=message, color="brightgreen")])
+def status(name: str, message: str) -> dict[str, bytes]:
+    return shields.files([Badge(name=name, label=name, message=message, color="brightgreen")])
 
 
 def message_of(github: GitHubDouble, name: str, branch: str = "main") -> str:
