@@ -12,7 +12,7 @@ from dt_action.errors import PublishingError
 from dt_action.formats import shields
 from dt_action.formats.markdown_fit import fit
 from dt_action.model.build import Build
-from dt_action.model.report import Publication
+from dt_action.model.report import Badge, Publication
 from dt_action.model.run import Run
 from dt_action.providers import github_badges, github_checks, github_commands, github_comment, outputs
 from dt_action.providers.github_api import SUMMARY_BYTES, CheckOutput, GitHubApi, connect
@@ -212,18 +212,25 @@ class GitHub:
         return None
 
     def _badges(self, publication: Publication, build: Build) -> None:
-        if not self._settings.badges or not build.is_default_branch or not publication.badges:
-            return
+        if self._settings.badges and build.is_default_branch and publication.badges:
+            self.commit_badges(publication.badges)
+
+    def commit_badges(self, badges: Sequence[Badge]) -> str:
+        """
+        Commit badges to the badge branch, else the default one. Returns the commit, empty where none was needed.
+
+        Raises PublishingError.
+        """
         if self._api is None:
             raise PublishingError(
                 "there is no token", hint="set the input `token` and give `permissions: contents: write`"
             )
         publisher = github_badges.Publisher(
             api=self._api,
-            branch=self._settings.badge_branch or self._event.default_branch,
+            branch=self._settings.badge_branch or self._event.default_branch or self._api.default_branch(),
             directory=self._settings.badge_dir.strip("/"),
         )
-        publisher.publish(shields.files(publication.badges), _order(build))
+        return publisher.publish(shields.files(badges), _order(self.build()))
 
     def _refusal(self, what: str, error: Exception) -> str:
         hint = getattr(error, "hint", "")

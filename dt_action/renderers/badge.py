@@ -26,7 +26,7 @@ def badges(run: Run) -> tuple[Badge, ...]:
         made.append(_type_badge(test_type, tuple(by_type.get(test_type, ())), is_whole=test_type not in missing))
     if run.coverage:
         percent = run.coverage.percent
-        made.append(Badge(name="coverage", label="coverage", message=percentage(percent), color=_grade(percent)))
+        made.append(Badge(name="coverage", label="coverage", message=percentage(percent), color=grade(percent)))
     return tuple(made)
 
 
@@ -52,6 +52,7 @@ def _counts(totals: Totals) -> str:
     return f"{passed:,} passed, {totals.failing:,} failed" if totals.failing else f"{passed:,} passed"
 
 
-def _grade(percent: float) -> str:
+def grade(percent: float) -> str:
+    """The colour that a coverage in percent deserves."""
     floors = ((95, "brightgreen"), (85, "green"), (75, "yellowgreen"), (60, "yellow"), (40, "orange"))
     return next((color for floor, color in floors if percent >= floor), "red")
