@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from dt_action.environments import Environment, prepare, run_command
 from dt_action.errors import ConfigurationError, FleetError
@@ -21,6 +22,9 @@ from dt_action.model.run import Run
 from dt_action.options import Settings, secret_values, without_secrets
 from dt_action.pipeline import Steps
 from dt_action.ports import Fleet, Provider
+
+if TYPE_CHECKING:
+    from dt_action.providers.settings import Settings as Publishing
 
 Listener = Callable[[Event], None]
 
@@ -165,10 +169,27 @@ class Wiring:
     def provider(self) -> Provider:
         """The CI service that the settings name, or that the environment belongs to."""
         from dt_action import providers
-        from dt_action.providers.settings import Settings as Publishing
 
         name = self.settings.provider or providers.detect(self.environ)
-        return providers.make(name, self.environ, Publishing(output_dir=self.settings.output_dir), write=self.say)
+        return providers.make(name, self.environ, self._publishing(), write=self.say)
+
+    def _publishing(self) -> Publishing:
+        from dt_action.providers.settings import CommentMode
+        from dt_action.providers.settings import Settings as Publishing
+
+        settings = self.settings
+        return Publishing(
+            token=settings.token or "",
+            comment=cast("CommentMode", settings.comment),
+            check_name=settings.check_name or "",
+            check_run_id=settings.check_run_id,
+            badges=settings.badges,
+            badge_branch=settings.badge_branch or "",
+            output_dir=settings.output_dir,
+            root_prefix=_prefix_in_repository(settings.root, self.environ),
+            environment=settings.label or "",
+            report_url=settings.report_url or "",
+        )
 
     def secrets(self) -> tuple[str, ...]:
         """What no output may show."""
@@ -180,6 +201,14 @@ def is_selection(settings: Settings) -> bool:
     types, hardware = settings.test_type, settings.hardware
     by_type, by_hardware = bool(types) and "all" not in types, bool(hardware) and "all" not in hardware
     return bool(settings.test_files or settings.test_pattern or by_type or by_hardware)
+
+
+def _prefix_in_repository(root: Path, environ: Mapping[str, str]) -> str:
+    """Where the project lies in the repository that the CI service checked out, such as `python/`; empty at its top."""
+    top = environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR") or ""
+    if not top or not root.is_relative_to(top) or root == Path(top):
+        return ""
+    return f"{root.relative_to(top).as_posix()}/"
 
 
 def for_hardware(

@@ -294,6 +294,55 @@ class Settings:
         group="service",
         unset="detected",
     )
+    token: str | None = option(
+        text("a token", "${{ github.token }}"),
+        None,
+        "token with which the CI service is told of the run: on GitHub the job's own, on GitLab a project access token",
+        group="service",
+        secret=True,
+    )
+    comment: str = option(
+        choice("changes", "always", "failures", "off"),
+        "changes",
+        "when to comment on the pull or merge request: where the result differs from what the comment says, always, "
+        "where tests fail, or never",
+        group="service",
+    )
+    check_name: str | None = option(
+        text("a name", "Tests"),
+        None,
+        "make a check run of this name on GitHub, instead of annotating the job's own check",
+        group="service",
+        unset="the job's own check",
+    )
+    check_run_id: int | None = option(
+        at_least(1),
+        None,
+        "the job's own check on GitHub; the action knows it",
+        group="service",
+        unset="unknown",
+    )
+    label: str | None = option(
+        text("a name", "linux-gpu"),
+        None,
+        "name of this leg of a matrix, to tell its results from those of the others",
+        group="service",
+    )
+    report_url: str | None = option(URL, None, "where the whole report can be read, for links to it", group="service")
+    badges: bool = option(SWITCH, False, "commit badges to the repository on GitHub", group="service")
+    badge_branch: str | None = option(
+        text("a branch", "dt-badges"),
+        None,
+        "branch that takes the badges; made when there is none",
+        group="service",
+        unset="the default branch",
+    )
+    fail_on: str = option(
+        choice("failures", "never"), "failures", "what makes dt exit with 1: failed tests, or nothing", group="service"
+    )
+    strict_publishing: bool = option(
+        SWITCH, False, "exit with 8 where the CI service refused something, instead of warning", group="service"
+    )
 
     def told_by(self, name: str) -> str:
         """Where the value of an option came from, for a message to its user."""

@@ -1,0 +1,316 @@
+"""GitHub Actions: which build this is, and the run as summary, annotations, comment, outputs and badges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dt_action.errors import PublishingError
+from dt_action.formats import shields
+from dt_action.formats.markdown_fit import fit
+from dt_action.model.build import Build
+from dt_action.model.report import Badge, Publication
+from dt_action.model.run import Run
+from dt_action.providers import github_badges, github_checks, github_commands, github_comment, outputs
+from dt_action.providers.github_api import SUMMARY_BYTES, CheckOutput, GitHubApi, connect
+from dt_action.providers.rest import ApiError
+from dt_action.providers.settings import Settings
+
+SUMMARY_RESERVE_BYTES = 2_048
+"""Left free in the summary's file for those who write after us in the same step."""
+
+DEFAULT_CHECK_NAME = "Distributed Testing"
+
+_MAX_EVENT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What the event that started the workflow says, as far as it matters here."""
+
+    head_commit: str = ""
+    base_commit: str = ""
+    head_branch: str = ""
+    pull_request: int | None = None
+    default_branch: str = ""
+    is_fork: bool = False
+    is_workflow_run: bool = False
+
+
+class GitHub:
+    """
+    The Provider for GitHub Actions.
+
+    `write` puts a line on stdout, where the runner reads workflow commands. Without a token only what needs none is
+    shown: the summary, the outputs and ten annotations of each type.
+    """
+
+    name = "github"
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        settings: Settings,
+        *,
+        write: Callable[[str], None],
+        connect_api: Callable[[str, str, str], GitHubApi] = connect,
+    ) -> None:
+        self._environ = environ
+        self._settings = settings
+        self._write = write
+        self._event = read_event(environ.get("GITHUB_EVENT_PATH", ""), environ.get("GITHUB_REPOSITORY", ""))
+        self._api: GitHubApi | None = None
+        if settings.token and environ.get("GITHUB_REPOSITORY"):
+            url = environ.get("GITHUB_API_URL", "") or "https://api.github.com"
+            self._api = connect_api(url, environ["GITHUB_REPOSITORY"], settings.token)
+
+    def build(self) -> Build:
+        """The build that the environment and the event describe."""
+        env, event = self._environ, self._event
+        server, repository = env.get("GITHUB_SERVER_URL", ""), env.get("GITHUB_REPOSITORY", "")
+        run_id, attempt = env.get("GITHUB_RUN_ID", ""), _number(env.get("GITHUB_RUN_ATTEMPT", ""), 1)
+        branch = event.head_branch or env.get("GITHUB_HEAD_REF", "") or env.get("GITHUB_REF_NAME", "")
+        is_pull_request = event.pull_request is not None or event.is_workflow_run
+        return Build(
+            provider=self.name,
+            repository=repository,
+            commit=event.head_commit or env.get("GITHUB_SHA", ""),
+            base_commit=event.base_commit,
+            branch=branch,
+            pull_request=event.pull_request,
+            run_id=run_id,
+            run_number=_number(env.get("GITHUB_RUN_NUMBER", ""), 0),
+            attempt=attempt,
+            job=env.get("GITHUB_JOB", ""),
+            url=f"{server}/{repository}/actions/runs/{run_id}/attempts/{attempt}" if server and run_id else "",
+            server_url=server,
+            environment=self._settings.environment,
+            is_default_branch=not is_pull_request
+            and env.get("GITHUB_REF_TYPE", "branch") == "branch"
+            and bool(branch)
+            and branch == event.default_branch,
+        )
+
+    def publish(self, run: Run, publication: Publication) -> Sequence[str]:
+        """Show the run in every place that is asked for; what is refused comes back in words."""
+        build = self.build()
+        steps: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("the outputs", lambda: self._outputs(run, publication)),
+            ("the job's summary", lambda: self._summary(publication)),
+            ("the annotations", lambda: self._annotate(run, publication, build)),
+            ("the comment", lambda: self._comment(run, publication, build)),
+            ("the badges", lambda: self._badges(publication, build)),
+        )
+        refusals = []
+        for what, step in steps:
+            try:
+                step()
+            except (PublishingError, OSError) as error:
+                refusals.append(self._refusal(what, error))
+        return refusals
+
+    def _outputs(self, run: Run, publication: Publication) -> None:
+        path = self._environ.get("GITHUB_OUTPUT", "")
+        if path:
+            github_commands.append_outputs(Path(path), outputs.of(run, publication, self._settings.output_dir))
+
+    def _summary(self, publication: Publication) -> None:
+        """Append to the step's summary; Enterprise Server before 3.6 has none, which is no refusal."""
+        name = self._environ.get("GITHUB_STEP_SUMMARY", "")
+        if not name:
+            return
+        path = Path(name)
+        used = path.stat().st_size if path.exists() else 0
+        room = SUMMARY_BYTES - used - SUMMARY_RESERVE_BYTES
+        text = _longest_that_fits(publication, room - 2, self._settings.report_url)
+        if not text:
+            raise PublishingError(
+                f"{used:,} of its {SUMMARY_BYTES:,} bytes are used already",
+                hint="run the action in a step of its own; the documents in the output directory are whole",
+            )
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(("\n" if used else "") + text.rstrip("\n") + "\n")
+
+    def _annotate(self, run: Run, publication: Publication, build: Build) -> None:
+        settings = self._settings
+        annotations = [
+            replace(item, path=f"{settings.root_prefix}{item.path}" if item.path else "")
+            for item in publication.annotations[: settings.max_annotations]
+        ]
+        if self._api is None or not (annotations or settings.check_name):
+            refused = None
+        else:
+            output = CheckOutput(
+                title=run.totals().line(),
+                summary=publication.summary_markdown,
+                annotations=[item for item in annotations if item.path],
+            )
+            refused = self._annotate_by_api(self._api, run, output, build)
+            if refused is None:
+                return
+        for line in github_commands.annotation_commands(annotations):
+            self._write(line)
+        if refused is not None and (settings.check_name or not _is_read_only(refused)):
+            raise refused
+
+    def _annotate_by_api(self, api: GitHubApi, run: Run, output: CheckOutput, build: Build) -> ApiError | None:
+        """Annotate the job's own check, or a check run of ours where that is refused or one was named; or why not."""
+        settings = self._settings
+        if settings.check_run_id is not None and not settings.check_name:
+            try:
+                github_checks.annotate_job(api, settings.check_run_id, output)
+                return None
+            except ApiError as error:
+                if not _is_read_only(error):
+                    return error
+        name = settings.check_name or DEFAULT_CHECK_NAME
+        if build.environment:
+            name = f"{name} ({build.environment})"
+        check = github_checks.Check(
+            name=name,
+            commit=build.commit,
+            external_id=f"dt:{build.run_id}:{build.attempt}:{name}",
+            url=build.url,
+            conclusion=github_checks.CONCLUSIONS[run.conclusion()],
+        )
+        try:
+            github_checks.publish_check(api, check, output)
+        except ApiError as error:
+            return error
+        return None
+
+    def _comment(self, run: Run, publication: Publication, build: Build) -> None:
+        if self._api is None or self._settings.comment == "off":
+            return
+        number = build.pull_request or self._pull_request_of(self._api, build)
+        if number is None:
+            return
+        mark = github_comment.Mark(
+            key=github_comment.key_of(f"{self._settings.comment_key} {build.environment}".strip()),
+            order=_order(build),
+            state=github_comment.state_of(run),
+        )
+        text = publication.summary_markdown
+        if self._settings.report_url:
+            text += f"\n\n[The whole report]({self._settings.report_url})"
+        github_comment.publish_comment(self._api, number, mark, text, self._settings.comment, run, self._settings.token)
+
+    def _pull_request_of(self, api: GitHubApi, build: Build) -> int | None:
+        """
+        The open pull request of a `workflow_run`, asked of the API by its head commit.
+
+        The event names none for a fork, and an artifact's word is not to be trusted.
+        """
+        if not self._event.is_workflow_run:
+            return None
+        for found in api.pull_requests_of(build.commit):
+            if found.is_open and found.head_commit == build.commit and found.base_repository == build.repository:
+                return found.number
+        return None
+
+    def _badges(self, publication: Publication, build: Build) -> None:
+        if self._settings.badges and build.is_default_branch and publication.badges:
+            self.commit_badges(publication.badges)
+
+    def commit_badges(self, badges: Sequence[Badge]) -> str:
+        """
+        Commit badges to the badge branch, else the default one. Returns the commit, empty where none was needed.
+
+        Raises PublishingError.
+        """
+        if self._api is None:
+            raise PublishingError(
+                "there is no token", hint="set the input `token` and give `permissions: contents: write`"
+            )
+        publisher = github_badges.Publisher(
+            api=self._api,
+            branch=self._settings.badge_branch or self._event.default_branch or self._api.default_branch(),
+            directory=self._settings.badge_dir.strip("/"),
+        )
+        return publisher.publish(shields.files(badges), _order(self.build()))
+
+    def _refusal(self, what: str, error: Exception) -> str:
+        hint = getattr(error, "hint", "")
+        message = getattr(error, "message", "") or str(error)
+        if isinstance(error, ApiError) and _is_read_only(error):
+            hint = _FORK_HINT if self._event.is_fork or self._is_dependabot else _PERMISSION_HINTS.get(what, "")
+        return f"{what}: {message}" + (f" ({hint})" if hint else "")
+
+    @property
+    def _is_dependabot(self) -> bool:
+        return self._environ.get("GITHUB_ACTOR", "") == "dependabot[bot]"
+
+
+_FORK_HINT = (
+    "the token of a fork's or Dependabot's pull request can only read; docs/github.md shows how to publish for those"
+)
+_PERMISSION_HINTS = {
+    "the annotations": "give the job `permissions: checks: write`",
+    "the comment": "give the job `permissions: pull-requests: write`",
+    "the badges": "give the job `permissions: contents: write`",
+}
+
+
+def read_event(path: str, repository: str) -> Event:
+    """The event's facts from the file that the runner wrote; an empty Event where there is none or it is damaged."""
+    try:
+        file = Path(path)
+        if not path or file.stat().st_size > _MAX_EVENT_BYTES:
+            return Event()
+        event = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return Event()
+    default_branch = str(_at(event, "repository", "default_branch") or "")
+    workflow_run = _at(event, "workflow_run")
+    if isinstance(workflow_run, dict):
+        return Event(
+            head_commit=str(workflow_run.get("head_sha") or ""),
+            head_branch=str(workflow_run.get("head_branch") or ""),
+            default_branch=default_branch,
+            is_fork=_at(workflow_run, "head_repository", "full_name") != repository,
+            is_workflow_run=True,
+        )
+    pull = _at(event, "pull_request")
+    if isinstance(pull, dict):
+        return Event(
+            head_commit=str(_at(pull, "head", "sha") or ""),
+            base_commit=str(_at(pull, "base", "sha") or ""),
+            head_branch=str(_at(pull, "head", "ref") or ""),
+            pull_request=int(pull["number"]) if isinstance(pull.get("number"), int) else None,
+            default_branch=default_branch,
+            is_fork=_at(pull, "head", "repo", "full_name") != repository,
+        )
+    before = str(_at(event, "before") or "")
+    return Event(base_commit=before if before.strip("0") else "", default_branch=default_branch)
+
+
+def _is_read_only(error: ApiError) -> bool:
+    """404 too: that is what a token gets which may not even know of the repository."""
+    return error.status in (401, 403, 404)
+
+
+def _at(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _longest_that_fits(publication: Publication, room: int, report_url: str) -> str:
+    """The Markdown document where it fits, else the summary, which is made for little room, else a cut of that."""
+    whole = [document.content for document in publication.documents if document.format == "md"]
+    for content in (*whole, publication.summary_markdown.encode("utf-8", "replace")):
+        if len(content) <= room:
+            return content.decode("utf-8", "replace")
+    where = f" [The whole report]({report_url})." if report_url else ""
+    return fit(publication.summary_markdown, room, f"*Shortened to fit the 1 MiB of a job's summary.{where}*")
+
+
+def _order(build: Build) -> tuple[int, int]:
+    return _number(build.run_id, build.run_number), build.attempt
+
+
+def _number(text: str, default: int) -> int:
+    return int(text) if text.isdecimal() else default

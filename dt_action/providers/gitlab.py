@@ -1,0 +1,169 @@
+"""GitLab CI: which build this is, and the run as artifact reports, a coverage line and a merge-request note."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+from dt_action.errors import PublishingError
+from dt_action.formats import codequality
+from dt_action.formats.markdown_fit import fit
+from dt_action.model.build import Build
+from dt_action.model.report import Publication
+from dt_action.model.run import Run
+from dt_action.providers import outputs
+from dt_action.providers.rest import ApiError, Json, Rest, UncertainError
+from dt_action.providers.settings import Settings
+
+CODE_QUALITY = "gl-code-quality.json"
+ANNOTATIONS = "gl-annotations.json"
+DOTENV = "dt.env"
+NOTE_BYTES = 60_000
+"""A note may have 1,000,000 characters; one that long helps nobody."""
+
+
+class GitLab:
+    """
+    The Provider for GitLab CI.
+
+    The files go to the output directory under fixed names, so that `artifacts:reports` can name them. `write` puts a
+    line into the job's log, where the `coverage:` pattern finds the percentage.
+    """
+
+    name = "gitlab"
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        settings: Settings,
+        *,
+        write: Callable[[str], None],
+        connect_api: Callable[[str, str], Rest] | None = None,
+    ) -> None:
+        self._environ = environ
+        self._settings = settings
+        self._write = write
+        self._connect = connect_api or _connect
+
+    def build(self) -> Build:
+        """The build that the predefined variables describe (https://docs.gitlab.com/ci/variables/predefined_variables)."""
+        env = self._environ
+        number = env.get("CI_MERGE_REQUEST_IID", "")
+        branch = env.get("CI_COMMIT_BRANCH", "")
+        return Build(
+            provider=self.name,
+            repository=env.get("CI_PROJECT_PATH", ""),
+            # In a merged-results pipeline CI_COMMIT_SHA is a commit that nobody pushed.
+            commit=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "") or env.get("CI_COMMIT_SHA", ""),
+            base_commit=env.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "") or _real(env.get("CI_COMMIT_BEFORE_SHA", "")),
+            branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "") or env.get("CI_COMMIT_REF_NAME", ""),
+            pull_request=int(number) if number.isdecimal() else None,
+            run_id=env.get("CI_PIPELINE_ID", ""),
+            run_number=_number(env.get("CI_PIPELINE_IID", "")),
+            job=env.get("CI_JOB_NAME", ""),
+            url=env.get("CI_JOB_URL", "") or env.get("CI_PIPELINE_URL", ""),
+            server_url=env.get("CI_SERVER_URL", ""),
+            environment=self._settings.environment,
+            is_default_branch=bool(branch) and branch == env.get("CI_DEFAULT_BRANCH", ""),
+        )
+
+    def publish(self, run: Run, publication: Publication) -> Sequence[str]:
+        """Write the artifact reports, tell the coverage and post the note; what is refused comes back in words."""
+        refusals = []
+        for what, step in (
+            ("the artifact reports", self._files),
+            ("the coverage", self._coverage),
+            ("the merge request's note", self._note),
+        ):
+            try:
+                step(run, publication)
+            except (PublishingError, OSError) as error:
+                hint = getattr(error, "hint", "")
+                refusals.append(f"{what}: {getattr(error, 'message', error)}" + (f" ({hint})" if hint else ""))
+        return refusals
+
+    def _files(self, run: Run, publication: Publication) -> None:
+        directory = Path(self._settings.output_dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        remarks = [
+            replace(item, path=f"{self._settings.root_prefix}{item.path}")
+            for item in publication.annotations[: self._settings.max_annotations]
+            if item.path
+        ]
+        (directory / CODE_QUALITY).write_bytes(codequality.write(remarks))
+        found = outputs.of(run, publication, self._settings.output_dir)
+        (directory / DOTENV).write_text(outputs.dotenv(found), encoding="utf-8", newline="\n")
+        (directory / ANNOTATIONS).write_text(json.dumps(self._links(found), indent=1) + "\n", encoding="utf-8")
+
+    def _links(self, found: Mapping[str, str]) -> Json:
+        """Links on the job's page to the documents among its artifacts (GitLab 16.3)."""
+        job = self._environ.get("CI_JOB_URL", "")
+        links = [
+            {"external_link": {"label": label, "url": f"{job}/artifacts/file/{quote(found[name])}"}}
+            for name, label in (("report_html", "Test report (HTML)"), ("report_md", "Test report (Markdown)"))
+            if job and found[name]
+        ]
+        return {"distributed_testing": links}
+
+    def _coverage(self, run: Run, publication: Publication) -> None:
+        if run.coverage is not None:
+            covered, whole = run.coverage.covered, run.coverage.statements
+            self._write(f"TOTAL {whole} {whole - covered} {run.coverage.percent:.1f}%")
+
+    def _note(self, run: Run, publication: Publication) -> None:
+        """One note, found again by its mark and its author; `CI_JOB_TOKEN` cannot write notes, so it is not tried."""
+        env, settings = self._environ, self._settings
+        number = env.get("CI_MERGE_REQUEST_IID", "")
+        if not settings.token or not number or settings.comment == "off":
+            return
+        rest = self._connect(env.get("CI_API_V4_URL", "") or f"{env.get('CI_SERVER_URL', '')}/api/v4", settings.token)
+        path = f"projects/{env.get('CI_MERGE_REQUEST_PROJECT_ID') or env.get('CI_PROJECT_ID', '')}"
+        notes = f"{path}/merge_requests/{quote(number)}/notes"
+        mark = f"<!-- distributed-testing key={re.sub(r'[^A-Za-z0-9._]+', '-', settings.comment_key)} -->"
+        body = f"{mark}\n{fit(publication.summary_markdown, NOTE_BYTES - 200, '*Shortened: see the job.*')}"
+        try:
+            mine = _ours(rest, notes, mark)
+            if mine is not None:
+                rest.request("PUT", f"{notes}/{mine}", json={"body": body}, repeatable=True)
+            elif settings.comment == "always" or run.conclusion() != "passed":
+                _create(rest, notes, mark, body)
+        except ApiError as error:
+            if error.status in (401, 403):
+                raise ApiError(
+                    error.message,
+                    status=error.status,
+                    hint="give a project access token with the scope `api` and the role Reporter or higher",
+                ) from None
+            raise
+
+
+def _create(rest: Rest, notes: str, mark: str, body: str) -> None:
+    try:
+        rest.request("POST", notes, json={"body": body})
+    except UncertainError:
+        if _ours(rest, notes, mark) is None:
+            raise
+
+
+def _ours(rest: Rest, notes: str, mark: str) -> int | None:
+    me = rest.get("user")["id"]
+    for note in rest.pages(notes, sort="asc"):
+        if str(note.get("body") or "").startswith(mark) and note["author"]["id"] == me:
+            return int(note["id"])
+    return None
+
+
+def _connect(url: str, token: str) -> Rest:
+    return Rest(url=url, headers={"PRIVATE-TOKEN": token, "User-Agent": "distributed-testing"}, write_pause_s=0.2)
+
+
+def _real(commit: str) -> str:
+    return commit if commit.strip("0") else ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

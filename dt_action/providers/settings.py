@@ -1,0 +1,34 @@
+"""What a user may set about publishing, in one value that `cli` fills from the options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+CommentMode = Literal["off", "always", "changes", "failures"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    How a provider publishes.
+
+    `output_dir` is where the documents were written, as the user named it; `root_prefix` is the path of the project
+    inside the repository, with a trailing slash, for annotations. `check_run_id` is the check of the job itself
+    (`job.check_run_id` on GitHub). `environment` tells the legs of a matrix apart. `comment_key` tells several
+    comments on one pull request apart. `report_url` is where the whole report can be read.
+    """
+
+    token: str = ""
+    comment: CommentMode = "changes"
+    comment_key: str = "results"
+    check_name: str = ""
+    check_run_id: int | None = None
+    max_annotations: int = 500
+    badges: bool = False
+    badge_branch: str = ""
+    badge_dir: str = ".github/badges"
+    output_dir: str = "test_reports"
+    root_prefix: str = ""
+    environment: str = ""
+    report_url: str = ""
