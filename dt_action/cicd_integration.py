@@ -124,6 +124,7 @@ class CICDIntegration:
     def _steps(self, wiring: Wiring) -> pipeline.Steps:
         self._wiring = wiring
         return pipeline.Steps(
+            prepare=wiring.prepare,
             discover=self.discover_tests,
             analyze=self._analyze,
             plan=self._plan,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -117,6 +116,8 @@ def _install_commands(
 
 def _digest(python: str, files: Sequence[Path]) -> str:
     """Names an environment by its interpreter and by all requirements files, the included ones, too."""
+    import hashlib
+
     digest = hashlib.sha256(os.path.realpath(python).encode())
     seen: set[Path] = set()
     waiting = list(files)

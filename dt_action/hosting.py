@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import selectors
 import shutil
 import signal
@@ -31,14 +30,19 @@ IS_WINDOWS = sys.platform == "win32"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What every slot's pytest session has in common. `args` are pytest's arguments; `slots` is how many there are."""
+    """
+    What every slot's pytest session has in common.
 
-    run: str
+    `slots` processes of the interpreter `python` are started in `root` with pytest's arguments `args`. `environ` is
+    what the tests see of the environment: pass none of our secrets in it. `run` is a name that no other run has.
+    """
+
     root: Path
     python: str
     args: tuple[str, ...]
     slots: int
     environ: Mapping[str, str]
+    run: str = field(default_factory=lambda: os.urandom(16).hex())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,21 +81,27 @@ class _Process:
     pending: bytearray = field(default_factory=bytearray)
 
 
+def slot_name(number: int) -> str:
+    """`gw0`, `gw1`, ...: what pytest-xdist calls its workers, since plugins make database names of it."""
+    return f"gw{number}"
+
+
+def processors() -> int:
+    """The processors that this process may use, which a container or taskset may have cut."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Host:
-    """The slot processes of one run. Use it as a context manager: leaving it ends everything the run started."""
+    """The slot processes of one run. `close` ends everything that the run started."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self._processes: dict[str, _Process] = {}
         self._groups: list[int] = []
         self._selector = selectors.DefaultSelector()
         self._scratch = Path(tempfile.mkdtemp(prefix="dt-"))
-
-    def __enter__(self) -> Host:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -100,7 +110,7 @@ class Host:
 
     def start(self, slot: str) -> None:
         """Start a slot's process. Raises ConfigurationError where the interpreter cannot be started."""
-        session = self._session
+        session = self.session
         log = self._scratch / f"{slot}.log"
         ours, theirs, address = _line()
         config = json.dumps(
@@ -209,19 +219,19 @@ class Host:
             process.popen.kill()
             process.popen.wait()
             self._forget(process)
-        _kill_marked(self._session.run)
+        _kill_marked(self.session.run)
         self._selector.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _environ(self, slot: str) -> dict[str, str]:
         """The variables that pytest-xdist's workers have, so that plugins written for it work."""
-        runs = self._session.environ.get(RUNS_VARIABLE)
+        runs = self.session.environ.get(RUNS_VARIABLE)
         return {
-            **self._session.environ,
+            **self.session.environ,
             "PYTEST_XDIST_WORKER": slot,
-            "PYTEST_XDIST_WORKER_COUNT": str(self._session.slots),
-            "PYTEST_XDIST_TESTRUNUID": self._session.run,
-            RUNS_VARIABLE: f"{runs},{self._session.run}" if runs else self._session.run,
+            "PYTEST_XDIST_WORKER_COUNT": str(self.session.slots),
+            "PYTEST_XDIST_TESTRUNUID": self.session.run,
+            RUNS_VARIABLE: f"{runs},{self.session.run}" if runs else self.session.run,
         }
 
     def _read(self, process: _Process) -> Iterator[Heard]:
@@ -263,6 +273,8 @@ def _line() -> tuple[socket.socket, socket.socket | None, Any]:
     if not IS_WINDOWS:
         ours, theirs = socket.socketpair()
         return ours, theirs, theirs.fileno()
+    import secrets
+
     listener = socket.create_server(("127.0.0.1", 0), backlog=1)
     return listener, None, [*listener.getsockname()[:2], secrets.token_hex(16)]
 
@@ -276,6 +288,8 @@ def _in_a_group(theirs: socket.socket | None) -> dict[str, Any]:
 
 def _accepted(listener: socket.socket, address: Any, popen: subprocess.Popen[bytes]) -> socket.socket:
     """The connection of the one process that knows the secret."""
+    import secrets
+
     listener.settimeout(0.2)
     with listener:
         while True:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dt_action.errors import NoTestsError
-from dt_action.model.case import TestFile
-from dt_action.model.event import Event
-from dt_action.model.hardware import FileNeeds
-from dt_action.model.plan import Plan
-from dt_action.model.report import Publication
-from dt_action.model.run import Run
+
+if TYPE_CHECKING:
+    from dt_action.model.case import TestFile
+    from dt_action.model.event import Event
+    from dt_action.model.hardware import FileNeeds
+    from dt_action.model.plan import Plan
+    from dt_action.model.report import Publication
+    from dt_action.model.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +23,11 @@ class Steps:
     The steps of a run, each a function of what the step before it gave.
 
     `cli` builds them from the options; `CICDIntegration` builds them from its methods, so that a subclass can
-    change one. `discover` may return files that pytest then ignores; the fleet's word counts.
+    change one. `prepare` starts what takes its time by itself, such as an interpreter. `discover` may return files
+    that pytest then ignores; the fleet's word counts.
     """
 
+    prepare: Callable[[], None]
     discover: Callable[[], Sequence[TestFile]]
     analyze: Callable[[Sequence[TestFile]], Mapping[str, FileNeeds]]
     plan: Callable[[Sequence[TestFile], Mapping[str, FileNeeds]], Plan]
@@ -48,6 +53,7 @@ def run(steps: Steps) -> Outcome:
     Ctrl-C while tests execute ends the run as `cancelled` and still reports what had finished (`collect` sees to
     that). Raises NoTestsError where there is nothing to run, FleetError where no test could be started.
     """
+    steps.prepare()
     files = steps.discover()
     if not files:
         raise NoTestsError(

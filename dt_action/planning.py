@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dt_action.model.case import TestFile
-from dt_action.model.hardware import FileNeeds
+from dt_action.model.hardware import ACCELERATORS, FileNeeds
 from dt_action.model.plan import Plan, PlannedFile, Shard
 from dt_action.ports import Past
 
@@ -61,6 +61,30 @@ def share(plan: Plan, shard: Shard) -> Plan:
         if lightest == shard.index - 1:
             chosen.append(file)
     return replace(plan, files=tuple(chosen), shard=shard, is_selection=True)
+
+
+def for_hardware(
+    files: Sequence[TestFile], needs: Mapping[str, FileNeeds], hardware: Sequence[str]
+) -> Sequence[TestFile]:
+    """The files that hold a test which needs one of the kinds; `cpu` stands for tests that need no accelerator."""
+    if not hardware or "all" in hardware:
+        return files
+
+    asked = set(hardware)
+
+    def fits(file: TestFile) -> bool:
+        of_file = needs.get(file.path, FileNeeds(path=file.path))
+        return any(_runs_on(requirement.kinds, asked) for requirement in (of_file.default, *of_file.cases.values()))
+
+    return [file for file in files if fits(file)]
+
+
+def _runs_on(kinds: frozenset[str], asked: set[str]) -> bool:
+    accelerators = kinds & ACCELERATORS
+    if not accelerators and "cpu" in asked:
+        return True
+    either_is_any_gpu = ("gpu" in asked and accelerators) or ("gpu" in kinds and asked & ACCELERATORS)
+    return bool(kinds & asked or either_is_any_gpu)
 
 
 def _seconds_per_byte(known: Mapping[str, Mapping[str, float]], file_bytes: Mapping[str, int]) -> float:

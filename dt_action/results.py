@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import cast
 
@@ -119,7 +119,7 @@ class Collector:
         )
         findings: tuple[Finding, ...] = tuple(finding for file in self._plan.files for finding in file.needs.findings)
         return Run(
-            id=uuid.uuid4().hex,
+            id=os.urandom(16).hex(),
             build=self._build,
             results=results,
             uncollected=self._uncollected(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.wiring import Wiring

@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from dt_action import pipeline
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.wiring import Listener, Wiring
 from dt_action.errors import ExitCode
-from dt_action.model.run import Run
 from dt_action.options import Settings
+
+if TYPE_CHECKING:
+    from dt_action.model.run import Run
 
 CODES = {
     "passed": ExitCode.PASSED,
@@ -35,9 +38,11 @@ def execute(
     settings: Settings, environ: Mapping[str, str], steps: Callable[[Wiring], pipeline.Steps] = Wiring.steps
 ) -> int:
     """Run with these settings and say what came of it. `steps` may put other steps in the place of the wiring's."""
-    wiring = Wiring(settings=settings, environ=environ, listener=lambda files: _progress(files, environ), say=_say)
     _treat_termination_as_interrupt()
-    outcome = pipeline.run(steps(wiring))
+    with Wiring(
+        settings=settings, environ=environ, listener=lambda files: _progress(files, environ), say=_say
+    ) as wiring:
+        outcome = pipeline.run(steps(wiring))
     for refusal in outcome.refusals:
         print(f"warning: {refusal}", file=sys.stderr)
     for problem in wiring.problems:

@@ -11,25 +11,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from dt_action.environments import Environment, prepare, run_command
 from dt_action.errors import ConfigurationError, FleetError
-from dt_action.model.case import TestFile
-from dt_action.model.event import Event
-from dt_action.model.hardware import ACCELERATORS, FileNeeds
-from dt_action.model.plan import Plan
-from dt_action.model.report import Publication
-from dt_action.model.run import Run
+from dt_action.hosting import Host, Session, processors, slot_name
 from dt_action.options import Settings, secret_values, without_secrets
 from dt_action.pipeline import Steps
-from dt_action.ports import Fleet, Provider
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
+    from dt_action.environments import Environment
+    from dt_action.model.case import TestFile
+    from dt_action.model.event import Event
+    from dt_action.model.hardware import FileNeeds
+    from dt_action.model.plan import Plan
+    from dt_action.model.report import Publication
+    from dt_action.model.run import Run
+    from dt_action.ports import Fleet, Provider
     from dt_action.providers.settings import Settings as Publishing
 
-Listener = Callable[[Event], None]
+Listener = Callable[["Event"], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Wiring:
     """
     The collaborators that settings ask for, and the steps of a run made of them.
@@ -43,10 +44,19 @@ class Wiring:
     listener: Callable[[int], Listener]
     say: Callable[[str], None]
     problems: list[str] = field(default_factory=list)
+    _host: Host | None = None
+
+    def __enter__(self) -> Wiring:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._host is not None:
+            self._host.close()
 
     def steps(self) -> Steps:
         """The steps of a run."""
         return Steps(
+            prepare=self.prepare,
             discover=self.discover,
             analyze=self.analyze,
             plan=self.plan,
@@ -55,6 +65,12 @@ class Wiring:
             report=self.report,
             publish=self.publish,
         )
+
+    def prepare(self) -> None:
+        """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
+        if self.settings.fleet == "local" and not self.settings.test_pattern:
+            self._host = self.host(self.settings.test_files)
+            self._host.start(slot_name(0))
 
     def discover(self) -> Sequence[TestFile]:
         """The test files that the settings ask for."""
@@ -71,7 +87,7 @@ class Wiring:
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
         from dt_action.history import FileHistory
-        from dt_action.planning import make_plan
+        from dt_action.planning import for_hardware, make_plan
 
         chosen = for_hardware(files, needs, self.settings.hardware)
         return make_plan(
@@ -89,6 +105,7 @@ class Wiring:
 
     def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
         """Gather the events into a run, and remember it."""
+        from dt_action import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
         from dt_action.history import FileHistory
         from dt_action.results import collect
 
@@ -130,19 +147,13 @@ class Wiring:
                 f"the fleet {settings.fleet!r} (from {settings.told_by('fleet')}) is not in this version of dt",
                 hint="use --fleet local",
             )
-        from dt_action.discovery import collection_arguments
         from dt_action.dispatch import Limits
         from dt_action.fleets.local import LocalFleet
         from dt_action.worker.probes import this_machine
 
-        capability = this_machine(self.environ)
-        prepared = self.environment()
         return LocalFleet(
-            root=settings.root,
-            python=prepared.python,
-            workers=settings.workers or capability.cpu_count,
-            capability=capability,
-            args=(*settings.pytest_args, *collection_arguments(settings, [file.path for file in plan.files])),
+            host=self._host or self.host([file.path for file in plan.files]),
+            capability=this_machine(self.environ),
             limits=Limits(
                 case_timeout_s=settings.case_timeout_s,
                 no_output_timeout_s=settings.no_output_timeout_s,
@@ -151,11 +162,25 @@ class Wiring:
                 fail_fast=settings.fail_fast or 0,
             ),
             isolation=settings.isolation,
-            environ=prepared.variables,
+        )
+
+    def host(self, files: Sequence[str]) -> Host:
+        """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
+        prepared = self.environment()
+        return Host(
+            Session(
+                root=self.settings.root,
+                python=prepared.python,
+                args=(*self.settings.pytest_args, *collection_arguments(self.settings, files)),
+                slots=self.settings.workers or processors(),
+                environ=prepared.variables,
+            )
         )
 
     def environment(self) -> Environment:
         """The tests' environment, prepared as the settings ask."""
+        from dt_action.environments import prepare, run_command
+
         return prepare(
             self.settings.root,
             tests_python(self.settings),
@@ -211,28 +236,11 @@ def _prefix_in_repository(root: Path, environ: Mapping[str, str]) -> str:
     return f"{root.relative_to(top).as_posix()}/"
 
 
-def for_hardware(
-    files: Sequence[TestFile], needs: Mapping[str, FileNeeds], hardware: Sequence[str]
-) -> Sequence[TestFile]:
-    """The files that hold a test which needs one of the kinds; `cpu` stands for tests that need no accelerator."""
-    if not hardware or "all" in hardware:
-        return files
-
-    asked = set(hardware)
-
-    def fits(file: TestFile) -> bool:
-        of_file = needs.get(file.path, FileNeeds(path=file.path))
-        return any(_runs_on(requirement.kinds, asked) for requirement in (of_file.default, *of_file.cases.values()))
-
-    return [file for file in files if fits(file)]
-
-
-def _runs_on(kinds: frozenset[str], asked: set[str]) -> bool:
-    accelerators = kinds & ACCELERATORS
-    if not accelerators and "cpu" in asked:
-        return True
-    either_is_any_gpu = ("gpu" in asked and accelerators) or ("gpu" in kinds and asked & ACCELERATORS)
-    return bool(kinds & asked or either_is_any_gpu)
+def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str, ...]:
+    """The paths that pytest is started with, so that it sees what was discovered; none for its own `testpaths`."""
+    if settings.test_files or settings.test_pattern:
+        return tuple(files)
+    return (settings.test_dir,) if settings.test_dir else ()
 
 
 def tests_python(settings: Settings) -> str:

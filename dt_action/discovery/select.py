@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dt_action.discovery.globs import Matcher, glob_regex, slashes
@@ -40,13 +40,6 @@ def discover(settings: Settings, environ: Mapping[str, str]) -> tuple[TestFile, 
             hint="a type comes from a marker, a directory, a file's name or [tool.dt.test-types]",
         )
     return kept
-
-
-def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str, ...]:
-    """The paths that pytest is started with, so that it sees what was discovered; none for its own `testpaths`."""
-    if settings.test_files or settings.test_pattern:
-        return tuple(files)
-    return (settings.test_dir,) if settings.test_dir else ()
 
 
 def _wanted_types(settings: Settings, rules: TypeRules) -> tuple[str, ...] | None:

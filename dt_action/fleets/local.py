@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dt_action.dispatch import Action, Assign, Collected, Dispatcher, Drop, Grant, Kill, Limits, Rest, Stop, Tell
 from dt_action.errors import ConfigurationError
-from dt_action.hosting import Died, Heard, Host, Session
+from dt_action.hosting import Died, Heard, Host, slot_name
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, WorkerJoined
 from dt_action.model.hardware import Capability
@@ -28,42 +27,31 @@ _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFleet:
     """
-    Runs a plan in `workers` processes of the interpreter `python`, started in `root` with pytest's arguments `args`.
+    Runs a plan in the processes of `host`, whose first one may have been started already.
 
     `isolation` is `session` (a process lives as long as it can) or `file` (a fresh process for each file).
-
-    `environ` is what the tests see of the environment: pass none of our secrets in it.
     """
 
-    root: Path
-    python: str
-    workers: int
+    host: Host
     capability: Capability
-    args: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     isolation: str = "session"
-    environ: Mapping[str, str] = field(default_factory=dict)
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """See `ports.Fleet`. Raises ConfigurationError where pytest cannot be started or refuses its arguments."""
-        session = Session(
-            run=uuid.uuid4().hex,
-            root=self.root,
-            python=self.python,
-            args=self.args,
-            slots=self.workers,
-            environ=self.environ,
-        )
-        with Host(session) as host:
-            yield from _Execution(self, plan, host).events()
+        try:
+            yield from _Execution(self, plan).events()
+        finally:
+            self.host.close()
 
 
 class _Execution:
     """One run of a plan: carries what the slots tell to the brain, and what the brain decides to the slots."""
 
-    def __init__(self, fleet: LocalFleet, plan: Plan, host: Host) -> None:
+    def __init__(self, fleet: LocalFleet, plan: Plan) -> None:
         self._fleet = fleet
-        self._host = host
+        self._host = fleet.host
+        self._workers = fleet.host.session.slots
         self._files = len(plan.files)
         self._plan = plan
         self._limits = replace(fleet.limits, batch_s=0.0) if fleet.isolation == "file" else fleet.limits
@@ -79,7 +67,7 @@ class _Execution:
 
     def events(self) -> Iterator[Event]:
         self._brain.worker_joined(WORKER, self._fleet.capability)
-        for _ in range(min(self._fleet.workers, max(1, self._files))):
+        for _ in range(min(self._workers, max(1, self._files))):
             self._start()
         next_tick = time.monotonic() + TICK_S
         while not self._brain.is_finished:
@@ -98,15 +86,16 @@ class _Execution:
     # --- slots ----------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        slot = f"gw{self._names}"
+        slot = slot_name(self._names)
         self._names += 1
-        self._host.start(slot)
+        if slot not in self._host.slots:
+            self._host.start(slot)
         self._starting.add(slot)
 
     def _start_missing(self) -> None:
         """A new process for one that died, or one more where a file turned out to be worth splitting."""
         living = len(self._host.slots)
-        if living < self._fleet.workers and not self._starting and self._brain.wants_slots:
+        if living < self._workers and not self._starting and self._brain.wants_slots:
             self._start()
 
     def _listen(self) -> None:
@@ -153,7 +142,7 @@ class _Execution:
             self._is_ready = True
             environment = f"{self._fleet.capability.platform}, Python {message['python']}, pytest {message['pytest']}"
             yield WorkerJoined(
-                worker=WORKER, slots=self._fleet.workers, capability=self._fleet.capability, environment=environment
+                worker=WORKER, slots=self._workers, capability=self._fleet.capability, environment=environment
             )
             self._rebase(Path(message["root"]), now)
             yield from self._do(self._brain.files_known(message["files"], now))
@@ -161,7 +150,7 @@ class _Execution:
 
     def _rebase(self, rootdir: Path, now: float) -> None:
         """pytest names files from its rootdir, which may lie above the folder we were started in."""
-        root = self._fleet.root.resolve()
+        root = self._host.session.root.resolve()
         if rootdir.resolve() == root:
             return
         files = tuple(replace(file, path=_relative(str(root / file.path), rootdir)) for file in self._plan.files)
@@ -184,8 +173,8 @@ class _Execution:
         if self._is_ready and self._failed_starts < MOST_FAILED_STARTS:
             return []
         if conftest is None and not self._is_ready:
-            raise _start_error(self._fleet.python, died)
-        id = _relative(conftest["path"], self._fleet.root) if conftest else "pytest"
+            raise _start_error(self._host.session.python, died)
+        id = _relative(conftest["path"], self._host.session.root) if conftest else "pytest"
         message = died.log_tail.strip().rpartition("\n")[2] or died.reason
         attempt = Attempt(outcome="error", message=message, detail=died.log_tail)
         blamed = self._brain.cannot_start(id, attempt, now)

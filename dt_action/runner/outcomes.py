@@ -9,7 +9,11 @@ KEPT_CHARACTERS = 128 * 1024
 
 
 class CaseRecord:
-    """Gathers the reports of one node id: setup, call, teardown, reruns and subtests."""
+    """
+    Gathers the reports of one node id: setup, call, teardown, reruns and subtests.
+
+    `duration_s` is wall time around all of them, pytest's own work included: what a schedule has to make room for.
+    """
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
@@ -21,7 +25,6 @@ class CaseRecord:
 
     def add(self, report: Any) -> None:
         """Take in one report. A failure stays; of two others the later one counts (a subtest's skip, then a pass)."""
-        self.duration_s += getattr(report, "duration", 0.0)
         outcome = _outcome(report)
         if report.sections:
             self.sections = report.sections

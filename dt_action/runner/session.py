@@ -43,6 +43,7 @@ class SlotPlugin:
         self._credit = 0
         self._seen = 0
         self._current: Any = None
+        self._waited_s = 0.0
         self._stopping = False
         self._resting = False
         self._ran: Set[str] = set()
@@ -156,7 +157,9 @@ class SlotPlugin:
         """
         if not self._resting:
             self._channel.send("want", seen=self._seen)
+        started = _perf_counter()
         command = self._channel.receive()
+        self._waited_s += _perf_counter() - started
         self._apply([{"op": "stop"}] if command is None else [command])
 
     # --- what runs next ---------------------------------------------------------------------------------------
@@ -207,12 +210,14 @@ class SlotPlugin:
         elsewhere = [item for item in chosen if _is_withheld(item, unit)]
         if elsewhere:
             chosen = [item for item in chosen if not _is_withheld(item, unit)]
+        took_s = _perf_counter() - started
+        self._waited_s += took_s  # not the time of the test in whose teardown this may happen
         self._channel.send(
             "collected",
             file=file,
             cases=[_described(item) for item in chosen],
             withheld=[_described(item) for item in elsewhere],
-            duration_s=round(_perf_counter() - started, 6),
+            duration_s=round(took_s, 6),
         )
         self._copies.update(item.nodeid for item in chosen)
         self._queue.extend(chosen)
@@ -256,6 +261,7 @@ class SlotPlugin:
         record = self._records.setdefault(name, CaseRecord(_time()))
         self._channel.send("started", id=name)
         self._current = item
+        started, waited_s = _perf_counter(), self._waited_s
         following = self._queue[0] if self._queue and self._credit > 0 else None
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -265,6 +271,7 @@ class SlotPlugin:
             self._interrupted(record, f"pytest.exit: {leaving}")
             session.shouldstop = f"pytest.exit: {leaving}"
         self._current = None
+        record.duration_s += _perf_counter() - started - (self._waited_s - waited_s)
         self._copies[name] -= 1
         if self._copies[name] > 0:
             return  # the same id twice in one file: told once, with the worse outcome

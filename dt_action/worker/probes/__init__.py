@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 
+from dt_action.hosting import processors
 from dt_action.model.hardware import Capability
 from dt_action.worker.probes import amd, apple, browsers, memory, nvidia
 from dt_action.worker.probes.system import System
@@ -30,12 +29,5 @@ def probe(system: System) -> Capability:
         browsers=browsers.names(system),
         platform=_PLATFORMS.get(system.platform, system.platform),
         memory_bytes=memory.total_bytes(system),
-        cpu_count=_cpu_count(),
+        cpu_count=processors(),
     )
-
-
-def _cpu_count() -> int:
-    """The processors that this process may use, which a container or taskset may have cut."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
