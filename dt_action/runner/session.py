@@ -7,7 +7,7 @@ import platform
 import time
 import traceback
 from collections import Counter, deque
-from typing import Any, Deque, Dict, Iterator, List, Optional, Set
+from typing import Any, Deque, Dict, Iterator, List, Optional, Set, Tuple
 
 import pytest
 
@@ -40,6 +40,7 @@ class SlotPlugin:
         self._units: Deque[Message] = deque()
         self._queue: Deque[Any] = deque()
         self._copies: Counter[str] = Counter()
+        self._early: Optional[List[Tuple[str, Dict[str, Any]]]] = []
         self._credit = 0
         self._seen = 0
         self._current: Any = None
@@ -102,6 +103,9 @@ class SlotPlugin:
             python=platform.python_version(),
             pytest=pytest.__version__,
         )
+        early, self._early = self._early or [], None
+        for event, fields in early:
+            self._channel.send(event, **fields)
         while self._may_start():
             self._run_case(session, self._queue.popleft())
             if session.shouldfail or session.shouldstop:
@@ -114,15 +118,22 @@ class SlotPlugin:
     def pytest_collectreport(self, report: Any) -> None:
         """Tell a file or folder that cannot be collected, or that skips itself."""
         if report.failed:
-            self._channel.send("uncollectable", id=report.nodeid, **collect_failure(report))
+            self._tell_of_file("uncollectable", id=report.nodeid, **collect_failure(report))
         elif report.skipped:
-            self._channel.send("file_skipped", file=report.nodeid, reason=skip_reason(report))
+            self._tell_of_file("file_skipped", file=report.nodeid, reason=skip_reason(report))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Gather what belongs to one case."""
         record = self._records.get(report.nodeid)
         if record is not None:
             record.add(report)
+
+    def _tell_of_file(self, event: str, **fields: Any) -> None:
+        """Tell, or keep until the fleet knows this slot: a folder may fail while the directories are expanded."""
+        if self._early is None:
+            self._channel.send(event, **fields)
+        else:
+            self._early.append((event, fields))
 
     # --- what the fleet says ----------------------------------------------------------------------------------
 
@@ -230,7 +241,7 @@ class SlotPlugin:
         except BaseException as error:  # SystemExit, pytest.exit or a plugin's bug, at import: the others still run
             detail = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             message = f"{type(error).__name__} while the file was collected: {error}"
-            self._channel.send("uncollectable", id=file, message=message[:2000], detail=shortened(detail))
+            self._tell_of_file("uncollectable", id=file, message=message[:2000], detail=shortened(detail))
             return []
 
     @contextlib.contextmanager
