@@ -16,9 +16,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dt_action.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dt_action.model.hardware import Capability
 
 BOOTSTRAP = Path(__file__).parent / "runner" / "bootstrap.py"
 RUNS_VARIABLE = "DT_RUN_IDS"
@@ -55,19 +58,46 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
-    """A slot's process ended. `code` is its exit code, or the negative number of the signal that killed it."""
+    """
+    A slot's process ended. `code` is its exit code, or the negative number of the signal that killed it.
+
+    `why` says what took the process away, where it did not end of itself (an engine that killed an actor).
+    """
 
     slot: str
     code: int
     log_tail: str
+    why: str = ""
 
     @property
     def reason(self) -> str:
         """How it ended, in words."""
+        if self.why:
+            return self.why
         if self.code < 0:
             with contextlib.suppress(ValueError):
                 return f"the process died of {signal.Signals(-self.code).name}"
         return f"the process exited with code {self.code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A worker takes part from now on, with room for `slots`. Only hosts of several machines tell this."""
+
+    worker: str
+    capability: Capability
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A worker is gone, and its slots with it. Only hosts of several machines tell this."""
+
+    worker: str
+    reason: str
+
+
+Happened: TypeAlias = Heard | Died | Joined | Left
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,8 +138,8 @@ class Host:
         """The slots whose process lives."""
         return tuple(self._processes)
 
-    def start(self, slot: str) -> None:
-        """Start a slot's process. Raises ConfigurationError where the interpreter cannot be started."""
+    def start(self, slot: str, worker: str = "") -> None:
+        """Start a slot's process (there is one worker here). Raises ConfigurationError where it cannot be started."""
         session = self.session
         log = self._scratch / f"{slot}.log"
         ours, theirs, address = _line()

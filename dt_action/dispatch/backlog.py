@@ -125,6 +125,11 @@ class Backlog:
         self.expected_s = max(0.0, self.expected_s - best.piece.expected_s)
         return best.piece, self.allowance(worker, best.piece)
 
+    def has_for(self, worker: str) -> bool:
+        """True where something waits that `worker` may run."""
+        heads = (queue[0].piece for queue in self._queues.values() if queue)
+        return any(self.allowance(worker, piece).anything for piece in heads)
+
     def allowance(self, worker: str, piece: Piece) -> Allowance:
         """What `worker` may run of `piece`."""
         key = (worker, _key(piece))

@@ -61,18 +61,17 @@ class Dispatcher:
         """True while there is work that no slot holds."""
         return not self.is_finished and (not self._is_dealt or len(self._backlog) > 0)
 
-    @property
-    def wants_slots(self) -> bool:
-        """True where one more slot would have something to do: what waits, or what a busy slot could give up."""
-        if self.waits_for_slots:
-            return True
+    def wants_slot_on(self, worker: str) -> bool:
+        """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
+        if self.is_finished or not self._is_dealt or self._backlog.has_for(worker):
+            return not self.is_finished
         spare_s = sum(
             self._pace.of_case(state.file_of(case), case)
             for state in self._slots.values()
             for case in state.uncommitted()
             if not self._ledger[case].group
         )
-        return not self.is_finished and spare_s > WORTH_A_SLOT_S
+        return spare_s > WORTH_A_SLOT_S
 
     def why_waiting(self) -> Iterator[tuple[str, str]]:
         """The file of each piece that waits, and what it waits for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import time
 import traceback
@@ -99,7 +100,7 @@ class SlotPlugin:
         self._channel.send(
             "ready",
             files=self._collection.files,
-            root=str(session.config.rootpath),
+            base=_base(session.config),
             python=platform.python_version(),
             pytest=pytest.__version__,
         )
@@ -297,6 +298,15 @@ class SlotPlugin:
             self._teardown_exact(None)
         except BaseException as error:  # a fixture's own teardown may fail in any way
             record.details.append(f"teardown after it: {error!r}")
+
+
+def _base(config: Any) -> str:
+    """The folder that pytest was started in, as seen from its rootdir; with forward slashes."""
+    started_in = os.path.realpath(str(config.invocation_params.dir))
+    try:
+        return os.path.relpath(started_in, os.path.realpath(str(config.rootpath))).replace(os.sep, "/")
+    except ValueError:  # Windows, on two drives
+        return "."
 
 
 def _described(item: Any) -> Message:
