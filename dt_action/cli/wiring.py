@@ -123,7 +123,7 @@ class Wiring:
             run,
             formats=settings.report_formats,
             timestamp=datetime.now().strftime("%Y%m%d_%H%M%S"),  # local time: the name is for people
-            redact=Redactor(self.secrets()),
+            redact=Redactor(secret_values(settings, self.environ)),
             template_dir=settings.root / settings.template_dir if settings.template_dir else None,
         )
         try:
@@ -215,10 +215,6 @@ class Wiring:
             environment=settings.label or "",
             report_url=settings.report_url or "",
         )
-
-    def secrets(self) -> tuple[str, ...]:
-        """What no output may show."""
-        return (*secret_values(self.settings), *filter(None, map(self.environ.get, self.settings.redact)))
 
 
 def is_selection(settings: Settings) -> bool:
