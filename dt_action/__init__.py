@@ -16,5 +16,5 @@ def __getattr__(name: str) -> object:
     if name == "CICDIntegration":
         from importlib import import_module
 
-        return import_module("dt_action.cicd_integration").CICDIntegration  # type: ignore[no-any-return]
+        return import_module("dt_action.cicd_integration").CICDIntegration
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -58,7 +58,18 @@ def test_overriding_discovery_changes_what_runs() -> None:
         def discover_tests(self) -> Sequence[TestFile]:
             return [file for file in super().discover_tests() if "good" in file.path]
 
-    assert Good().run(test_pattern="test_*.py") == 0
+    assert Good().run() == 0
+    assert Good().run(test_dir="tests") == 0
+
+
+def test_overriding_discovery_may_name_any_file_by_its_path(project: Path) -> None:
+    (project / "checks.py").write_text("def test_elsewhere():\n    assert False\n")
+
+    class Elsewhere(CICDIntegration):
+        def discover_tests(self) -> Sequence[TestFile]:
+            return ["checks.py"]  # type: ignore[list-item]  # as code without types would
+
+    assert Elsewhere().run(test_dir="tests") == 1
 
 
 def test_overriding_the_analysis_changes_where_a_test_may_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +87,7 @@ def test_overriding_the_submission_leaves_a_file_out() -> None:
         def submit_test(self, test_file: TestFile, requirements: FileNeeds) -> FileNeeds | None:
             return None if "bad" in test_file.path else requirements
 
-    assert Careful().run(test_pattern="test_*.py") == 0
+    assert Careful().run(test_dir="tests") == 0
 
 
 def test_overriding_the_wait_sees_every_event_and_the_run() -> None:

@@ -6,11 +6,10 @@ import pytest
 
 from dt_action.cli import guarded, main
 from dt_action.cli.run import exit_code, masked
-from dt_action.cli.wiring import for_hardware, is_selection
+from dt_action.cli.wiring import is_selection
 from dt_action.errors import ConfigurationError, ExitCode, FleetError
-from dt_action.model.case import Attempt, Outcome, TestCase, TestFile, TestResult
+from dt_action.model.case import Attempt, Outcome, TestCase, TestResult
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Event, Notice
-from dt_action.model.hardware import NOTHING, Clause, DeviceKind, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.run import Run, Status
 from dt_action.options import Settings
 
@@ -84,33 +83,6 @@ def test_without_a_command_the_commands_are_listed(argv: list[str], capsys: pyte
 def test_an_unknown_command_suggests_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rnu"], {}) == ExitCode.CONFIGURATION
     assert "did you mean `dt run`?" in capsys.readouterr().err
-
-
-def needing(*kinds: DeviceKind) -> Requirement:
-    return Requirement(all_of=tuple(Clause(any_of=(DeviceNeed(kind=kind),)) for kind in kinds))
-
-
-@pytest.mark.parametrize(
-    ("hardware", "kept"),
-    [
-        ((), ["any", "cuda", "gpu", "mixed"]),
-        (("all",), ["any", "cuda", "gpu", "mixed"]),
-        (("cpu",), ["any", "mixed"]),
-        (("cuda",), ["cuda", "gpu", "mixed"]),
-        (("rocm",), ["gpu"]),
-        (("gpu",), ["cuda", "gpu", "mixed"]),
-        (("tpu", "cpu"), ["any", "gpu", "mixed"]),
-    ],
-)
-def test_hardware_keeps_the_files_with_a_test_for_it(hardware: tuple[str, ...], kept: list[str]) -> None:
-    needs = {
-        "any": FileNeeds(path="any"),
-        "cuda": FileNeeds(path="cuda", default=needing("cuda")),
-        "gpu": FileNeeds(path="gpu", default=needing("gpu")),
-        "mixed": FileNeeds(path="mixed", default=NOTHING, cases={"test_a": needing("cuda")}),
-    }
-    files = [TestFile(path=path) for path in needs]
-    assert [file.path for file in for_hardware(files, needs, hardware)] == kept
 
 
 def test_a_run_of_all_that_pytest_finds_is_no_selection() -> None:
