@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """Load `CICDIntegration` when it is asked for, so that `dt` starts fast."""
     if name == "CICDIntegration":
-        from dt_action.cicd_integration import CICDIntegration
+        from importlib import import_module
 
-        return CICDIntegration
+        return import_module("dt_action.cicd_integration").CICDIntegration
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -123,9 +123,14 @@ class CICDIntegration:
 
     def _steps(self, wiring: Wiring) -> pipeline.Steps:
         self._wiring = wiring
+        own = CICDIntegration
+        wiring.names_files = (type(self).discover_tests, type(self).submit_test) != (
+            own.discover_tests,
+            own.submit_test,
+        )
         return pipeline.Steps(
             prepare=wiring.prepare,
-            discover=self.discover_tests,
+            discover=self._discover,
             analyze=self._analyze,
             plan=self._plan,
             execute=wiring.execute,
@@ -133,6 +138,11 @@ class CICDIntegration:
             report=self.generate_report,
             publish=self.report_to_ci_system,
         )
+
+    def _discover(self) -> Sequence[TestFile]:
+        """The subclass's files; a path alone is a file without a type."""
+        found: Sequence[TestFile | str | Path] = self.discover_tests()
+        return [file if isinstance(file, TestFile) else TestFile(path=Path(file).as_posix()) for file in found]
 
     def _analyze(self, files: Sequence[TestFile]) -> Mapping[str, FileNeeds]:
         self._files = files

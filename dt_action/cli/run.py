@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -14,9 +17,10 @@ from dt_action import pipeline
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.wiring import Listener, Wiring
 from dt_action.errors import ExitCode
-from dt_action.options import Settings
+from dt_action.options import Settings, secret_values
 
 if TYPE_CHECKING:
+    from dt_action.model.event import Event
     from dt_action.model.run import Run
 
 CODES = {
@@ -38,17 +42,18 @@ def execute(
     settings: Settings, environ: Mapping[str, str], steps: Callable[[Wiring], pipeline.Steps] = Wiring.steps
 ) -> int:
     """Run with these settings and say what came of it. `steps` may put other steps in the place of the wiring's."""
-    _treat_termination_as_interrupt()
-    with Wiring(
-        settings=settings, environ=environ, listener=lambda files: _progress(files, environ), say=_say
-    ) as wiring:
+    secrets = secret_values(settings, environ)
+    wiring = Wiring(
+        settings=settings, environ=environ, listener=lambda files: masked(_progress(files, environ), secrets), say=_say
+    )
+    with _termination_as_interrupt(), wiring:
         outcome = pipeline.run(steps(wiring))
     for refusal in outcome.refusals:
         print(f"warning: {refusal}", file=sys.stderr)
     for problem in wiring.problems:
         print(f"error: {problem}", file=sys.stderr)
     sys.stderr.flush()
-    print(_last_words(wiring, outcome.run, environ), end="", flush=True)
+    print(_last_words(outcome.run, secrets, environ), end="", flush=True)
     was_told = not wiring.problems and not (settings.strict_publishing and outcome.refusals)
     return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on))
 
@@ -67,6 +72,25 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
     return ExitCode.PASSED if run.totals().total else ExitCode.NO_TESTS
 
 
+def masked(listener: Listener, secrets: Sequence[str]) -> Listener:
+    """Tell the listener of every event, with the secrets masked in the words that it may show during the run."""
+    from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Notice
+    from dt_action.redaction import Redactor
+
+    redactor = Redactor(secrets)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, CaseStarted):  # by hand: there are many, and one word of them is shown
+            event = replace(event, case=redactor.text(event.case))
+        elif isinstance(event, (Notice, CaseUnplaced)) or (
+            isinstance(event, CaseFinished) and event.attempt.is_failing
+        ):
+            event = redactor.value(event)
+        listener(event)
+
+    return listen
+
+
 def _progress(files: int, environ: Mapping[str, str]) -> Listener:
     from dt_action.renderers.colors import wants_color
     from dt_action.renderers.progress import Progress
@@ -82,26 +106,34 @@ def _progress(files: int, environ: Mapping[str, str]) -> Listener:
     )
 
 
-def _last_words(wiring: Wiring, run: Run, environ: Mapping[str, str]) -> str:
+def _last_words(run: Run, secrets: Sequence[str], environ: Mapping[str, str]) -> str:
     from dt_action.redaction import Redactor
     from dt_action.renderers.colors import wants_color
     from dt_action.renderers.console import Console
 
     color = wants_color(environ, is_terminal=sys.stdout.isatty())
     console = Console(color=color, width=shutil.get_terminal_size().columns)
-    return console.text(Redactor(wiring.secrets()).run(run))
+    return console.text(Redactor(secrets).run(run))
 
 
 def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _treat_termination_as_interrupt() -> None:
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
     """A CI service that cancels a job sends SIGTERM; the run then ends like one that Ctrl-C ends."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for name in ("SIGTERM", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), interrupt)
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {number: signal.signal(number, interrupt) for number in known}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

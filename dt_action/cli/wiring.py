@@ -35,7 +35,8 @@ class Wiring:
     """
     The collaborators that settings ask for, and the steps of a run made of them.
 
-    `listener` hears every event; `say` puts a line on stdout. `problems` gathers what could not be written, which
+    `listener` hears every event; `say` puts a line on stdout. `names_files` tells that the files are chosen by other
+    code than discovery, so that pytest is given exactly those. `problems` gathers what could not be written, which
     must not cost the user the results.
     """
 
@@ -43,6 +44,7 @@ class Wiring:
     environ: Mapping[str, str]
     listener: Callable[[int], Listener]
     say: Callable[[str], None]
+    names_files: bool = False
     problems: list[str] = field(default_factory=list)
     _host: Host | None = None
 
@@ -68,7 +70,7 @@ class Wiring:
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
-        if self.settings.fleet == "local" and not self.settings.test_pattern:
+        if self.settings.fleet == "local" and not (self.settings.test_pattern or self.names_files):
             self._host = self.host(self.settings.test_files)
             self._host.start(slot_name(0))
 
@@ -96,7 +98,7 @@ class Wiring:
             FileHistory(self.settings.root / self.settings.history).load(),
             file_bytes={file.path: _size(self.settings.root / file.path) for file in chosen},
             shard=self.settings.shard,
-            is_selection=is_selection(self.settings),
+            is_selection=self.names_files or is_selection(self.settings),
         )
 
     def execute(self, plan: Plan) -> Iterator[Event]:
@@ -123,7 +125,7 @@ class Wiring:
             run,
             formats=settings.report_formats,
             timestamp=datetime.now().strftime("%Y%m%d_%H%M%S"),  # local time: the name is for people
-            redact=Redactor(self.secrets()),
+            redact=Redactor(secret_values(settings, self.environ)),
             template_dir=settings.root / settings.template_dir if settings.template_dir else None,
         )
         try:
@@ -167,11 +169,12 @@ class Wiring:
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
         prepared = self.environment()
+        paths = tuple(files) if self.names_files else collection_arguments(self.settings, files)
         return Host(
             Session(
                 root=self.settings.root,
                 python=prepared.python,
-                args=(*self.settings.pytest_args, *collection_arguments(self.settings, files)),
+                args=(*self.settings.pytest_args, *paths),
                 slots=self.settings.workers or processors(),
                 environ=prepared.variables,
             )
@@ -215,10 +218,6 @@ class Wiring:
             environment=settings.label or "",
             report_url=settings.report_url or "",
         )
-
-    def secrets(self) -> tuple[str, ...]:
-        """What no output may show."""
-        return (*secret_values(self.settings), *filter(None, map(self.environ.get, self.settings.redact)))
 
 
 def is_selection(settings: Settings) -> bool:

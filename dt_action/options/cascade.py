@@ -44,10 +44,10 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.upper() not in hidden}
 
 
-def secret_values(settings: Settings) -> tuple[str, ...]:
-    """The values that no output may show, as far as options hold them."""
-    values = (getattr(settings, row.name) for row in OPTIONS if row.secret)
-    return tuple(str(value) for value in values if value)
+def secret_values(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The values that no output may show: those of secret options, and those that the user asks to mask."""
+    values = [getattr(settings, row.name) for row in OPTIONS if row.secret]
+    return tuple(str(value) for value in [*values, *map(environ.get, settings.redact)] if value)
 
 
 def _given(

@@ -108,8 +108,16 @@ class Option:
         if isinstance(value, Mapping):
             return "; ".join(f"{name}: {' '.join(globs)}" for name, globs in value.items())
         if self.kind is DURATION and isinstance(value, float):
-            return f"{value:g} s"
+            return _duration_text(value)
         return " ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+
+
+def _duration_text(seconds: float) -> str:
+    """`3600` -> `1h`: the shortest way to write it."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:g}s"
 
 
 def option(  # noqa: PLR0913 - a row has many columns

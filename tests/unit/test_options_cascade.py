@@ -165,9 +165,9 @@ def test_an_empty_yaml_file_says_nothing(tmp_path: Path) -> None:
 def test_a_secret_stands_in_no_message_and_no_representation(tmp_path: Path) -> None:
     said = refusal(tmp_path, {"api_key": "sec\0ret-value", "timeout_s": "x"})
     assert "ret-value" not in said
-    settings = resolve({"api_key": "secret-value"}, {}, tmp_path)
+    settings = resolve({"api_key": "secret-value", "redact": ["TOKEN", "UNSET"]}, {}, tmp_path)
     assert "secret-value" not in repr(settings)
-    assert secret_values(settings) == ("secret-value",)
+    assert secret_values(settings, {"TOKEN": "t-1", "OTHER": "x"}) == ("secret-value", "t-1")
 
 
 def test_test_code_gets_the_environment_without_our_credentials() -> None:

@@ -1,0 +1,104 @@
+"""What becomes of errors and of runs on the way to the shell."""
+
+from __future__ import annotations
+
+import pytest
+
+from dt_action.cli import guarded, main
+from dt_action.cli.run import exit_code, masked
+from dt_action.cli.wiring import is_selection
+from dt_action.errors import ConfigurationError, ExitCode, FleetError
+from dt_action.model.case import Attempt, Outcome, TestCase, TestResult
+from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Event, Notice
+from dt_action.model.run import Run, Status
+from dt_action.options import Settings
+
+
+def run_of(*outcomes: Outcome, status: Status = "completed") -> Run:
+    results = tuple(
+        TestResult(case=TestCase(id=f"t.py::t{n}", file="t.py"), attempts=(Attempt(outcome=outcome),))
+        for n, outcome in enumerate(outcomes)
+    )
+    return Run(id="r", results=results, status=status)
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [
+        (run_of("passed", "skipped", "xfailed"), 0),
+        (run_of("passed", "failed"), 1),
+        (run_of("crashed", status="cancelled"), 1),
+        (run_of("passed", status="cancelled"), 2),
+        (run_of(), 5),
+        (run_of("passed", "lost"), 6),
+        (run_of("passed", status="timeout"), 6),
+    ],
+)
+def test_a_run_has_the_documented_code(run: Run, code: int) -> None:
+    assert exit_code(run) == code
+
+
+def test_reports_that_could_not_be_written_count_only_where_the_tests_passed() -> None:
+    assert exit_code(run_of("passed"), are_reports_whole=False) == ExitCode.PUBLISHING
+    assert exit_code(run_of("failed"), are_reports_whole=False) == ExitCode.FAILED
+
+
+def test_an_error_is_told_with_its_hint_and_code(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> int:
+        raise FleetError("nobody answers", hint="start the coordinator")
+
+    assert guarded(fail, {}) == ExitCode.FLEET
+    assert capsys.readouterr().err == "error: nobody answers\n  hint: start the coordinator\n"
+
+
+def test_a_bug_asks_to_be_reported_and_keeps_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> int:
+        raise RuntimeError("boom with hunter2hunter2")
+
+    assert guarded(fail, {"COORDINATOR_API_KEY": "hunter2hunter2"}) == ExitCode.BUG
+    said = capsys.readouterr().err
+    assert "boom with ***" in said
+    assert "please report it" in said
+    assert "hunter2" not in said
+
+
+def test_an_interrupt_has_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert guarded(interrupted, {}) == ExitCode.INTERRUPTED
+
+
+def test_several_problems_are_one_error() -> None:
+    error = ConfigurationError.of_all([ConfigurationError("one"), ConfigurationError("two")])
+    assert str(error).splitlines() == ["2 problems:", "- one", "- two"]
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["help"]])
+def test_without_a_command_the_commands_are_listed(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv, {}) == 0
+    assert "dt COMMAND" in capsys.readouterr().out
+
+
+def test_an_unknown_command_suggests_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rnu"], {}) == ExitCode.CONFIGURATION
+    assert "did you mean `dt run`?" in capsys.readouterr().err
+
+
+def test_a_run_of_all_that_pytest_finds_is_no_selection() -> None:
+    assert not is_selection(Settings(test_dir="tests", test_type=("all",)))
+    assert is_selection(Settings(test_type=("stress",)))
+    assert is_selection(Settings(test_files=("a.py",)))
+
+
+def test_what_is_shown_during_a_run_is_masked_first() -> None:
+    shown: list[Event] = []
+    listen = masked(shown.append, ["hunter2hunter2"])
+    case = TestCase(id="t.py::t[hunter2hunter2]", file="t.py")
+    failed = Attempt(outcome="failed", message="not 'hunter2hunter2'")
+    listen(CaseStarted(case=case.id, worker="w", slot="s", at=0.0))
+    listen(CaseFinished(case=case, attempt=failed))
+    listen(CaseUnplaced(case=case, reason="hunter2hunter2"))
+    listen(Notice(level="info", text="hunter2hunter2"))
+    assert len(shown) == 4
+    assert "hunter2" not in repr(shown)
