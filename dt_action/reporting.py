@@ -77,7 +77,7 @@ def publication(
             )
     summary = Markdown(budget_bytes=SUMMARY_BYTES, link=run.build.url, template_dir=template_dir)
     return Publication(
-        title=one_line(headline(run), 250),
+        title=one_line(headline(seen), 250),
         summary_markdown=summary.render(run).decode(),
         documents=tuple(documents),
         annotations=remarks,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
 from dt_action import __version__
@@ -10,7 +13,7 @@ from dt_action.formats.text import strip_ansi
 from dt_action.model.case import Attempt, TestCase, TestResult
 from dt_action.model.run import Run
 
-SPEC_VERSION = "0.0.0"
+SPEC_VERSION = "1.0.0"
 _STATUS = {"passed": "passed", "xpassed": "passed", "skipped": "skipped", "xfailed": "other"}
 """Every outcome that is not here is `failed`: also a lost test, which must not look green."""
 _ENCODER = json.JSONEncoder(ensure_ascii=True, check_circular=False)
@@ -19,31 +22,42 @@ _ENCODER = json.JSONEncoder(ensure_ascii=True, check_circular=False)
 def write(run: Run) -> bytes:
     """The report as ASCII JSON, one test a line. A case that no worker could take is `pending`."""
     totals = run.totals()
-    tests = [_test(result) for result in run.results]
-    tests += [_pending(item.case, item.reason) for item in run.unplaced]
-    tests += [_pending(TestCase(id=path, file=path), "never collected") for path in run.uncollected]
+    counts = Counter(_STATUS.get(result.outcome, "failed") for result in run.results)
+    counts["pending"] = len(run.unplaced) + len(run.uncollected)
     start = _milliseconds(run.started_at)
-    counts = {
-        status: sum(test["status"] == status for test in tests)
-        for status in ("passed", "failed", "skipped", "pending", "other")
-    }
-    summary = {"tests": len(tests), **counts, "flaky": totals.flaky, "start": start}
-    summary["stop"] = start + _milliseconds(run.makespan_s)
     head = {
         "tool": {"name": "distributed-testing", "version": __version__},
-        "summary": summary,
+        "summary": {
+            "tests": counts.total(),
+            **{status: counts[status] for status in ("passed", "failed", "skipped", "pending", "other")},
+            "flaky": totals.flaky,
+            "start": start,
+            "stop": start + _milliseconds(run.makespan_s),
+        },
         "environment": _environment(run),
         "extra": {"conclusion": run.conclusion(), "runId": run.id},
     }
-    lines = ",\n".join(_ENCODER.encode(test) for test in tests)
+    report = BytesIO()
     start_text = f'{{"reportFormat": "CTRF", "specVersion": "{SPEC_VERSION}", "results": '
-    return f'{start_text}{json.dumps(head)[:-1]}, "tests": [\n{lines}\n]}}}}\n'.encode("ascii")
+    report.write(f'{start_text}{json.dumps(head)[:-1]}, "tests": ['.encode("ascii"))
+    for number, test in enumerate(_tests(run)):
+        report.write(f"{',' if number else ''}\n{_ENCODER.encode(test)}".encode("ascii"))
+    report.write(b"\n]}}\n")
+    return report.getvalue()
+
+
+def _tests(run: Run) -> Iterator[dict[str, Any]]:
+    yield from map(_test, run.results)
+    for item in run.unplaced:
+        yield _pending(item.case, item.reason)
+    for path in run.uncollected:
+        yield _pending(TestCase(id=path, file=path), "never collected")
 
 
 def _test(result: TestResult) -> dict[str, Any]:
     case, final = result.case, result.final
     test: dict[str, Any] = {
-        "name": case.name,
+        "name": case.name or "?",
         "status": _STATUS.get(final.outcome, "failed"),
         "rawStatus": final.outcome,
         "duration": _milliseconds(result.duration_s),
@@ -79,14 +93,18 @@ def _test(result: TestResult) -> dict[str, Any]:
 
 
 def _attempt(number: int, attempt: Attempt) -> dict[str, Any]:
-    told = {"attempt": number, "status": _STATUS.get(attempt.outcome, "failed"), "rawStatus": attempt.outcome}
-    told["duration"] = _milliseconds(attempt.duration_s)
-    texts = (("message", attempt.message), ("trace", attempt.detail))
-    return told | {key: strip_ansi(text) for key, text in texts if text}
+    texts = {"message": attempt.message, "trace": attempt.detail}
+    return {
+        "attempt": number,
+        "status": _STATUS.get(attempt.outcome, "failed"),
+        "duration": _milliseconds(attempt.duration_s),
+        **{key: strip_ansi(text) for key, text in texts.items() if text},
+        "extra": {"rawStatus": attempt.outcome},
+    }
 
 
 def _pending(case: TestCase, reason: str) -> dict[str, Any]:
-    test = {"name": case.name, "status": "pending", "duration": 0, "filePath": case.file, "suite": [case.file]}
+    test = {"name": case.name or "?", "status": "pending", "duration": 0, "filePath": case.file, "suite": [case.file]}
     return test | {"message": reason}
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 from dt_action.formats.text import cut_middle, iso_time, one_line, xml_text
 from dt_action.model.case import Attempt, TestCase, TestResult
@@ -18,11 +21,19 @@ BYTES_PER_FILE = 25_000_000
 STDIO_CHARACTERS = 50_000
 """What Jenkins keeps of each stream of a failing test; of a passing one it keeps next to nothing."""
 
+_UNSAFE = re.compile(r"[^ !#-%'-;=?-~]|#x1B")
 _IN_TEXT = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
 _IN_ATTRIBUTE = {**_IN_TEXT, ord('"'): "&quot;", ord("\n"): "&#10;", ord("\t"): "&#9;"}
 
-Entry: TypeAlias = tuple[str, str]
-"""The suite's key (a worker's name) and the finished `<testcase>` element."""
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A finished `<testcase>`, the worker whose suite it belongs to, and what counts in its suite."""
+
+    worker: str
+    element: str
+    verdict: str
+    duration_s: float
 
 
 def write(run: Run) -> list[bytes]:
@@ -32,16 +43,16 @@ def write(run: Run) -> list[bytes]:
     There is a `<testsuite>` for each worker, named after it and its environment. A test that was lost or that no
     worker could take, and a file that was never collected, is an `<error>`: it must not look green.
     """
-    parts: list[list[Entry]] = [[]]
+    parts: list[list[_Entry]] = [[]]
     size = 0
     for entry in _entries(run):
-        length = len(entry[1])
+        length = len(entry.element)
         if parts[-1] and (len(parts[-1]) == CASES_PER_FILE or size + length > BYTES_PER_FILE):
             parts.append([])
             size = 0
         parts[-1].append(entry)
         size += length
-    return [_document(part, run).encode("utf-8") for part in parts]
+    return [_document(part, run) for part in parts]
 
 
 def class_and_name(case: TestCase) -> tuple[str, str]:
@@ -50,30 +61,37 @@ def class_and_name(case: TestCase) -> tuple[str, str]:
 
     A file that could not be collected has its path as name.
     """
-    module = case.file.removesuffix(".py").replace("/", ".").replace("\\", ".")
-    if case.name == case.id:
-        return module, case.id
-    head, bracket, parameters = case.name.partition("[")
-    *classes, function = head.split("::")
-    return ".".join([module, *classes]), function + bracket + parameters
+    name = case.name
+    if name == case.id:
+        return _module(case.file), name
+    head, bracket, parameters = name.partition("[")
+    classes, _, function = head.rpartition("::")
+    module = _module(case.file)
+    return f"{module}.{classes.replace('::', '.')}" if classes else module, function + bracket + parameters
 
 
-def _entries(run: Run) -> Iterator[Entry]:
-    seen: dict[tuple[str, str], int] = {}
+@lru_cache(maxsize=64)
+def _module(file: str) -> str:
+    return file.removesuffix(".py").replace("/", ".").replace("\\", ".")
+
+
+def _entries(run: Run) -> Iterator[_Entry]:
+    seen: Counter[tuple[str, str]] = Counter()
     for result in run.results:
-        worker = result.final.worker
-        yield worker, _testcase(result.case, result.duration_s, _verdict(result), seen, worker)
-    for unplaced in run.unplaced:
-        yield "", _testcase(unplaced.case, 0.0, _element("error", "unplaced", unplaced.reason), seen, "")
-    for path in run.uncollected:
-        verdict = _element("error", "uncollected", "planned, but never collected")
-        yield "", _testcase(TestCase(id=path, file=path), 0.0, verdict, seen, "")
+        worker, verdict, inside = result.final.worker, *_verdict(result)
+        element = _testcase(result.case, result.duration_s, inside, seen, worker)
+        yield _Entry(worker, element, verdict, result.duration_s)
+    missing = [(item.case, "unplaced", item.reason) for item in run.unplaced]
+    missing += [(TestCase(id=path, file=path), "uncollected", "never collected") for path in run.uncollected]
+    for case, kind, reason in missing:
+        yield _Entry("", _testcase(case, 0.0, _element("error", kind, reason), seen, ""), "error", 0.0)
 
 
-def _testcase(case: TestCase, duration_s: float, inside: str, seen: dict[tuple[str, str], int], worker: str) -> str:
+def _testcase(case: TestCase, duration_s: float, inside: str, seen: Counter[tuple[str, str]], worker: str) -> str:
     """GitLab keeps the first of two cases with one class and name, so a second one gets its worker's name too."""
     class_name, name = class_and_name(case)
-    count = seen[class_name, name] = seen.get((class_name, name), 0) + 1
+    seen[class_name, name] += 1
+    count = seen[class_name, name]
     if count > 1:
         name = f"{name} ({worker})" if worker and count == 2 else f"{name} ({worker or 'again'}, {count})"
     attributes = f'classname="{_attribute(class_name)}" name="{_attribute(name)}" file="{_attribute(case.file)}"'
@@ -82,27 +100,28 @@ def _testcase(case: TestCase, duration_s: float, inside: str, seen: dict[tuple[s
     return f"{start}>{inside}</testcase>" if inside else f"{start}/>"
 
 
-def _verdict(result: TestResult) -> str:
+def _verdict(result: TestResult) -> tuple[str, str]:
     """
-    What stands inside a `<testcase>`: the deciding attempt, then the earlier ones that failed.
+    How a test counts (`failure`, `error`, `skipped` or nothing), and what stands inside its `<testcase>`.
 
+    That is the deciding attempt, then the earlier ones that failed.
     Jenkins reads `flakyFailure` under a test that passed in the end and `rerunFailure` under one that did not.
     """
     final = result.final
-    earlier = [attempt for attempt in result.attempts[:-1] if attempt.is_failing]
-    if final.outcome == "passed" and not earlier:
-        return ""
-    parts = []
+    if final.outcome == "passed" and len(result.attempts) == 1:
+        return "", ""
+    parts, verdict = [], ""
     if final.is_failing or final.outcome == "lost":
-        tag = "failure" if final.outcome == "failed" else "error"
-        parts.append(_element(tag, final.outcome, final.message, final.detail))
+        verdict = "failure" if final.outcome == "failed" else "error"
+        parts.append(_element(verdict, final.outcome, final.message, final.detail))
         parts.append(_stdio(final))
     elif final.outcome in ("skipped", "xfailed"):
+        verdict = "skipped"
         message = f"xfail: {final.message}" if final.outcome == "xfailed" else final.message
         parts.append(_element("skipped", "pytest.skip" if final.outcome == "skipped" else "pytest.xfail", message))
     tag = "rerunFailure" if final.is_failing else "flakyFailure"
-    parts += [_rerun(tag, attempt) for attempt in earlier]
-    return "".join(parts)
+    parts += [_rerun(tag, attempt) for attempt in result.attempts[:-1] if attempt.is_failing]
+    return verdict, "".join(parts)
 
 
 def _element(tag: str, kind: str, message: str, detail: str = "") -> str:
@@ -128,36 +147,31 @@ def _content(text: str) -> str:
 
 
 def _attribute(text: str) -> str:
-    return xml_text(text).translate(_IN_ATTRIBUTE)
+    return xml_text(text).translate(_IN_ATTRIBUTE) if _UNSAFE.search(text) else text
 
 
-def _document(entries: Sequence[Entry], run: Run) -> str:
-    by_worker: dict[str, list[str]] = {}
-    for worker, element in entries:
-        by_worker.setdefault(worker, []).append(element)
+def _document(entries: Sequence[_Entry], run: Run) -> bytes:
+    by_worker: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        by_worker.setdefault(entry.worker, []).append(entry)
     workers = {worker.name: worker for worker in run.workers}
-    suites = [_suite(name, elements, run, workers.get(name)) for name, elements in by_worker.items()]
-    start = f'<testsuites name="dt" {_counts(element for _, element in entries)}>'
-    return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', start, *suites, "</testsuites>", ""])
+    suites = [_suite(name, some, run, workers.get(name)) for name, some in by_worker.items()]
+    start = f'<testsuites name="dt" {_counts(entries)}>'
+    return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', start, *suites, "</testsuites>", ""]).encode("utf-8")
 
 
-def _suite(name: str, elements: list[str], run: Run, worker: WorkerInfo | None) -> str:
+def _suite(name: str, entries: Sequence[_Entry], run: Run, worker: WorkerInfo | None) -> str:
     environment = worker.environment if worker and worker.environment else run.build.environment
     title = " ".join(word for word in (name or "no worker", f"({environment})" if environment else "") if word)
-    at = iso_time(run.started_at)
     host = f' hostname="{_attribute(name)}"' if name else ""
-    start = f'<testsuite name="{_attribute(title)}" {_counts(elements)} timestamp="{at}"{host}>'
-    return "\n".join([start, *elements, "</testsuite>"])
+    start = f'<testsuite name="{_attribute(title)}" {_counts(entries)} timestamp="{iso_time(run.started_at)}"{host}>'
+    return "\n".join([start, *(entry.element for entry in entries), "</testsuite>"])
 
 
-def _counts(elements: Iterable[str]) -> str:
-    """Counted from the finished elements: escaped text cannot hold `<`, so what looks like a tag is one."""
-    tests = failures = errors = skipped = 0
-    seconds = 0.0
-    for element in elements:
-        tests += 1
-        failures += "<failure " in element
-        errors += "<error " in element
-        skipped += "<skipped " in element
-        seconds += float(element.partition(' time="')[2].partition('"')[0])
-    return f'tests="{tests}" failures="{failures}" errors="{errors}" skipped="{skipped}" time="{seconds:.3f}"'
+def _counts(entries: Sequence[_Entry]) -> str:
+    verdicts = Counter(entry.verdict for entry in entries)
+    time_s = sum(entry.duration_s for entry in entries)
+    return (
+        f'tests="{len(entries)}" failures="{verdicts["failure"]}" errors="{verdicts["error"]}" '
+        f'skipped="{verdicts["skipped"]}" time="{time_s:.3f}"'
+    )

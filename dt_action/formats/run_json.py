@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
+from io import BytesIO
 from typing import Any
 
 from dt_action import __version__
@@ -29,8 +30,12 @@ def write(run: Run) -> bytes:
     `tests` holds every result; its `requirement` is in words and `needs` holds the same in full.
     """
     head = json.dumps(to_jsonable(_head(run)), indent=2)
-    tests = ",\n".join(_tests(run.results))
-    return f'{head[:-2]},\n  "tests": [\n{tests}\n  ]\n}}\n'.encode("ascii")
+    report = BytesIO()
+    report.write(f'{head[:-2]},\n  "tests": ['.encode("ascii"))
+    for number, line in enumerate(_tests(run.results)):
+        report.write(f"{',' if number else ''}\n    {line}".encode("ascii"))
+    report.write(b"\n  ]\n}\n")
+    return report.getvalue()
 
 
 def read(content: bytes, *, source: str = "the JSON report") -> Run:
@@ -106,7 +111,7 @@ def _tests(results: tuple[TestResult, ...]) -> Iterator[str]:
             line = encode(test)
         except ValueError:  # a duration that is not a number must not cost the report
             line = encode(to_jsonable(test))
-        yield "    " + line
+        yield line
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -94,6 +94,8 @@ class TestResult:
     @property
     def is_flaky(self) -> bool:
         """True where an attempt failed and the last one did not."""
+        if len(self.attempts) < 2:
+            return False
         return not self.final.is_failing and any(attempt.is_failing for attempt in self.attempts)
 
     @property

@@ -8,13 +8,18 @@ from html import escape
 from dt_action.formats.text import plain
 
 _SGR = re.compile(r"\x1b\[([0-9;]*)m|#x1B\[([0-9;]*)m")
+_ERROR_LINE = re.compile(r"^E .*$", re.MULTILINE)
 _NAMES = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 
 def ansi_to_html(text: str) -> str:
-    """`text` with its 16 colours and bold as `<span class="a-red a-bold">`; spans never cross or stay open."""
+    """
+    `text` with its 16 colours and bold as `<span class="a-red a-bold">`; spans never cross or stay open.
+
+    In text without any colour, the lines in which pytest tells the error (`E   ...`) are red.
+    """
     if "\x1b" not in text and "#x1B[" not in text:
-        return escape(plain(text))
+        return _ERROR_LINE.sub(r'<span class="a-red">\g<0></span>', escape(plain(text)))
     pieces: list[str] = []
     classes: frozenset[str] = frozenset()
     position = 0

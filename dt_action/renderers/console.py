@@ -10,7 +10,7 @@ from dt_action.formats.text import cut_middle, one_line, plain, reproduce, secon
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.colors import CONCLUSION_COLORS, paint
-from dt_action.renderers.digest import Digest, Group, bound_line, digest, shortfalls
+from dt_action.renderers.digest import Digest, Group, bound_line, digest
 
 DETAIL_CHARACTERS = 20_000
 STDIO_CHARACTERS = 4_000
@@ -154,9 +154,8 @@ class Console:
         bound = bound_line(run)
         if bound:
             yield bound
-        conclusion = run.conclusion()
-        color = CONCLUSION_COLORS.get(conclusion, "yellow")
-        word = "incomplete" if conclusion == "failed" else conclusion
-        for reason in shortfalls(run):
+        color = CONCLUSION_COLORS.get(seen.conclusion, "yellow")
+        word = "incomplete" if seen.conclusion == "failed" else seen.conclusion
+        for reason in seen.shortfalls:
             yield self._paint(f"{word}: {one_line(reason)}", color)
         yield self._paint(seen.totals.line(), "bold", color)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dt_action.formats.text import one_line, seconds
 from dt_action.model.case import Attempt, TestResult
-from dt_action.model.run import Run, Totals
+from dt_action.model.run import Conclusion, Run, Totals
 
 SLOWEST = 10
 _SLOW_FROM_S = 0.05  # nobody wants to be told that a test took a millisecond
@@ -29,11 +29,13 @@ class Digest:
     """
     A run, sorted by what it takes from a reader.
 
-    `failures` stand in the run's order; `alike` gives each failing id the number of its error, so that one error
-    with many victims can be told once.
+    `shortfalls` says why the run is not whole, a sentence each. `failures` stand in the run's order; `alike` gives
+    each failing id the number of its error, so that one error with many victims can be told once.
     """
 
     totals: Totals
+    conclusion: Conclusion
+    shortfalls: tuple[str, ...]
     failures: tuple[TestResult, ...]
     alike: dict[str, int]
     lost: tuple[TestResult, ...]
@@ -46,11 +48,14 @@ class Digest:
 def digest(run: Run) -> Digest:
     """Sort the run once, for every renderer. Groups stand largest first, then by reason."""
     failures = tuple(result for result in run.results if result.final.is_failing)
+    totals = run.totals()
     errors: dict[str, int] = {}
     alike = {result.case.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
     slow = (result for result in run.results if result.duration_s >= _SLOW_FROM_S)
     return Digest(
-        totals=run.totals(),
+        totals=totals,
+        conclusion=run.conclusion(),
+        shortfalls=tuple(_shortfalls(run, totals)),
         failures=failures,
         alike=alike,
         lost=tuple(result for result in run.results if result.outcome == "lost"),
@@ -76,9 +81,7 @@ def bound_line(run: Run) -> str:
     return f"execution took {seconds(run.makespan_s)} on {slots}; no schedule beats {seconds(bound)} ({ratio:.2f})"
 
 
-def shortfalls(run: Run) -> Iterator[str]:
-    """Why the run is not whole, a sentence each; nothing where all that was planned has reported."""
-    totals = run.totals()
+def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:
     if run.status != "completed":
         yield f"the run was {run.status}" if run.status != "timeout" else "the run's time was up"
     if run.reason:
@@ -93,10 +96,10 @@ def shortfalls(run: Run) -> Iterator[str]:
         yield "no report came from shard " + ", ".join(run.missing_shards)
 
 
-def headline(run: Run) -> str:
+def headline(seen: Digest) -> str:
     """`failed: 410 passed, 2 failed, 3 skipped`, and what else kept the run from being green."""
-    rest = "; ".join(shortfalls(run))
-    return f"{run.conclusion()}: {run.totals().line()}" + (f" ({rest})" if rest else "")
+    rest = "; ".join(seen.shortfalls)
+    return f"{seen.conclusion}: {seen.totals.line()}" + (f" ({rest})" if rest else "")
 
 
 def _tests(count: int) -> str:

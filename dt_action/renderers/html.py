@@ -13,11 +13,15 @@ from dt_action.formats.text import cut_middle, one_line, reproduce, seconds
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.ansi_html import ansi_to_html
-from dt_action.renderers.digest import Digest, Group, bound_line, digest, headline, shortfalls
-from dt_action.renderers.page_data import data_block
+from dt_action.renderers.digest import Digest, Group, bound_line, digest, headline
+from dt_action.renderers.page_data import data_blocks
 from dt_action.renderers.templates import fill, source
 
+SCRIPTS = ("report.js", "report_detail.js", "report_pictures.js")
 FAILURES_WITHOUT_SCRIPT = 50
+OPEN_FAILURES = 5
+TRACES_CHARACTERS = 1_500_000
+"""For all failures that are readable without scripts together."""
 IDS_PER_GROUP = 20
 _OUTCOMES = ("failed", "error", "timeout", "crashed", "lost", "flaky", "skipped", "xfailed", "xpassed", "passed")
 
@@ -25,7 +29,7 @@ _OUTCOMES = ("failed", "error", "timeout", "crashed", "lost", "flaky", "skipped"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Html:
     """
-    Renders the page. `report.html.j2`, `report.css` and `report.js` in `template_dir` take the built-in ones' place.
+    Renders the page. A file in `template_dir` takes the place of the built-in one of the same name.
 
     Its Content-Security-Policy allows the page's own script and style by their hashes and nothing else, so even a
     mistake in escaping could run no foreign code and reach no host.
@@ -38,25 +42,25 @@ class Html:
     def render(self, run: Run) -> bytes:
         """The page in UTF-8."""
         seen = digest(run)
-        style, script = (source(name, self.template_dir).strip() for name in ("report.css", "report.js"))
+        style = source("report.css", self.template_dir).strip()
+        script = "\n".join(source(name, self.template_dir).strip() for name in SCRIPTS)
         parts = {
             "policy": _policy(style, script),
-            "title": escape(one_line(headline(run), 200)),
+            "title": escape(one_line(headline(seen), 200)),
             "style": style,
             "script": script,
             "head": _head(run, seen),
             "failures": _failures(seen),
             "left_out": _left_out(run, seen),
-            "explorer": '<section id="explorer" hidden></section>',
             "flaky": _flaky(seen),
             "slowest": _slowest(seen),
             "skipped": _folded_groups("Skipped", seen.skips),
             "remarks": _remarks(run),
             "workers": _workers(run),
             "foot": _foot(run),
-            "data": data_block(run),
+            "data": data_blocks(run),
         }
-        facts = {"run": run, "digest": seen, "totals": seen.totals, "conclusion": run.conclusion()}
+        facts = {"run": run, "digest": seen, "totals": seen.totals, "conclusion": seen.conclusion}
         return fill("report.html.j2", parts, facts, template_dir=self.template_dir).encode("utf-8", "replace")
 
 
@@ -75,13 +79,13 @@ def _text(text: str, limit: int = 0) -> str:
 
 
 def _head(run: Run, seen: Digest) -> str:
-    conclusion = run.conclusion()
+    conclusion = seen.conclusion
     build = run.build
     about = [build.repository, build.branch, build.commit[:12], build.environment]
     about += [f"#{build.pull_request}"] if build.pull_request else []
     about += [f"attempt {build.attempt}"] if build.attempt > 1 else []
     facts = [bound_line(run)] + ([f"{run.coverage.percent:.2f}% covered"] if run.coverage else [])
-    reasons = "".join(f"<li>{_text(reason)}</li>" for reason in shortfalls(run))
+    reasons = "".join(f"<li>{_text(reason)}</li>" for reason in seen.shortfalls)
     counts = {name: getattr(seen.totals, name) for name in _OUTCOMES} | {"unplaced": seen.totals.unplaced}
     chips = "".join(
         f'<li class="chip o-{name}"><b>{count:,}</b> {name}</li>' for name, count in counts.items() if count
@@ -93,51 +97,70 @@ def _head(run: Run, seen: Digest) -> str:
             f"<h1>{conclusion}</h1>",
             f'<p class="line">{seen.totals.line()}</p>',
             f'<ul class="reasons">{reasons}</ul>' if reasons else "",
+            _stripe(counts),
             f'<ul class="chips">{chips}</ul>',
-            "".join(f'<p class="fact">{_text(fact)}</p>' for fact in facts if fact),
+            f'<p class="fact">{" · ".join(_text(fact) for fact in facts if fact)}</p>',
             "</header>",
         ]
     )
 
 
+def _stripe(counts: dict[str, int]) -> str:
+    """The outcomes' shares as one bar, in which even a single failure keeps a visible width."""
+    shares = {name: count for name, count in counts.items() if count and name != "flaky"}
+    least = 0.006 * sum(shares.values())
+    widths = {name: max(count, least) for name, count in shares.items()}
+    scale = 1_000 / (sum(widths.values()) or 1)
+    bars, x = [], 0.0
+    for name, width in widths.items():
+        bars.append(f'<rect class="o-{name}" x="{x:.1f}" width="{max(width * scale - 2, 1):.1f}" height="10"/>')
+        x += width * scale
+    return f'<svg viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">{"".join(bars)}</svg>'
+
+
 def _failures(seen: Digest) -> str:
     if not seen.failures:
         return ""
-    shown = "".join(_failure(result) for result in seen.failures[:FAILURES_WITHOUT_SCRIPT])
+    first = seen.failures[:FAILURES_WITHOUT_SCRIPT]
+    limit = min(TRACES_CHARACTERS // len(first), 30_000)
+    shown = "".join(_failure(result, limit, is_open=place < OPEN_FAILURES) for place, result in enumerate(first))
     hidden = len(seen.failures) - FAILURES_WITHOUT_SCRIPT
     more = f"<p>{hidden:,} more failures are in the list of all tests below.</p>" if hidden > 0 else ""
     return f'<section id="failures"><h2>Failures <small>{len(seen.failures):,}</small></h2>\n{shown}{more}</section>'
 
 
-def _failure(result: TestResult) -> str:
+def _failure(result: TestResult, limit: int, *, is_open: bool) -> str:
     case, final = result.case, result.final
     place = f"{case.file}:{case.line}" if case.line else case.file
     about = [place, seconds(final.duration_s), final.worker, case.test_type]
     about += [] if case.requirement.needs_nothing else [f"needs {case.requirement}"]
     earlier = "".join(
         f"<details><summary>attempt {number}: {attempt.outcome} after {seconds(attempt.duration_s)}</summary>"
-        f"{_told(attempt)}</details>"
+        f"{_told(attempt, limit // 4)}</details>"
         for number, attempt in enumerate(result.attempts[:-1], 1)
     )
+    badge = f'<span class="badge o-{final.outcome}">{final.outcome}</span>'
     return (
-        f'<details class="failure" open><summary><span class="badge o-{final.outcome}">{final.outcome}</span> '
+        f'<details class="failure"{" open" if is_open else ""}><summary>{badge} '
         f'<code class="id">{_text(case.id)}</code> <span class="message">{_text(final.message, 300)}</span></summary>\n'
-        f'<p class="about">{" · ".join(_text(word) for word in about if word)}</p>\n{_told(final)}{earlier}'
+        f'<p class="about">{" · ".join(_text(word) for word in about if word)}</p>\n{_told(final, limit)}{earlier}'
         f'<pre class="again">{escape(reproduce(case.id))}</pre></details>\n'
     )
 
 
-def _told(attempt: Attempt) -> str:
+def _told(attempt: Attempt, limit: int) -> str:
     said = attempt.detail if attempt.message in attempt.detail else f"{attempt.message}\n{attempt.detail}"
-    blocks = [f'<pre class="trace">{_colored(said)}</pre>']
+    blocks = [f'<pre class="trace">{_colored(said, limit)}</pre>']
     for name, text in (("stdout", attempt.stdout), ("stderr", attempt.stderr)):
         if text.strip():
-            blocks.append(f'<details><summary>{name}</summary><pre class="log">{_colored(text)}</pre></details>')
+            blocks.append(
+                f'<details><summary>{name}</summary><pre class="log">{_colored(text, limit // 3)}</pre></details>'
+            )
     return "".join(blocks)
 
 
-def _colored(text: str) -> str:
-    return ansi_to_html(cut_middle(text.strip("\n"), 30_000))
+def _colored(text: str, limit: int) -> str:
+    return ansi_to_html(cut_middle(text.strip("\n"), limit))
 
 
 def _left_out(run: Run, seen: Digest) -> str:

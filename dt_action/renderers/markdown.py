@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from dt_action.formats.text import cut_middle, one_line, plain, reproduce, secon
 from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.budget import Cut, fit
-from dt_action.renderers.digest import Digest, Group, bound_line, digest, shortfalls
+from dt_action.renderers.digest import Digest, Group, bound_line, digest
 from dt_action.renderers.templates import fill
 
 ROWS = 1_000
@@ -40,9 +41,10 @@ class Markdown:
     def render(self, run: Run) -> bytes:
         """The fullest report that fits, and a line that counts what it had to leave out."""
         seen = digest(run)
-        return fit(lambda cut: self._page(run, seen, cut), self.budget_bytes)
+        passing = cache(lambda: _passing(run))
+        return fit(lambda cut: self._page(run, seen, cut, passing), self.budget_bytes)
 
-    def _page(self, run: Run, seen: Digest, cut: Cut) -> str:
+    def _page(self, run: Run, seen: Digest, cut: Cut, passing: Callable[[], str]) -> str:
         parts = {
             "head": _head(run, seen),
             "failures": _failures(seen, cut),
@@ -51,10 +53,10 @@ class Markdown:
             "slowest": _slowest(seen) if cut.trace_characters else "",
             "skipped": _skipped(seen) if cut.skipped else "",
             "remarks": _remarks(run) if cut.trace_characters else "",
-            "passing": _passing(run) if cut.passing else "",
+            "passing": passing() if cut.passing else "",
             "foot": _foot(seen, cut, self.link),
         }
-        facts = {"run": run, "digest": seen, "totals": seen.totals, "conclusion": run.conclusion(), "link": self.link}
+        facts = {"run": run, "digest": seen, "totals": seen.totals, "conclusion": seen.conclusion, "link": self.link}
         return fill("report.md.j2", parts, facts, template_dir=self.template_dir).rstrip("\n") + "\n"
 
 
@@ -77,9 +79,9 @@ def fence(text: str, language: str = "") -> str:
 
 
 def _head(run: Run, seen: Digest) -> str:
-    conclusion = run.conclusion()
+    conclusion = seen.conclusion
     lines = [f"## {_SIGNS[conclusion]} {conclusion}: {seen.totals.line()}", ""]
-    lines += [f"- {code(reason)}" for reason in shortfalls(run)]
+    lines += [f"- {code(reason)}" for reason in seen.shortfalls]
     facts = [bound_line(run)]
     if seen.flaky:
         facts.append(f"{len(seen.flaky)} flaky")
