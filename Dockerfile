@@ -29,14 +29,15 @@ LABEL org.opencontainers.image.title="Distributed Testing" \
 # git tells which files are the project's; procps is what Jenkins looks at containers with.
 RUN apt-get update -q \
     && apt-get install -y -q --no-install-recommends ca-certificates git procps \
-    && rm -rf /var/lib/apt/lists/* \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /usr/share/doc/* /usr/share/man/* \
+        /usr/share/locale/* \
     && git config --system --add safe.directory '*' \
     && useradd --create-home --uid 10001 dt
 COPY --from=build /opt/dt /opt/dt
 COPY --from=build /opt/tests /opt/tests
 RUN ln -s /opt/dt/bin/dt /usr/local/bin/dt
 # The certificates of the base image count, so that a private authority is trusted once it is in there.
-ENV DT_PYTHON=/opt/tests/bin/python \
+ENV DT_PYTHON=/opt/tests/bin/python DT_REQUIREMENTS=auto \
     XDG_CACHE_HOME=/tmp/.cache \
     UV_CACHE_DIR=/tmp/.cache/uv UV_LINK_MODE=copy UV_SYSTEM_CERTS=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \

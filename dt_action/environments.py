@@ -16,6 +16,20 @@ Runner = Callable[[Sequence[str] | str, Path, Mapping[str, str]], int]
 """Runs a command (a text goes to the shell) in a directory with an environment, and gives its exit status."""
 
 
+AUTO = "auto"
+"""Stands for the project's own requirements; the container image asks for them unless the user says otherwise."""
+
+_OWN_FILES = (
+    "requirements.txt",
+    *(f"requirements{sign}{word}.txt" for word in ("test", "tests", "dev") for sign in "-_."),
+    *(f"{word}-requirements.txt" for word in ("test", "tests", "dev")),
+    *(f"requirements/{word}.txt" for word in ("test", "tests", "dev")),
+    "tests/requirements.txt",
+)
+_PROJECT_FILES = ("pyproject.toml", "setup.py")
+_TEST_EXTRAS = ("test", "tests", "testing", "dev")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """Where tests run: an interpreter, and environment variables in which `python` means it."""
@@ -51,6 +65,16 @@ def prepare(
         say(f"setup: {setup}")
         _expect_success(run(setup, root, variables), f"--setup {setup!r}", "run it by hand to see why")
     return environment
+
+
+def own_requirements(root: Path) -> tuple[str, ...]:
+    """
+    The files that say what the project's tests need: its requirements files, else what it is installed from.
+
+    Empty where there is neither.
+    """
+    files = tuple(name for name in _OWN_FILES if (root / name).is_file())
+    return files or tuple(name for name in _PROJECT_FILES if _is_installable(root / name))[:1]
 
 
 def run_command(command: Sequence[str] | str, directory: Path, environ: Mapping[str, str]) -> int:
@@ -103,15 +127,45 @@ def _kept(
 def _install_commands(
     python: str, directory: Path, files: Sequence[Path], environ: Mapping[str, str]
 ) -> Iterator[list[str]]:
-    wanted = ["pytest", *(word for file in files for word in ("-r", str(file)))]
+    wanted = ["pytest", *(word for file in files for word in _install_words(file))]
     uv = shutil.which("uv", path=environ.get("PATH"))
     inside = str(_python_of(directory))
     if uv:
-        yield [uv, "venv", "--quiet", "--python", python, str(directory)]
+        yield [uv, "venv", "--quiet", *_inherited(python), "--python", python, str(directory)]
         yield [uv, "pip", "install", "--quiet", "--python", inside, *wanted]
     else:
-        yield [python, "-m", "venv", str(directory)]
+        yield [python, "-m", "venv", *_inherited(python), str(directory)]
         yield [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+
+
+def _inherited(python: str) -> list[str]:
+    """An environment made from one that sees the packages of its base sees them, too."""
+    marker = Path(python).parent.parent / "pyvenv.cfg"
+    sees_base = marker.is_file() and re.search(r"include-system-site-packages\s*=\s*true", marker.read_text("utf-8"))
+    return ["--system-site-packages"] if sees_base else []
+
+
+def _install_words(file: Path) -> list[str]:
+    if file.name not in _PROJECT_FILES:
+        return ["-r", str(file)]
+    extras = _extras(file) if file.suffix == ".toml" else set()
+    extra = next((f"[{name}]" for name in _TEST_EXTRAS if name in extras), "")
+    return ["-e", f"{file.parent}{extra}"]
+
+
+def _extras(file: Path) -> set[str]:
+    """The extras that a pyproject.toml names; found by their lines, since tomllib came with Python 3.11 only."""
+    text = file.read_text("utf-8", "replace")
+    section = re.search(r"^\[project\.optional-dependencies\]$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"^([A-Za-z0-9._-]+)\s*=", section[1], re.MULTILINE)) if section else set()
+
+
+def _is_installable(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    return file.suffix == ".py" or bool(
+        re.search(r"^\[(project|build-system)\]", file.read_text("utf-8", "replace"), re.M)
+    )
 
 
 def _digest(python: str, files: Sequence[Path]) -> str:

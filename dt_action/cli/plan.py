@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.wiring import Wiring
 from dt_action.errors import NoTestsError
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.options import Settings
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print the plan of a run with these options; nothing is executed."""
     parser = Parser("plan", "show what would run, and in which order")
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--matrix", action="store_true", help="as the matrix of a GitHub workflow")
     settings, given = settings_from(parser, argv, environ)
     wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=print)
     files = wiring.discover()
@@ -23,8 +26,25 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             "no test file was found", hint="name a directory with --test-dir, or files with --test-files"
         )
     plan = wiring.plan(files, wiring.analyze(files))
-    print(json.dumps(_as_json(plan), indent=2) if "json" in given else _as_table(plan))
+    if "matrix" in given or environ.get("INPUT_COMMAND", "") == "plan":
+        _tell_matrix(plan, settings, environ)
+    else:
+        print(json.dumps(_as_json(plan), indent=2) if "json" in given else _as_table(plan))
     return 0
+
+
+def _tell_matrix(plan: Plan, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Print the matrix, and set it as the step's output `matrix` where there is one."""
+    from dt_action.matrix import legs, read_runners
+
+    runners = read_runners(settings.runners)
+    found = legs(plan, shards=settings.shards, runners=runners, is_one_fleet=settings.fleet == "coordinator")
+    matrix = json.dumps({"include": [leg.as_json() for leg in found]}, ensure_ascii=True, separators=(",", ":"))
+    print(matrix)
+    if environ.get("GITHUB_OUTPUT"):
+        from dt_action.providers.github_commands import append_outputs
+
+        append_outputs(Path(environ["GITHUB_OUTPUT"]), {"matrix": matrix})
 
 
 def _as_json(plan: Plan) -> dict[str, object]:

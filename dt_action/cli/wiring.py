@@ -182,13 +182,14 @@ class Wiring:
 
     def environment(self) -> Environment:
         """The tests' environment, prepared as the settings ask."""
-        from dt_action.environments import prepare, run_command
+        from dt_action.environments import AUTO, own_requirements, prepare, run_command
 
+        requirements = self.settings.requirements
         return prepare(
             self.settings.root,
             tests_python(self.settings),
             without_secrets(self.environ),
-            requirements=self.settings.requirements,
+            requirements=own_requirements(self.settings.root) if requirements == (AUTO,) else requirements,
             setup=self.settings.setup,
             run=run_command,
             say=self.say,

@@ -11,7 +11,7 @@ from dt_action.discovery.pytest_config import read_pytest_config
 from dt_action.discovery.test_types import TypeRules
 from dt_action.discovery.walk import accepted_by, walk
 from dt_action.errors import ConfigurationError, NoTestsError
-from dt_action.model.case import TestFile
+from dt_action.model.case import OTHER_TYPE, TestFile
 from dt_action.options import Settings
 
 
@@ -30,8 +30,10 @@ def discover(settings: Settings, environ: Mapping[str, str]) -> tuple[TestFile, 
     files = [(path, rules.types_of(path, _source(root / path))) for path in found]
     if wanted is None:
         return tuple(TestFile(path=path, test_type=types[0] if types else "") for path, types in files)
-    chosen = [(path, [name for name in types if name in wanted]) for path, types in files]
-    kept = tuple(TestFile(path=path, test_type=types[0]) for path, types in chosen if types)
+    chosen = [(path, [name for name in types or (OTHER_TYPE,) if name in wanted]) for path, types in files]
+    kept = tuple(
+        TestFile(path=path, test_type="" if types[0] == OTHER_TYPE else types[0]) for path, types in chosen if types
+    )
     if files and not kept:
         there = sorted({name for _, types in files for name in types})
         raise NoTestsError(
@@ -45,11 +47,11 @@ def discover(settings: Settings, environ: Mapping[str, str]) -> tuple[TestFile, 
 def _wanted_types(settings: Settings, rules: TypeRules) -> tuple[str, ...] | None:
     if not settings.test_type or "all" in settings.test_type:
         return None
-    unknown = [name for name in settings.test_type if name not in rules.known]
+    unknown = [name for name in settings.test_type if name not in (*rules.known, OTHER_TYPE)]
     if unknown:
         source = settings.told_by("test_type")
         raise ConfigurationError(
-            f"{source} names {', '.join(map(repr, unknown))}; expected all, or of {', '.join(rules.known)}",
+            f"{source} names {', '.join(map(repr, unknown))}; expected all, or of {', '.join(rules.known)}, {OTHER_TYPE}",
             hint=f'for a type of your own, add to [tool.dt.test-types]: {unknown[0]} = ["tests/{unknown[0]}/**"]',
         )
     return settings.test_type

@@ -14,6 +14,10 @@ OUTCOMES: tuple[str, ...] = get_args(Outcome)
 FAILING: frozenset[str] = frozenset({"failed", "error", "timeout", "crashed"})
 
 
+OTHER_TYPE = "other"
+"""What a user calls the test type of files that are of none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestFile:
     """A file of tests: its path relative to the root with forward slashes, and its test type."""

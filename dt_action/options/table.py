@@ -27,7 +27,7 @@ from dt_action.options.kinds import (
 T = TypeVar("T")
 D = TypeVar("D")
 
-Group = Literal["tests", "execution", "limits", "environment", "reports", "service"]
+Group = Literal["tests", "execution", "limits", "environment", "reports", "service", "matrix"]
 
 GROUPS: dict[Group, str] = {
     "tests": "which tests run",
@@ -36,6 +36,7 @@ GROUPS: dict[Group, str] = {
     "environment": "the tests' environment",
     "reports": "reports",
     "service": "the CI service",
+    "matrix": "many jobs: dt plan --matrix and dt report",
 }
 
 
@@ -181,7 +182,7 @@ class Settings:
     test_type: tuple[str, ...] = option(
         many(text("a test type", "integration")),
         (),
-        "run only files with tests of these types: integration, fault, monitoring, stress, your own, or all",
+        "run only files with tests of these types: integration, fault, monitoring, stress, your own, other for those of none, or all",
         group="tests",
         unset="all",
     )
@@ -260,7 +261,7 @@ class Settings:
     requirements: tuple[str, ...] = option(
         many(text("a requirements file", "requirements-test.txt")),
         (),
-        "requirements files to install in a virtual environment that dt keeps for the tests",
+        "requirements files to install in a virtual environment that dt keeps for the tests; auto: the project's own",
         group="environment",
     )
     setup: str | None = option(
@@ -350,6 +351,27 @@ class Settings:
     )
     strict_publishing: bool = option(
         SWITCH, False, "exit with 8 where the CI service refused something, instead of warning", group="service"
+    )
+
+    shards: int = option(
+        at_least(1), 1, "into how many shards the matrix cuts each test type and hardware", group="matrix"
+    )
+    runners: tuple[str, ...] = option(
+        many(text("hardware and labels", "cuda=self-hosted+gpu")),
+        (),
+        "labels of the runners by hardware, such as cuda=self-hosted+gpu; default=... for everything else",
+        group="matrix",
+        unset="default=ubuntu-latest",
+    )
+    reports: tuple[str, ...] = option(
+        many(text("a directory", "parts")), (), "directories or files with the JSON reports to merge", group="matrix"
+    )
+    expect: str | None = option(
+        text("a matrix", '{"include": [...]}'),
+        None,
+        "the matrix that dt plan gave: a leg that left no report makes the run incomplete",
+        group="matrix",
+        unset="nothing is missed",
     )
 
     def told_by(self, name: str) -> str:

@@ -1,0 +1,137 @@
+"""A plan cut into the legs of a CI service's matrix: test type by hardware by shard, each with the runner it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dt_action.errors import ConfigurationError
+from dt_action.model.hardware import ACCELERATORS, DEVICE_KINDS
+from dt_action.model.case import OTHER_TYPE
+from dt_action.model.plan import Plan, PlannedFile
+
+DEFAULT_RUNNER = ("ubuntu-latest",)
+MOST_LEGS = 256
+"""GitHub's limit for one matrix: https://docs.github.com/actions/reference/limits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One job. `hardware` holds the kinds for `dt run --hardware`; `expected_s` is what its tests may take."""
+
+    test_type: str
+    hardware: tuple[str, ...]
+    shard: str
+    runs_on: tuple[str, ...]
+    label: str
+    expected_s: float
+
+    def as_json(self) -> dict[str, object]:
+        """The leg as an entry of `include`; `name` is unique, and safe in the name of an artifact."""
+        parts = (self.test_type, self.label, self.shard.replace("/", "-of-") if self.shard else "")
+        return {
+            "name": "-".join(part for part in parts if part) or "all",
+            "test_type": self.test_type,
+            "hardware": " ".join(self.hardware),
+            "shard": self.shard,
+            "label": self.label,
+            "runs_on": list(self.runs_on),
+            "expected_s": round(self.expected_s, 1),
+        }
+
+
+def read_runners(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """
+    `["cuda=self-hosted+gpu", "default=ubuntu-24.04"]` -> labels by hardware. Raises ConfigurationError.
+
+    `default` is where everything runs that no other entry takes.
+    """
+    runners: dict[str, tuple[str, ...]] = {}
+    for text in words:
+        kind, sign, labels = text.partition("=")
+        if not sign or not labels.strip("+ ") or kind not in DEVICE_KINDS | {"default"}:
+            raise ConfigurationError(
+                f"--runners has {text!r}; expected hardware and the labels of its runners",
+                hint="write for example cuda=self-hosted+linux+gpu, or default=ubuntu-latest",
+            )
+        runners[kind] = tuple(label for label in labels.split("+") if label)
+    return runners
+
+
+def legs(plan: Plan, *, shards: int, runners: Mapping[str, tuple[str, ...]], is_one_fleet: bool = False) -> list[Leg]:
+    """
+    Every file of the plan in at least one leg.
+
+    A kind of hardware with runners of its own makes a leg for the files that have tests which need it; the default
+    runner takes all the rest, where a test whose hardware is missing is told as such. With a coordinator
+    (`is_one_fleet`) hardware is its business, so that a type is one leg. No leg has more shards than files.
+    Raises ConfigurationError for more than `MOST_LEGS`.
+    """
+    found: list[Leg] = []
+    types = sorted({file.test_type or OTHER_TYPE for file in plan.files}, key=lambda name: (name == OTHER_TYPE, name))
+    for test_type in types:
+        files = [file for file in plan.files if (file.test_type or OTHER_TYPE) == test_type]
+        kinds = () if is_one_fleet else sorted(kind for kind in runners if kind != "default" and _need(files, kind))
+        rest = ("cpu", *sorted(_left_over(files, kinds))) if kinds else ()
+        for kind in ("", *kinds):
+            chosen = [file for file in files if _takes(file, kind, kinds)]
+            if chosen:
+                hardware = (kind,) if kind else rest
+                labels = runners.get(kind or "default", DEFAULT_RUNNER)
+                found += _shards(test_type, hardware, kind, labels, chosen, shards)
+    if len(found) > MOST_LEGS:
+        raise ConfigurationError(
+            f"the matrix has {len(found)} jobs; expected at most {MOST_LEGS}", hint="lower --shards, or pick test types"
+        )
+    return found
+
+
+def _shards(
+    test_type: str,
+    hardware: tuple[str, ...],
+    label: str,
+    runs_on: tuple[str, ...],
+    files: Sequence[PlannedFile],
+    n: int,
+) -> list[Leg]:
+    count = max(min(n, len(files)), 1)
+    expected_s = sum(file.expected_s for file in files) / count
+    return [
+        Leg(
+            test_type=test_type,
+            hardware=hardware,
+            shard=f"{index}/{count}" if count > 1 else "",
+            runs_on=runs_on,
+            label=label,
+            expected_s=expected_s,
+        )
+        for index in range(1, count + 1)
+    ]
+
+
+def _need(files: Iterable[PlannedFile], kind: str) -> bool:
+    return any(_needs(requirement_kinds, kind) for file in files for requirement_kinds in _kinds(file))
+
+
+def _takes(file: PlannedFile, kind: str, kinds: Sequence[str]) -> bool:
+    if kind:
+        return any(_needs(needed, kind) for needed in _kinds(file))
+    return any(not any(_needs(needed, other) for other in kinds) for needed in _kinds(file))
+
+
+def _left_over(files: Iterable[PlannedFile], kinds: Sequence[str]) -> set[str]:
+    """The accelerators that tests need and that none of `kinds` is."""
+    wanted = {needed for file in files for needed in _kinds(file) if not any(_needs(needed, kind) for kind in kinds)}
+    return {kind for needed in wanted for kind in needed & ACCELERATORS}
+
+
+def _needs(needed: frozenset[str], kind: str) -> bool:
+    """`gpu` on either side stands for any accelerator."""
+    accelerators = needed & ACCELERATORS
+    if kind == "cpu":
+        return not accelerators
+    return kind in needed or ("gpu" in needed and kind in ACCELERATORS) or (kind == "gpu" and bool(accelerators))
+
+
+def _kinds(file: PlannedFile) -> list[frozenset[str]]:
+    return [requirement.kinds for requirement in (file.needs.default, *file.needs.cases.values())]
