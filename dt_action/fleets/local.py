@@ -12,7 +12,7 @@ from typing import Any
 
 from dt_action.dispatch import Action, Assign, Collected, Dispatcher, Drop, Grant, Kill, Limits, Rest, Stop, Tell
 from dt_action.errors import ConfigurationError
-from dt_action.hosting import Died, Heard, Host, Session
+from dt_action.hosting import Died, Heard, Host, Measuring, Session
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, WorkerJoined
 from dt_action.model.hardware import Capability
@@ -21,6 +21,9 @@ from dt_action.model.plan import Plan, Unit
 WORKER = "local"
 TICK_S = 0.1
 STOP_GRACE_S = 5.0
+SAVE_GRACE_S = 60.0
+"""A process that measures coverage has data to write before it ends."""
+
 MOST_FAILED_STARTS = 3
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
 
@@ -43,6 +46,7 @@ class LocalFleet:
     limits: Limits = field(default_factory=Limits)
     isolation: str = "session"
     environ: Mapping[str, str] = field(default_factory=dict)
+    measuring: Measuring | None = None
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """See `ports.Fleet`. Raises ConfigurationError where pytest cannot be started or refuses its arguments."""
@@ -53,6 +57,7 @@ class LocalFleet:
             args=self.args,
             slots=self.workers,
             environ=self.environ,
+            measuring=self.measuring,
         )
         with Host(session) as host:
             yield from _Execution(self, plan, host).events()
@@ -93,7 +98,7 @@ class _Execution:
                 yield from self._do(self._brain.tick(time.monotonic()))
                 self._start_missing()
                 next_tick = time.monotonic() + TICK_S
-        self._host.close(grace_s=STOP_GRACE_S)
+        self._host.close(grace_s=SAVE_GRACE_S if self._fleet.measuring else STOP_GRACE_S)
 
     # --- slots ----------------------------------------------------------------------------------------------------
 
@@ -277,6 +282,13 @@ def _start_error(python: str, died: Died) -> ConfigurationError:
             hint=f"install it (`{python} -m pip install pytest`), or name the tests' interpreter with --python",
         )
     said = died.log_tail.strip() or "nothing"
+    if "coverage cannot be imported" in said:
+        return ConfigurationError(
+            f"--coverage needs coverage.py in the tests' environment, and {python} has none; it said:\n{said}",
+            hint=f"install it: {python} -m pip install coverage",
+        )
+    if "coverage cannot be measured" in said:
+        return ConfigurationError(said, hint="check the project's settings for coverage.py (docs/coverage.md)")
     return ConfigurationError(
         f"pytest did not start ({died.reason}); it said:\n{said}",
         hint="check --test-dir, --pytest-args, pytest.ini",
