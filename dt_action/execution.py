@@ -20,6 +20,9 @@ from dt_action.model.plan import Plan, Unit
 
 TICK_S = 0.1
 STOP_GRACE_S = 5.0
+SAVE_GRACE_S = 60.0
+"""A process that measures coverage has data to write before it ends."""
+
 MOST_FAILED_STARTS = 3
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
 
@@ -66,13 +69,14 @@ class Place:
 class Terms:
     """
     How a plan is executed. `isolation` is `session` (a process lives as long as it can), `file` (a fresh process for
-    each file), or one that the host sees to. `root` shortens paths in messages; `python` names the interpreter there.
+    each file), or one that the host sees to. `root` shortens paths in messages; `python` names the interpreter there; `measures` tells that coverage is measured.
     """
 
     limits: Limits
     isolation: str = "session"
     root: Path = Path()
     python: str = "python"
+    measures: bool = False
 
 
 class Execution:
@@ -124,7 +128,7 @@ class Execution:
                 next_tick = self._clock() + TICK_S
         for slot in self._starting:
             self._host.kill(slot)  # nobody will tell it to stop
-        self._host.close(grace_s=STOP_GRACE_S)
+        self._host.close(grace_s=SAVE_GRACE_S if self._terms.measures else STOP_GRACE_S)
 
     def _new_brain(self, plan: Plan) -> Dispatcher:
         brain = Dispatcher(plan, self._limits, now=self._clock())
@@ -368,6 +372,13 @@ def _start_error(python: str, died: Died) -> ConfigurationError:
             hint=f"install it (`{python} -m pip install pytest`), or name the tests' interpreter with --python",
         )
     said = died.log_tail.strip() or "nothing"
+    if "coverage cannot be imported" in said:
+        return ConfigurationError(
+            f"--coverage needs coverage.py in the tests' environment, and {python} has none; it said:\n{said}",
+            hint=f"install it: {python} -m pip install coverage",
+        )
+    if "coverage cannot be measured" in said:
+        return ConfigurationError(said, hint="check the project's settings for coverage.py (docs/coverage.md)")
     return ConfigurationError(
         f"pytest did not start ({died.reason}); it said:\n{said}",
         hint="check --test-dir, --pytest-args, pytest.ini",

@@ -32,6 +32,22 @@ IS_WINDOWS = sys.platform == "win32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """
+    Coverage is to be measured in every slot's process.
+
+    `data_file` is how the paths of the data files begin, `has_contexts` whether they tell which test ran a line.
+    """
+
+    data_file: Path
+    has_contexts: bool = False
+
+    def message(self) -> dict[str, Any]:
+        """What the slot is told, see `runner.measuring`."""
+        return {"data_file": str(self.data_file), "contexts": self.has_contexts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """
     What every slot's pytest session has in common.
@@ -46,6 +62,7 @@ class Session:
     slots: int
     environ: Mapping[str, str]
     run: str = field(default_factory=lambda: os.urandom(16).hex())
+    measuring: Measuring | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +161,14 @@ class Host:
         log = self._scratch / f"{slot}.log"
         ours, theirs, address = _line()
         config = json.dumps(
-            {"channel": address, "args": session.args, "slot": slot, "slots": session.slots, "run": session.run}
+            {
+                "channel": address,
+                "args": session.args,
+                "slot": slot,
+                "slots": session.slots,
+                "run": session.run,
+                "measure": session.measuring.message() if session.measuring else None,
+            }
         )
         try:
             with log.open("wb") as output:

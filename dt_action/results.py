@@ -134,6 +134,7 @@ class Collector:
             makespan_s=self._ended.makespan_s,
             collect_s=self._collect_s,
             command=self._command,
+            is_selection=self._plan.is_selection,
         )
 
     def _uncollected(self) -> tuple[str, ...]:

@@ -31,7 +31,13 @@ class LocalFleet:
     def execute(self, plan: Plan) -> Iterator[Event]:
         """See `ports.Fleet`. Raises ConfigurationError where pytest cannot be started or refuses its arguments."""
         session = self.host.session
-        terms = Terms(limits=self.limits, isolation=self.isolation, root=session.root, python=session.python)
+        terms = Terms(
+            limits=self.limits,
+            isolation=self.isolation,
+            root=session.root,
+            python=session.python,
+            measures=session.measuring is not None,
+        )
         here = Place(worker=WORKER, capability=self.capability, slots=session.slots)
         try:
             yield from Execution(plan, terms, self.host, (here,)).events()

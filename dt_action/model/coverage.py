@@ -6,6 +6,29 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissedLines:
+    """Lines of a file (from 1, ascending) that no test ran."""
+
+    path: str
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """How much of the statements that a change added or edited the tests ran. `base` is what it was compared with."""
+
+    base: str
+    statements: int
+    covered: int
+    missed: tuple[MissedLines, ...] = ()
+
+    @property
+    def percent(self) -> float:
+        """The share that ran, from 0 to 100; 100 where the change holds no statement."""
+        return 100.0 * self.covered / self.statements if self.statements else 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """Totals over all workers and shards. A count of statements, and of branches where they were measured."""
 
@@ -13,6 +36,7 @@ class Coverage:
     covered: int
     branches: int = 0
     covered_branches: int = 0
+    patch: Patch | None = None
 
     @property
     def percent(self) -> float:

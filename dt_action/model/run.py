@@ -8,6 +8,7 @@ from typing import Literal
 
 from dt_action.model.build import Build
 from dt_action.model.case import TestCase, TestResult
+from dt_action.model.change import Change, FlakyRate, Owned, Selection, Tolerated
 from dt_action.model.coverage import Coverage
 from dt_action.model.event import Notice
 from dt_action.model.hardware import Capability, Finding
@@ -80,7 +81,9 @@ class Run:
 
     `results` are in the order in which their files were planned, then of the cases in them. `uncollected` names
     files that were planned and never collected. `collect_s` is the time that collecting took on all slots.
-    `started_at` is Unix time in seconds.
+    `started_at` is Unix time in seconds. `tolerated` are failing results that do not make the run red (quarantined, or
+    known from the baseline); `breaches` are gates that the run as a whole did not pass, a sentence each.
+    `is_selection` tells that some tests were left out on purpose.
     """
 
     id: str
@@ -94,6 +97,13 @@ class Run:
     notices: tuple[Notice, ...] = ()
     missing_shards: tuple[str, ...] = ()
     coverage: Coverage | None = None
+    change: Change | None = None
+    tolerated: tuple[Tolerated, ...] = ()
+    breaches: tuple[str, ...] = ()
+    flaky_rates: tuple[FlakyRate, ...] = ()
+    owners: tuple[Owned, ...] = ()
+    selection: Selection | None = None
+    is_selection: bool = False
     status: Status = "completed"
     reason: str = ""
     started_at: float = 0.0
@@ -114,13 +124,27 @@ class Run:
         `incomplete`: it can never look green. A failure outranks everything, since it is certain.
         """
         totals = self.totals()
-        if totals.failing:
+        if self.breaches or self.failures():
             return "failed"
         if self.status in ("cancelled", "timeout"):
             return "cancelled" if self.status == "cancelled" else "timeout"
         if totals.lost or totals.unplaced or self.uncollected or self.missing_shards or self.status == "stopped":
             return "incomplete"
         return "passed"
+
+    @property
+    def is_whole(self) -> bool:
+        """True where everything was planned and nothing is missing: no selection, no shard, no early end."""
+        return (
+            not self.is_selection
+            and self.status == "completed"
+            and not (self.uncollected or self.missing_shards or any(item.outcome == "lost" for item in self.results))
+        )
+
+    def failures(self) -> tuple[TestResult, ...]:
+        """The results that make the run red: those that fail and are not tolerated."""
+        tolerated = {item.id for item in self.tolerated}
+        return tuple(item for item in self.results if item.final.is_failing and item.case.id not in tolerated)
 
     @property
     def slots(self) -> int:

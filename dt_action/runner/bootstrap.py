@@ -17,9 +17,18 @@ def main() -> int:
     _load_package()
     channel_module = importlib.import_module(PACKAGE + ".channel")
     channel = channel_module.Channel.connect(config["channel"])
-    _pose_as_pytest(config["args"])
-    session_module = importlib.import_module(PACKAGE + ".session")
-    return int(session_module.run(channel, config))
+    _enter_the_project()
+    # Before pytest is imported, as under `coverage run -m pytest`: plugins of the project are measured, too.
+    measuring = (
+        importlib.import_module(PACKAGE + ".measuring").start(config["measure"]) if config.get("measure") else None
+    )
+    try:
+        _pose_as_pytest(config["args"])
+        session_module = importlib.import_module(PACKAGE + ".session")
+        return int(session_module.run(channel, config, measuring.plugins() if measuring else []))
+    finally:
+        if measuring:
+            measuring.finish()
 
 
 def _load_package() -> None:
@@ -34,17 +43,21 @@ def _load_package() -> None:
     spec.loader.exec_module(module)
 
 
+def _enter_the_project() -> None:
+    """sys.path[0] is this file's folder now; tests import their project from the working directory instead."""
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = os.getcwd()
+
+
 def _pose_as_pytest(args: list[str]) -> None:
     """
-    Make sys.path, sys.argv and `__main__` those of `python -m pytest`.
+    Make sys.argv and `__main__` those of `python -m pytest`.
 
-    sys.path[0] is this file's folder now; tests import their project from the working directory instead. A spawned
-    multiprocessing child looks at `__main__.__spec__` to find what to import: pytest's is one that it leaves alone.
+    A spawned multiprocessing child looks at `__main__.__spec__` to find what to import: pytest's is one that it
+    leaves alone.
     """
     import pytest
 
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = os.getcwd()
     spec = importlib.util.find_spec("pytest.__main__")
     main_module = sys.modules["__main__"]
     main_module.__spec__ = spec

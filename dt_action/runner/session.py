@@ -21,9 +21,9 @@ _time = time.time
 _perf_counter = time.perf_counter
 
 
-def run(channel: Channel, config: Dict[str, Any]) -> int:
-    """Run pytest until the fleet says stop; returns pytest's exit code."""
-    return int(pytest.main(list(config["args"]), plugins=[SlotPlugin(channel, config)]))
+def run(channel: Channel, config: Dict[str, Any], plugins: List[Any]) -> int:
+    """Run pytest with these plugins, too, until the fleet says stop; returns pytest's exit code."""
+    return int(pytest.main(list(config["args"]), plugins=[SlotPlugin(channel, config), *plugins]))
 
 
 class SlotPlugin:

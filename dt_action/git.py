@@ -1,0 +1,124 @@
+"""What git says of the working tree. Every answer may be that git does not know: a shallow clone, no repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_ANCESTORS = 200
+_TIMEOUT_S = 60.0
+_HUNK = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """The repository that holds `root`. Nothing is fetched or changed."""
+
+    root: Path
+
+    def commit(self) -> str:
+        """The commit of HEAD, empty where the working tree has changes to tracked files that it does not hold."""
+        if self._text("status", "--porcelain", "--untracked-files=no") != "":
+            return ""
+        return self._text("rev-parse", "--verify", "--quiet", "HEAD") or ""
+
+    def branch(self) -> str:
+        """The branch that is checked out; empty where none is."""
+        return self._text("symbolic-ref", "--short", "--quiet", "HEAD") or ""
+
+    def merge_base(self, ref: str) -> str:
+        """The commit from which HEAD left `ref`; empty where git cannot tell."""
+        return self._text("merge-base", _as_commit(ref), "HEAD") or ""
+
+    def ancestors(self, commit: str) -> tuple[str, ...]:
+        """`commit` and the commits before it on its own branch, the nearest first; only itself where unknown."""
+        listed = self._text("rev-list", "--first-parent", f"--max-count={MOST_ANCESTORS}", _as_commit(commit))
+        return tuple(listed.split()) if listed else (commit,)
+
+    def resolves(self, ref: str) -> bool:
+        """True where `ref` names a commit that is here."""
+        return bool(self._text("rev-parse", "--verify", "--quiet", _as_commit(ref)))
+
+    def prefix(self) -> str:
+        """Where `root` lies in its repository, such as `python/`; empty at the top."""
+        return self._text("rev-parse", "--show-prefix") or ""
+
+    def top(self) -> Path:
+        """The top of the repository; `root` where there is none."""
+        found = self._text("rev-parse", "--show-toplevel")
+        return Path(found) if found else self.root
+
+    def changed_files(self, base: str) -> tuple[str, ...] | None:
+        """
+        The files that differ from `base`, deleted and untracked ones, too, relative to `root`.
+
+        None where git cannot tell. Files outside of `root` are not among them.
+        """
+        tracked = self._output("diff", "--name-only", "--no-renames", "--relative", "-z", _as_commit(base), "--")
+        untracked = self._output("ls-files", "--others", "--exclude-standard", "-z")
+        if tracked is None:
+            return None
+        names = {os.fsdecode(name) for name in (tracked + (untracked or b"")).split(b"\0") if name}
+        return tuple(sorted(names))
+
+    def changed_lines(self, base: str) -> Mapping[str, frozenset[int]] | None:
+        """The lines (from 1) of each file under `root` that are new or edited since `base`; None where unknown."""
+        diff = self._output(
+            *("-c", "core.quotePath=false", "diff", "--unified=0", "--no-color", "--no-ext-diff", "--no-renames"),
+            *("--relative", "--diff-filter=AM", "--src-prefix=a/", "--dst-prefix=b/", _as_commit(base), "--"),
+        )
+        return None if diff is None else parse_diff(diff)
+
+    def _text(self, *words: str) -> str | None:
+        output = self._output(*words)
+        return None if output is None else os.fsdecode(output).strip()
+
+    def _output(self, *words: str) -> bytes | None:
+        try:
+            done = subprocess.run(
+                ["git", *words],
+                cwd=self.root,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+
+def parse_diff(diff: bytes) -> dict[str, frozenset[int]]:
+    """The added lines by file of a `git diff --unified=0 --dst-prefix=b/`."""
+    added: dict[str, set[int]] = {}
+    file, left = "", 0
+    for line in diff.split(b"\n"):
+        if left:
+            left -= line[:1] in (b"+", b"-")
+            continue
+        if line.startswith(b"+++ "):
+            name = line[4:].rstrip(b"\t\r")
+            file = _unquoted(name).removeprefix("b/") if name != b"/dev/null" else ""
+        elif hunk := _HUNK.match(line):
+            start, count = int(hunk[1]), int(hunk[2] or b"1")
+            removed = line.split(b" ")[1].partition(b",")[2]
+            left = count + (int(removed) if removed else 1)
+            if file:
+                added.setdefault(file, set()).update(range(start, start + count))
+    return {name: frozenset(lines) for name, lines in added.items()}
+
+
+def _unquoted(name: bytes) -> str:
+    """git puts names with quotes, backslashes or control characters in C's quotes."""
+    if not name.startswith(b'"'):
+        return os.fsdecode(name)
+    return os.fsdecode(name[1:-1].decode("unicode_escape").encode("latin-1"))
+
+
+def _as_commit(ref: str) -> str:
+    """A ref that cannot be taken for an option, and that names a commit."""
+    return f"{ref.lstrip('-')}^{{commit}}"

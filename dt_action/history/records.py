@@ -1,0 +1,90 @@
+"""The record of one run, and how any number of records from anywhere become one bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dt_action.model.case import FAILING, Outcome
+from dt_action.model.run import Run
+
+MOST_RUNS = 300
+"""So many runs are remembered, the newest; each shard and each leg of a matrix is a run."""
+
+
+class Seen(NamedTuple):
+    """What a run saw of a case. `duration_s` is that of the deciding attempt, in steps of 0.1 ms."""
+
+    outcome: Outcome
+    duration_s: float
+    is_flaky: bool = False
+
+    @property
+    def is_failing(self) -> bool:
+        """True for an outcome that makes a run red."""
+        return self.outcome in FAILING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """
+    What is remembered of a run. `commit` is empty where the code had changes that no commit holds.
+
+    `environment` tells the legs of a matrix apart, `attempt` counts re-runs of a build. `started_at` is Unix time in
+    seconds.
+    """
+
+    id: str
+    commit: str = ""
+    branch: str = ""
+    environment: str = ""
+    attempt: int = 1
+    started_at: float = 0.0
+    is_default_branch: bool = False
+    cases: Mapping[str, Seen] = field(default_factory=dict)
+
+
+def record_of(run: Run) -> RunRecord:
+    """The record of a run: every case that has an outcome. A case that never reported is not known."""
+    build = run.build
+    return RunRecord(
+        id=run.id,
+        commit=build.commit,
+        branch=build.branch,
+        environment=build.environment,
+        attempt=build.attempt,
+        started_at=round(run.started_at, 3),
+        is_default_branch=build.is_default_branch,
+        cases={
+            result.case.id: Seen(result.outcome, round(max(0.0, result.final.duration_s), 4), result.is_flaky)
+            for result in run.results
+            if result.attempts and result.outcome != "lost"
+        },
+    )
+
+
+def merged(*memories: Iterable[RunRecord], most: int = MOST_RUNS) -> tuple[RunRecord, ...]:
+    """
+    The `most` newest of all records, newest first, each run once.
+
+    The same for any order and grouping of the memories, and for any of them given twice: writers that know nothing
+    of each other can merge whenever they meet.
+    """
+    by_id: dict[str, RunRecord] = {}
+    for memory in memories:
+        for record in memory:
+            known = by_id.setdefault(record.id, record)
+            if known != record and _strength(record) > _strength(known):
+                by_id[record.id] = record
+    newest = sorted(by_id.values(), key=lambda record: (record.started_at, record.id), reverse=True)
+    return tuple(newest[:most])
+
+
+def _strength(record: RunRecord) -> tuple[float, int, str]:
+    """
+    Of two records of one run, the stronger one is kept; any fixed total order would do.
+
+    The time comes first, so that a merge never makes a record older: what was dropped as too old stays dropped.
+    """
+    return record.started_at, len(record.cases), repr((record.commit, record.branch, sorted(record.cases.items())))

@@ -1,0 +1,101 @@
+"""Who owns a file, by the project's CODEOWNERS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dt_action.model.change import Owned
+
+PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
+"""
+Where GitHub and GitLab look; the first that is there counts.
+https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/customizing-your-repository/about-code-owners
+"""
+
+MOST_BYTES = 3 << 20
+"""GitHub ignores a larger file."""
+
+_WORD = re.compile(r"(?:\\.|[^\s\\])+")
+_SECTION = re.compile(r"\^?\[(?P<name>[^\]]+)\](?:\[\d+\])?(?P<owners>(?:\s+[^#]*)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """The rules of a file, as patterns with their owners; the last one that matches a path counts."""
+
+    rules: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = ()
+
+    def of(self, path: str) -> tuple[str, ...]:
+        """The owners of a path relative to the repository's top; none where no rule has one."""
+        return next((owners for pattern, owners in reversed(self.rules) if pattern.match(path)), ())
+
+    def of_all(self, paths: Iterable[str], prefix: str = "") -> Iterator[Owned]:
+        """The paths that have owners, each once and sorted; `prefix` is where the project lies in the repository."""
+        for path in sorted(set(paths)):
+            owners = self.of(prefix + path)
+            if owners:
+                yield Owned(path=path, owners=owners)
+
+
+def read_owners(top: Path) -> Owners:
+    """The owners that the repository with its top at `top` names; none where there is no file that can be read."""
+    for place in PLACES:
+        path = top / place
+        try:
+            if path.is_file() and path.stat().st_size <= MOST_BYTES:
+                return parse_owners(path.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            continue
+    return Owners()
+
+
+def parse_owners(text: str) -> Owners:
+    """
+    The rules in a CODEOWNERS file. Lines that cannot be understood are left out, as both services do.
+
+    GitLab's sections are understood so far that a rule without owners takes those of its section.
+    """
+    rules = []
+    of_section: tuple[str, ...] = ()
+    for line in text.splitlines():
+        stripped = line.strip()
+        section = _SECTION.fullmatch(stripped)
+        if section:
+            of_section = tuple(section["owners"].split())
+            continue
+        words = _WORD.findall(stripped)
+        if not words or words[0].startswith("#"):
+            continue
+        owners = tuple(_until_comment(words[1:])) or of_section
+        rules.append((_pattern(words[0].replace("\\ ", " ").replace("\\#", "#")), owners))
+    return Owners(tuple(rules))
+
+
+def _until_comment(words: list[str]) -> Iterator[str]:
+    for word in words:
+        if word.startswith("#"):
+            return
+        yield word
+
+
+def _pattern(glob: str) -> re.Pattern[str]:
+    """gitignore's patterns without `!` and `[]`, which CODEOWNERS does not have."""
+    is_anchored = "/" in glob.rstrip("/")
+    body = glob.strip("/")
+    is_folder = glob.endswith("/")
+    parts = []
+    for part in re.split(r"(\*\*/|/\*\*|\*\*|\*|\?)", body):
+        parts.append(
+            {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+        )
+    start = "" if is_anchored or body.startswith("**/") else "(?:.*/)?"
+    if is_folder:
+        end = "/.*"
+    elif body.endswith("/*"):  # the files in a folder, not those in the folders below
+        end = ""
+    else:
+        end = "(?:/.*)?"
+    return re.compile(f"{start}{''.join(parts)}{end}\\Z", re.DOTALL)
