@@ -69,7 +69,8 @@ class Place:
 class Terms:
     """
     How a plan is executed. `isolation` is `session` (a process lives as long as it can), `file` (a fresh process for
-    each file), or one that the host sees to. `root` shortens paths in messages; `python` names the interpreter there; `measures` tells that coverage is measured.
+    each file), or one that the host sees to. `root` shortens paths in messages, `python` names the interpreter there,
+    and `measures` tells that coverage is measured.
     """
 
     limits: Limits
@@ -153,6 +154,8 @@ class Execution:
         self._worker_of[slot] = worker
         if slot not in self._host.slots:  # the first one may have been started before there was a plan
             self._host.start(slot, worker)
+        if self._brain.suspects:
+            self._host.send(slot, op="avoid", files=sorted(self._brain.suspects))
         self._starting.add(slot)
 
     def _start_missing(self) -> None:
@@ -297,6 +300,8 @@ def tell_brain(brain: Dispatcher, slot: str, message: dict[str, Any], now: float
             return brain.case_started(slot, message["id"], now, at=at)
         case "finished":
             return brain.case_finished(slot, message["id"], attempt_of(message), now)
+        case "importing":
+            return brain.importing(slot, message["file"], now)
         case "collecting":
             return brain.collecting(slot, message["file"], now)
         case "collected":

@@ -6,12 +6,10 @@ import contextlib
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dt_action.errors import ConfigurationError
+from dt_action.scratch import end_scratch, new_scratch
 
 if TYPE_CHECKING:
     from dt_action.model.hardware import Capability
@@ -54,6 +53,7 @@ class Session:
 
     `slots` processes of the interpreter `python` are started in `root` with pytest's arguments `args`. `environ` is
     what the tests see of the environment: pass none of our secrets in it. `run` is a name that no other run has.
+    `imports` tells that each process imports all test modules first, as plain pytest does.
     """
 
     root: Path
@@ -63,6 +63,7 @@ class Session:
     environ: Mapping[str, str]
     run: str = field(default_factory=lambda: os.urandom(16).hex())
     measuring: Measuring | None = None
+    imports: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +149,7 @@ class Host:
         self._processes: dict[str, _Process] = {}
         self._groups: list[int] = []
         self._selector = selectors.DefaultSelector()
-        self._scratch = Path(tempfile.mkdtemp(prefix="dt-"))
+        self._scratch = new_scratch()
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -167,6 +168,8 @@ class Host:
                 "slot": slot,
                 "slots": session.slots,
                 "run": session.run,
+                "basetemp": str(self._scratch),
+                "imports": session.imports,
                 "measure": session.measuring.message() if session.measuring else None,
             }
         )
@@ -275,7 +278,7 @@ class Host:
             self._forget(process)
         _kill_marked(self.session.run)
         self._selector.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        end_scratch(self._scratch)
 
     def _environ(self, slot: str) -> dict[str, str]:
         """The variables that pytest-xdist's workers have, so that plugins written for it work."""

@@ -177,6 +177,7 @@ class Wiring:
                 args=(*self.settings.pytest_args, *paths),
                 slots=self.settings.workers or processors(),
                 environ=prepared.variables,
+                imports=self.settings.isolation != "file",
             )
         )
 

@@ -51,7 +51,8 @@ def _wanted_types(settings: Settings, rules: TypeRules) -> tuple[str, ...] | Non
     if unknown:
         source = settings.told_by("test_type")
         raise ConfigurationError(
-            f"{source} names {', '.join(map(repr, unknown))}; expected all, or of {', '.join(rules.known)}, {OTHER_TYPE}",
+            f"{source} names {', '.join(map(repr, unknown))}; expected all, or of {', '.join(rules.known)}"
+            f", {OTHER_TYPE}",
             hint=f'for a type of your own, add to [tool.dt.test-types]: {unknown[0]} = ["tests/{unknown[0]}/**"]',
         )
     return settings.test_type

@@ -51,6 +51,7 @@ class Dispatcher:
         self._backlog = Backlog()
         self._slots: dict[str, Slot] = {}
         self._locks: dict[str, frozenset[str]] = {}
+        self._suspects: set[str] = set()
         self._leases = 0
         self._started_at = self._last_case_at = now
         self._is_dealt = False
@@ -135,7 +136,9 @@ class Dispatcher:
         attempt = Attempt(outcome=outcome, message=reason, detail=detail, worker=state.worker, slot=slot)
         actions: list[Action] = []
         suspect = state.collecting
-        if suspect is not None:
+        if state.importing:
+            self._suspects.add(state.importing)
+        elif suspect is not None:
             actions += self._strike(suspect, attempt, halve=False)
         elif state.running:
             timed = replace(attempt, duration_s=max(0.0, now - state.since))
@@ -170,7 +173,7 @@ class Dispatcher:
             return []
         if self.is_finished:
             return [Stop(slot=slot)]
-        state.heard_at = now
+        state.importing, state.heard_at = "", now
         if state.has_work:
             return [self._grant(state, max(1, self._window(state)))]
         if slot in self._locks and state.running:
@@ -178,8 +181,20 @@ class Dispatcher:
             return [Rest(slot=slot)]
         return self._feed(state)
 
+    def importing(self, slot: str, file: str, now: float) -> list[Action]:
+        """The slot imports a test module before it asks for work."""
+        state = self._slots.get(slot)
+        if state is not None:
+            state.importing, state.since, state.heard_at = file, now, now
+        return []
+
+    @property
+    def suspects(self) -> frozenset[str]:
+        """The files whose import ended a process: a new one should not import them before they are due."""
+        return frozenset(self._suspects)
+
     def collecting(self, slot: str, file: str, now: float) -> list[Action]:
-        """The slot begins to import a file."""
+        """The slot begins to collect a file."""
         state = self._slots.get(slot)
         if state is not None:
             state.heard_at = now
@@ -387,7 +402,7 @@ class Dispatcher:
         return frozenset().union(*self._locks.values())
 
     def _overdue(self, state: Slot, now: float) -> str:
-        if not state.running and state.collecting is None:
+        if not state.running and state.collecting is None and not state.importing:
             return ""
         limit_s = self._limits.case_timeout_s
         if state.running and state.collecting is None:

@@ -16,13 +16,15 @@ MakePieces = Callable[[str, Sequence[str]], list[Piece]]
 class Slot:
     """
     One process. `queue` has the collected cases that it has not begun, in its order; the first `credit` of them it
-    may begin by itself. `pieces` are not collected yet. `since` is when the running case or import began.
+    may begin by itself. `pieces` are not collected yet. `importing` is the module that it imports before it asks for
+    work. `since` is when the running case, collection or import began.
     """
 
     name: str
     worker: str
     heard_at: float
     pieces: list[Piece] = field(default_factory=list)
+    importing: str = ""
     collecting: Piece | None = None
     queue: deque[str] = field(default_factory=deque)
     running: str = ""

@@ -37,6 +37,19 @@ class LazyCollection:
         """Give the session its own `genitems` back; from here on files are expanded."""
         del self._session.genitems
 
+    def import_module(self, file: str) -> None:
+        """
+        Import the test module of `file`, without collecting its tests; what fails will fail again, and be told, then.
+
+        Plain pytest has imported every test module before the first test runs, and some suites need one module's
+        import for another one's tests. Importing is the cheap part of collecting.
+        """
+        for node in self._collectors.get(file, ()):
+            if isinstance(node, pytest.Module):
+                config = self._session.config
+                with catch_warnings_for_item(config=config, ihook=config.hook, when="collect", item=None):
+                    node.obj  # noqa: B018 - pytest imports the module when it is first looked at
+
     def expand(self, file: str) -> List[Any]:
         """
         The items of `file`, collected now or, for a file that came back, earlier in this session.

@@ -49,6 +49,7 @@ class SlotPlugin:
         self._stopping = False
         self._resting = False
         self._ran: Set[str] = set()
+        self._avoided: Set[str] = set()
         self._records: Dict[str, CaseRecord] = {}
         self._setup_state: Any = None
         self._capture_manager: Any = None
@@ -79,8 +80,9 @@ class SlotPlugin:
         option = config.option
         if hasattr(option, "dist") and hasattr(option, "tx"):
             option.dist, option.tx, option.numprocesses = "no", [], None
-        if getattr(option, "basetemp", None):
-            option.basetemp = f"{option.basetemp}/{self._config['slot']}"
+        if hasattr(option, "basetemp") and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+            base = option.basetemp or self._config["basetemp"]
+            option.basetemp = os.path.join(base, self._config["slot"])
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_collection(self, session: Any) -> Any:
@@ -107,12 +109,25 @@ class SlotPlugin:
         early, self._early = self._early or [], None
         for event, fields in early:
             self._channel.send(event, **fields)
+        self._import_modules()
         while self._may_start():
             self._run_case(session, self._queue.popleft())
             if session.shouldfail or session.shouldstop:
                 self._channel.send("exit", reason=str(session.shouldfail or session.shouldstop))
                 break
         return True
+
+    def _import_modules(self) -> None:
+        """Import every test module, as plain pytest does before the first test; but not those that kill a process."""
+        assert self._collection is not None
+        if not self._config["imports"]:
+            return
+        self._apply(self._channel.waiting())
+        for file in self._collection.files:
+            if file not in self._avoided:
+                self._channel.send("importing", file=file)
+                with contextlib.suppress(BaseException):  # told when the file is collected
+                    self._collection.import_module(file)
 
     # --- pytest's hooks: what is told -------------------------------------------------------------------------
 
@@ -150,6 +165,8 @@ class SlotPlugin:
                 self._credit += command["credit"]
             elif operation == "drop":
                 self._drop(command)
+            elif operation == "avoid":
+                self._avoided.update(command["files"])
             elif operation == "rest":
                 self._resting = True
             elif operation == "stop":
