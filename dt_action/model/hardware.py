@@ -66,7 +66,8 @@ class Requirement:
 
     `enforced` tells who keeps the test from running where the need is not met. True: the user said so with a
     mark, a pragma or configuration, and the test itself would run and fail, so only the scheduler can. False:
-    it was inferred from a gate in the test's code, which makes pytest skip the test there.
+    it was inferred from a gate in the test's code, which makes pytest skip the test there. Two requirements are
+    equal where they ask for the same, whatever the evidence.
     """
 
     all_of: tuple[Clause, ...] = ()
@@ -78,7 +79,7 @@ class Requirement:
     priority: int = 0
     timeout_s: float | None = None
     enforced: bool = False
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[Evidence, ...] = field(default=(), compare=False)
 
     def and_(self, other: Requirement) -> Requirement:
         """Both together. Two sets of platforms intersect; two different browsers keep the first."""

@@ -1,0 +1,378 @@
+"""The rules: every way in which a test keeps itself from machines, each under the name that evidence carries."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from dt_action.analysis import decorators, names, vocabulary
+from dt_action.analysis.values import (
+    UNKNOWN,
+    Class,
+    External,
+    Function,
+    Gate,
+    HardwareMissingError,
+    Mark,
+    Marked,
+    Param,
+    TestBody,
+    Value,
+    truth,
+)
+from dt_action.analysis.worlds import OTHER_KINDS, World
+
+if TYPE_CHECKING:
+    from dt_action.analysis.execution import Executor
+    from dt_action.analysis.interpreter import Scope
+
+GATE_AWARE: Final = "gate-aware"
+"""Noted where the condition of a gate tells AMD from NVIDIA."""
+Special = Callable[["Executor", ast.Call, "Scope", str], Value]
+
+
+def skipif(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """
+    Rule `skipif`: `@pytest.mark.skipif(COND)` and `@unittest.skipIf(COND)` close where COND is true.
+
+    Before: `@pytest.mark.skipif(not torch.cuda.is_available(), reason=...)`. After: the test requires cuda.
+    The operands of an `or` are gates of their own, so `not cuda or rocm` both requires and excludes.
+    """
+    condition = _argument(node, 0, "condition")
+    return _mark("skipif", condition, False, executor, node, scope)
+
+
+def skip_unless(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """
+    Rule `skipunless`: `@unittest.skipUnless(COND, ...)` closes where COND is false.
+
+    Before: `@unittest.skipUnless(torch.xpu.is_available(), "...")`. After: the test requires xpu.
+    """
+    return _mark("skipunless", _argument(node, 0, "condition"), True, executor, node, scope)
+
+
+def skip_mark(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """
+    Rule `skip`: `@unittest.skip("...")` closes everywhere, whatever hardware its reason names.
+
+    Before: `@unittest.skip("not on MPS")`. After: nothing is required; the case never runs.
+    """
+    gate = executor.gate(scope.module.path, node.lineno, "skip", is_certain=True)
+    target = executor.interpreter.value(node.args[0], scope) if node.args else None
+    mark = Mark("skip", (gate,), file=scope.module.path, line=node.lineno)
+    if isinstance(target, (Function, Class, Marked, TestBody)):
+        return executor.interpreter.call(mark, [target], {})
+    return mark
+
+
+def skip_now(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """
+    Rule `skip-in-body`: a skip that is reached while the module loads, a fixture is set up or the test runs.
+
+    Before: `if not torch.cuda.is_available(): pytest.skip("no GPU")`. After: the test requires cuda.
+    """
+    executor.close(scope.module.path, node.lineno, "skip-in-body")
+    return None
+
+
+def importorskip(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """
+    Rule `implicit-import`: a package whose import cannot work without its device.
+
+    Before: `cudf = pytest.importorskip("cudf")`, or `import cudf` outside `try`. After: the file requires cuda.
+    """
+    wanted = executor.interpreter.value(node.args[0], scope) if node.args else UNKNOWN
+    if not isinstance(wanted, str):
+        return UNKNOWN
+    check_import(executor, wanted)
+    module = executor.interpreter.project.find(wanted, scope.module)
+    return External(wanted) if module is None else UNKNOWN
+
+
+def parametrize(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """
+    Rule `param-mark`: a marked row of a parametrisation is gated for that case alone.
+
+    Before: `parametrize("d", ["cpu", pytest.param("cuda", marks=needs_cuda)])`. After: only `[cuda]` requires cuda.
+    """
+    interpreter = executor.interpreter
+    args = tuple(interpreter.value(arg, scope) for arg in node.args)
+    kwargs = tuple((word.arg, interpreter.value(word.value, scope)) for word in node.keywords if word.arg)
+    kind = "parametrize" if name.startswith("pytest.") else "torch-parametrize"
+    return Mark(kind, args=args, kwargs=kwargs, file=scope.module.path, line=node.lineno)
+
+
+def param(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """`pytest.param(..., marks=..., id=...)`: a row with marks of its own, see `parametrize`."""
+    interpreter = executor.interpreter
+    values = tuple(interpreter.value(arg, scope) for arg in node.args)
+    given = {word.arg: interpreter.value(word.value, scope) for word in node.keywords if word.arg}
+    label = given.get("id")
+    marks = marks_of(executor, given.get("marks"), scope.module.path, node.lineno)
+    return Param(values, marks, label if isinstance(label, str) else None)
+
+
+def any_mark(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """
+    Rule `selection-mark`: a mark that is named after hardware, by which people select tests.
+
+    Before: `@pytest.mark.multi_gpu`. After: the test requires two accelerators.
+    """
+    interpreter = executor.interpreter
+    args = tuple(interpreter.value(arg, scope) for arg in node.args)
+    kwargs = tuple((word.arg, interpreter.value(word.value, scope)) for word in node.keywords if word.arg)
+    word = name.rpartition(".")[2]
+    mark = named_mark(executor, word, scope.module.path, node.lineno)
+    if len(args) == 1 and not kwargs and isinstance(args[0], (Function, Class, Marked, TestBody)):
+        return interpreter.call(mark, args, {})
+    return Mark(word, mark.gates, args, kwargs, scope.module.path, node.lineno)
+
+
+def named_mark(executor: Executor, word: str, path: str, line: int) -> Mark:
+    """The mark `pytest.mark.<word>`, with its gate where the word names hardware."""
+    if word == "skip":
+        return Mark("skip", (executor.gate(path, line, "skip", is_certain=True),), file=path, line=line)
+    named = names.gate_of_mark(word)
+    gates = _closed_by_name(executor, named, path, line, "selection-mark") if named else ()
+    return Mark(word, gates, file=path, line=line)
+
+
+def _closed_by_name(executor: Executor, named: names.NamedGate, path: str, line: int, rule: str) -> tuple[Gate, ...]:
+    if _is_open(named, executor.world):
+        return (GATE_AWARE,) if named.is_aware else ()  # type: ignore[return-value]
+    return (executor.gate(path, line, rule),)
+
+
+def _is_open(named: names.NamedGate, world: World) -> bool:
+    beside = [kind for kind in named.kinds if kind in OTHER_KINDS]
+    if beside:
+        return any(bool(world.ask(kind)) for kind in beside) is not named.is_negative
+    is_here = world.accelerator in named.kinds
+    if named.is_negative:
+        return not is_here
+    if named.is_single:
+        return is_here
+    return is_here and (named.count == 1 or world.count() >= named.count)
+
+
+def decorated(executor: Executor, target: Value, node: ast.expr, scope: Scope) -> Value:
+    """
+    `target` under one decorator, followed into the decorator's definition where the project has it.
+
+    Rule `helper`: the gate of an imported or local helper, put down to the line of the decorator.
+    Before: `@require_non_cpu` over `def require_non_cpu(f): return skipif(torch_device == "cpu")(f)`.
+    After: the test requires any accelerator.
+    """
+    path, line = scope.module.path, node.lineno
+    with executor.at(path, line):
+        met = len(executor.world.gates)
+        try:
+            value = executor.interpreter.value(node, scope)
+            result = _apply(executor, value, target, node, scope)
+        except HardwareMissingError:
+            result = executor.interpreter.call(Mark("helper", (executor.gate(path, line, "helper"),)), [target], {})
+        if vocabulary.ROCM_AWARE in executor.world.gates[met:]:
+            executor.world.gates.append(GATE_AWARE)
+    return result
+
+
+def _apply(executor: Executor, value: Value, target: Value, node: ast.expr, scope: Scope) -> Value:
+    path, line = scope.module.path, node.lineno
+    if isinstance(value, External):
+        if value.name.startswith("pytest.mark."):
+            value = named_mark(executor, value.name.rpartition(".")[2], path, line)
+        else:
+            value = decorators.by_name(executor, value.name, (), {}, path, line)
+    if isinstance(value, Mark):
+        return executor.interpreter.call(value, [target], {})
+    if isinstance(value, Function):
+        result = executor.interpreter.call(value, [target], {})
+        return result if isinstance(result, (Function, Marked, TestBody, Class)) else target
+    return target
+
+
+def marks_of(executor: Executor, value: Value, path: str, line: int) -> tuple[Mark, ...]:
+    """The marks in a value of `pytestmark` or `marks=`."""
+    if isinstance(value, Mark):
+        return (value,)
+    if isinstance(value, (list, tuple)):
+        return tuple(mark for item in value for mark in marks_of(executor, item, path, line))
+    if isinstance(value, External) and value.name.startswith("pytest.mark."):
+        return (named_mark(executor, value.name.rpartition(".")[2], path, line),)
+    if isinstance(value, External):
+        made = decorators.by_name(executor, value.name, (), {}, path, line)
+        return (made,) if made else ()
+    return ()
+
+
+def closed_parts(
+    executor: Executor, condition: ast.expr, is_negated: bool, rule: str, scope: Scope, line: int
+) -> tuple[Gate, ...]:
+    """The operands of a skip condition that are true here, each a gate of its own."""
+    closed: list[Gate] = []
+    world = executor.world
+    for part, (expression, negated) in enumerate(_disjuncts(condition, is_negated)):
+        met, asked = len(world.gates), len(world.trace)
+        try:
+            verdict = truth(executor.interpreter.value(expression, scope))
+        except HardwareMissingError:
+            verdict = not negated
+        if vocabulary.ROCM_AWARE in world.gates[met:]:
+            closed.append(GATE_AWARE)  # type: ignore[arg-type]
+        if verdict is (not negated):
+            is_certain = len(world.trace) == asked
+            closed.append(executor.gate(scope.module.path, line, rule, part, is_certain=is_certain))
+    return tuple(closed)
+
+
+def _disjuncts(node: ast.expr, is_negated: bool) -> Iterable[tuple[ast.expr, bool]]:
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield from _disjuncts(node.operand, not is_negated)
+    elif isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And if is_negated else ast.Or):
+        for operand in node.values:
+            yield from _disjuncts(operand, is_negated)
+    else:
+        yield node, is_negated
+
+
+def _mark(
+    rule: str, condition: ast.expr | None, is_negated: bool, executor: Executor, node: ast.Call, scope: Scope
+) -> Value:
+    if isinstance(condition, ast.Constant) and isinstance(condition.value, str):
+        condition = _parsed(condition.value)
+    gates = () if condition is None else closed_parts(executor, condition, is_negated, rule, scope, node.lineno)
+    return Mark(rule, gates, file=scope.module.path, line=node.lineno)
+
+
+def _parsed(text: str) -> ast.expr | None:
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _argument(node: ast.Call, position: int, word: str) -> ast.expr | None:
+    if len(node.args) > position:
+        return node.args[position]
+    return next((keyword.value for keyword in node.keywords if keyword.arg == word), None)
+
+
+def check_import(executor: Executor, dotted: str) -> None:
+    """Raises HardwareMissingError where the machine lacks what the import of `dotted` cannot do without."""
+    kinds = vocabulary.IMPORTS.get(dotted.partition(".")[0])
+    if kinds is not None and executor.world.accelerator not in kinds:
+        raise HardwareMissingError(f"import {dotted}")
+
+
+def check_device_use(
+    executor: Executor,
+    node: ast.Call,
+    scope: Scope,
+    function: Value,
+    args: Sequence[Value],
+    kwargs: Mapping[str, Value],
+) -> None:
+    """
+    Rule `device-use`: code that every run of the test reaches, and that fails without the device.
+
+    Before: `x = torch.ones(2, device="cuda")`. After: the test requires cuda. A device that falls back
+    (`"cuda" if torch.cuda.is_available() else "cpu"`) is `cpu` on a plain machine and needs nothing.
+    """
+    device: Value = UNKNOWN
+    if isinstance(function, External):
+        root, _, rest = function.name.partition(".")
+        if root == "torch" and not rest.startswith(
+            ("device", "autocast", "amp", "compile", "load", "distributed", "fx")
+        ):
+            device = kwargs.get("device", UNKNOWN)
+        elif function.name in ("jax.devices", "jax.local_devices") and args:
+            device = {"gpu": "cuda", "tpu": "xla"}.get(args[0], args[0]) if isinstance(args[0], str) else UNKNOWN
+    elif function is UNKNOWN and isinstance(node.func, ast.Attribute):
+        if node.func.attr == "to":
+            device = args[0] if args else kwargs.get("device", UNKNOWN)
+        elif node.func.attr in ("cuda", "xpu", "npu", "hpu") and len(args) <= 1:
+            device = node.func.attr
+    if isinstance(device, str):
+        _need_device(executor.world, device)
+
+
+def _need_device(world: World, device: str) -> None:
+    word, _, index = device.partition(":")
+    kinds = vocabulary.KIND_OF_DEVICE.get(word)
+    if kinds is None:
+        return
+    if world.accelerator not in kinds or (index.isdigit() and 0 < int(index) < 16 and world.count() <= int(index)):
+        raise HardwareMissingError(f"device {device}")
+
+
+def leads_to_skip(statement: ast.If) -> bool:
+    """True where a branch of `statement` skips."""
+    for inner in ast.walk(statement):
+        if isinstance(inner, ast.Call) and _is_skip_name(inner.func):
+            return True
+        if isinstance(inner, ast.Raise) and is_skip_exception(inner.exc):
+            return True
+    return False
+
+
+def _is_skip_name(node: ast.expr) -> bool:
+    word = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return word in ("skip", "skipTest", "importorskip", "skip_test")
+
+
+def is_skip_exception(node: ast.expr | None) -> bool:
+    """True for `unittest.SkipTest(...)` and `pytest.skip.Exception(...)`."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("SkipTest", "Skipped") or (node.attr == "Exception" and _is_skip_name(node.value))
+    return isinstance(node, ast.Name) and node.id in ("SkipTest", "Skipped")
+
+
+def may_mark(node: ast.expr) -> bool:
+    """True for a decorator that may hold a gate, so that plain ones are not followed."""
+    return not (isinstance(node, ast.Name) and node.id in ("staticmethod", "classmethod", "property"))
+
+
+def by_decorator_name(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
+    """A call of a decorator factory that is known by name, such as `RunIf(min_cuda_gpus=2)`."""
+    interpreter = executor.interpreter
+    args = [interpreter.value(arg, scope) for arg in node.args]
+    kwargs = {word.arg: interpreter.value(word.value, scope) for word in node.keywords if word.arg}
+    made = decorators.by_name(executor, name, args, kwargs, scope.module.path, node.lineno)
+    if made is not None and len(args) == 1 and isinstance(args[0], (Function, Class, Marked, TestBody)):
+        return interpreter.call(made, args, {})
+    return UNKNOWN if made is None else made
+
+
+SPECIAL: Final[dict[str, Special]] = {
+    "pytest.mark.skipif": skipif,
+    "unittest.skipIf": skipif,
+    "unittest.case.skipIf": skipif,
+    "torch.testing._internal.common_utils.skip_but_pass_in_sandcastle_if": skipif,
+    "unittest.skipUnless": skip_unless,
+    "unittest.case.skipUnless": skip_unless,
+    "torch.testing._internal.common_utils.skip_but_pass_in_sandcastle": skip_mark,
+    "pytest.mark.skip": skip_mark,
+    "unittest.skip": skip_mark,
+    "unittest.case.skip": skip_mark,
+    "pytest.skip": skip_now,
+    "_pytest.outcomes.skip": skip_now,
+    "pytest.importorskip": importorskip,
+    "pytest.param": param,
+    "pytest.mark.parametrize": parametrize,
+    "torch.testing._internal.common_utils.parametrize": parametrize,
+    "parameterized.parameterized": parametrize,
+    "parameterized.parameterized.expand": parametrize,
+}
+
+
+def special(name: str) -> Special | None:
+    """The rule for a call of something external."""
+    found = SPECIAL.get(name)
+    if found is None and name.startswith("pytest.mark."):
+        return any_mark
+    if found is None and decorators.is_known(name):
+        return by_decorator_name
+    return found

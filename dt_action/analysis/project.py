@@ -1,0 +1,270 @@
+"""The project's source: reading modules safely, what they bind at top level, and where an import leads."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from dt_action.analysis.worlds import Memory
+
+MAX_SOURCE_BYTES = 4 * 1024**2
+MAX_IMPORT_DEPTH = 12
+Statement = ast.stmt
+T = TypeVar("T")
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class UnreadableError(Exception):
+    """A file that cannot be analysed; `reason` says why and `line` where, from 1."""
+
+    def __init__(self, reason: str, line: int = 1) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+
+
+@dataclass(eq=False, slots=True)
+class Bindings:
+    """Which statements of a block bind which name, in order; `stars` are the modules of its `import *`."""
+
+    names: dict[str, list[Statement]] = field(default_factory=dict)
+    stars: list[ast.ImportFrom] = field(default_factory=list)
+    memories: dict[str, Memory] = field(default_factory=dict)
+
+    def memory(self, name: str) -> Memory:
+        """Where the values of `name` are remembered."""
+        return self.memories.setdefault(name, Memory())
+
+
+@dataclass(eq=False, slots=True, repr=False)
+class SourceModule:
+    """A parsed file of the project. `path` is relative to the root, with forward slashes."""
+
+    path: str
+    text: str
+    tree: ast.Module
+    digest: str
+    bindings: Bindings
+    classes: dict[int, Bindings] = field(default_factory=dict)
+    gate_memory: Memory = field(default_factory=Memory)
+    notes: dict[tuple[str, int], Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def directory(self) -> str:
+        """The folder of the file, `.` for the root."""
+        return str(PurePosixPath(self.path).parent)
+
+    def note(self, what: str, node: ast.AST, compute: Callable[[], T]) -> T:
+        """Something about a node of this module, worked out once."""
+        key = (what, id(node))
+        if key not in self.notes:
+            self.notes[key] = compute()
+        found: T = self.notes[key]
+        return found
+
+    def bindings_of(self, node: ast.ClassDef) -> Bindings:
+        """The bindings in a class body."""
+        known = self.classes.get(id(node))
+        if known is None:
+            known = self.classes[id(node)] = bindings_of(node.body)
+        return known
+
+
+def bindings_of(body: list[Statement]) -> Bindings:
+    """Index a block by the names that it binds, looking into `if`, `try`, `with` and `for`."""
+    bindings = Bindings()
+    for statement in body:
+        for name in dict.fromkeys(bound_names(statement)):
+            bindings.names.setdefault(name, []).append(statement)
+        bindings.stars += [
+            inner
+            for inner in flat(statement)
+            if isinstance(inner, ast.ImportFrom) and any(alias.name == "*" for alias in inner.names)
+        ]
+    return bindings
+
+
+def bound_names(statement: Statement, *, is_deep: bool = True) -> Iterator[str]:
+    """
+    Every name that a statement binds in its own scope, and the lists that it lengthens.
+
+    `is_deep` looks into the blocks of the statement; without it, lists are left out too.
+    """
+    for inner in flat(statement) if is_deep else (statement,):
+        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield inner.name
+        elif isinstance(inner, ast.Import):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in inner.names)
+        elif isinstance(inner, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in inner.names if alias.name != "*")
+        elif isinstance(inner, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
+            for target in targets:
+                yield from target_names(target)
+        elif isinstance(inner, (ast.For, ast.AsyncFor)):
+            yield from target_names(inner.target)
+        elif isinstance(inner, (ast.With, ast.AsyncWith)):
+            for item in inner.items:
+                if item.optional_vars is not None:
+                    yield from target_names(item.optional_vars)
+        elif isinstance(inner, ast.Expr) and is_deep:
+            yield from _mutated(inner.value)
+
+
+def _mutated(node: ast.expr) -> Iterator[str]:
+    """`names.append(x)` at top level changes `names`."""
+    called = node.func if isinstance(node, ast.Call) else None
+    if isinstance(called, ast.Attribute) and called.attr in ("append", "extend", "insert", "update", "add"):
+        yield from target_names(called.value)
+
+
+def target_names(target: ast.expr) -> Iterator[str]:
+    """The names in an assignment target."""
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        for item in target.elts:
+            yield from target_names(item)
+    elif isinstance(target, ast.Starred):
+        yield from target_names(target.value)
+
+
+def flat(statement: Statement) -> Iterator[Statement]:
+    """A statement and those in its blocks, short of other scopes."""
+    yield statement
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return
+    for name in ("body", "orelse", "finalbody"):
+        for inner in getattr(statement, name, ()):
+            yield from flat(inner)
+    for handler in getattr(statement, "handlers", ()):
+        for inner in handler.body:
+            yield from flat(inner)
+
+
+def read_source(raw: bytes) -> str:
+    """Decode a Python file as Python would. Raises UnreadableError."""
+    if len(raw) > MAX_SOURCE_BYTES:
+        raise UnreadableError(f"{len(raw)} bytes, more than the {MAX_SOURCE_BYTES} that are analysed")
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(raw).readline)
+        return io.TextIOWrapper(io.BytesIO(raw), encoding).read()
+    except (SyntaxError, UnicodeError, LookupError, ValueError) as error:
+        raise UnreadableError(f"its encoding cannot be read: {error}") from error
+
+
+def parse(text: str) -> ast.Module:
+    """Parse a module. Raises UnreadableError for what Python cannot compile either, whatever the cause."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except SyntaxError as error:
+        raise UnreadableError(f"it does not parse: {error.msg}", error.lineno or 1) from error
+    except ValueError as error:
+        raise UnreadableError(f"it does not parse: {error}") from error
+    except (RecursionError, MemoryError) as error:
+        raise UnreadableError("it is nested too deeply") from error
+
+
+class Project:
+    """The files under `root`, each read and parsed once. `touched` collects those that an analysis looked at."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._modules: dict[str, SourceModule | None] = {}
+        self._found: dict[tuple[str, str], str | None] = {}
+        self._listings: dict[str, frozenset[str]] = {}
+        self.touched: dict[str, str] = {}
+
+    def read(self, path: str) -> SourceModule:
+        """Read and parse the file at `path`. Raises UnreadableError."""
+        known = self._modules.get(path)
+        if known is not None:
+            return known
+        try:
+            raw = (self._root / path).read_bytes()
+        except OSError as error:
+            raise UnreadableError(f"it cannot be read: {error.strerror or error}") from error
+        text = read_source(raw)
+        tree = parse(text)
+        digest = hashlib.sha256(raw).hexdigest()
+        module = SourceModule(path, text, tree, digest, bindings_of(tree.body), lines=text.splitlines())
+        self._modules[path] = module
+        return module
+
+    def module_at(self, path: str) -> SourceModule | None:
+        """As `read`, for a module that is looked at on the way: None where it cannot be used."""
+        if path not in self._modules:
+            try:
+                self.read(path)
+            except UnreadableError:
+                self._modules[path] = None
+        module = self._modules[path]
+        self.touched[path] = module.digest if module else ""
+        return module
+
+    def find(self, dotted: str, importer: SourceModule, level: int = 0) -> SourceModule | None:
+        """The project's module that `dotted` names in `importer`, `level` being the number of leading dots."""
+        key = (importer.directory, f"{'.' * level}{dotted}")
+        if key not in self._found:
+            self._found[key] = self._locate(dotted, importer, level)
+        path = self._found[key]
+        return self.module_at(path) if path else None
+
+    def conftests(self, module: SourceModule) -> list[SourceModule]:
+        """The conftest files that hold for `module`, nearest first."""
+        here = PurePosixPath(module.path).parent
+        found = []
+        for folder in (here, *here.parents):
+            if "conftest.py" in self._listing(str(folder)):
+                conftest = self.module_at(str(folder / "conftest.py"))
+                if conftest is not None and conftest is not module:
+                    found.append(conftest)
+        return found
+
+    def _locate(self, dotted: str, importer: SourceModule, level: int) -> str | None:
+        here = PurePosixPath(importer.directory)
+        if level:
+            base = here
+            for _ in range(level - 1):
+                base = base.parent
+            return self._under(base, dotted) if dotted else self._package(base)
+        for base in (here, *here.parents, *(parent / "src" for parent in here.parents), here / "src"):
+            found = self._under(base, dotted)
+            if found is not None and found != importer.path:
+                return found
+        return None
+
+    def _under(self, base: PurePosixPath, dotted: str) -> str | None:
+        *folders, last = dotted.split(".")
+        folder = base.joinpath(*folders)
+        listing = self._listing(str(folder))
+        if f"{last}.py" in listing and f"{last}/" not in listing:
+            return str(folder / f"{last}.py")
+        if f"{last}/" in listing:
+            return self._package(folder / last) or (str(folder / f"{last}.py") if f"{last}.py" in listing else None)
+        return None
+
+    def _package(self, folder: PurePosixPath) -> str | None:
+        return str(folder / "__init__.py") if "__init__.py" in self._listing(str(folder)) else None
+
+    def _listing(self, folder: str) -> frozenset[str]:
+        known = self._listings.get(folder)
+        if known is None:
+            try:
+                known = frozenset(
+                    f"{entry.name}/" if entry.is_dir() else entry.name for entry in (self._root / folder).iterdir()
+                )
+            except OSError:
+                known = frozenset()
+            self._listings[folder] = known
+        return known

@@ -1,0 +1,212 @@
+"""Which tests a module holds: functions, methods and inherited methods, and the fixtures they reach."""
+
+from __future__ import annotations
+
+import ast
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from dt_action.analysis.interpreter import Interpreter, unmarked
+from dt_action.analysis.project import FunctionNode, SourceModule
+from dt_action.analysis.values import Class, Function
+
+HOT: Final = re.compile(
+    r"skip|cuda|gpu|rocm|hip\b|mps|xpu|hpu|npu|tpu|xla|accel|device|adapter|require|platform|cpu_count|"
+    r"virtual_memory|browser|webdriver|cupy|cudf|RunIf|gaudi|os\.name|uname|sm_|compute_cap|jtu\.|wp\.|providers|"
+    r"[Cc]ore\(|flash_attn|rmm|tensorrt|transformer_engine|neuron|habana|\bpage\b|parametrize|\bmark\.",
+    re.IGNORECASE,
+)
+"""Words without which a piece of code has no bearing on hardware; it is then not followed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Test:
+    """
+    A test function. `key` is its node id after the file.
+
+    `line` is where it stands in the file, its class's where it is inherited; `lines` adds those of its classes.
+    """
+
+    __test__ = False
+
+    key: str
+    node: FunctionNode
+    module: SourceModule
+    owner: Class | None = None
+    line: int = 0
+    lines: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixture:
+    """A fixture by name, where it is defined, and how."""
+
+    name: str
+    node: FunctionNode
+    module: SourceModule
+    is_autouse: bool = False
+    params: ast.expr | None = None
+    ids: ast.expr | None = None
+    is_method: bool = False
+
+
+def tests_in(module: SourceModule, interpreter: Interpreter) -> list[Test]:
+    """Every test of a module, in the order of the file."""
+    found: list[Test] = []
+    for statement in flat_body(module.tree.body):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)) and statement.name.startswith("test"):
+            found.append(Test(statement.name, statement, module, None, statement.lineno, (statement.lineno,)))
+        elif isinstance(statement, ast.ClassDef):
+            found += _tests_of_class(Class(statement, module), interpreter, "")
+    return found
+
+
+def flat_body(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a block, those under its `if` and `try` among them."""
+    for statement in body:
+        if isinstance(statement, ast.If):
+            yield from flat_body([*statement.body, *statement.orelse])
+        elif isinstance(statement, ast.Try):
+            yield from flat_body([*statement.body, *statement.orelse])
+            for handler in statement.handlers:
+                yield from flat_body(handler.body)
+        else:
+            yield statement
+
+
+def _tests_of_class(owner: Class, interpreter: Interpreter, prefix: str, outer: tuple[int, ...] = ()) -> list[Test]:
+    lineage = list(_lineage(owner, interpreter))
+    if not is_test_class(owner, lineage):
+        return []
+    methods = _methods(owner, lineage, interpreter)
+    key = f"{prefix}{owner.node.name}"
+    around = (*outer, owner.node.lineno)
+    tests = []
+    for name, (node, module) in methods.items():
+        is_own = module is owner.module and any(node is statement for statement in flat_body(owner.node.body))
+        line = node.lineno if is_own else owner.node.lineno
+        tests.append(Test(f"{key}::{name}", node, module, owner, line, (*around, line)))
+    for statement in owner.node.body:
+        if isinstance(statement, ast.ClassDef) and statement.name.startswith("Test"):
+            tests += _tests_of_class(Class(statement, owner.module), interpreter, f"{key}::", around)
+    return tests
+
+
+def _methods(
+    owner: Class, lineage: list[Class], interpreter: Interpreter
+) -> dict[str, tuple[FunctionNode, SourceModule]]:
+    """The test methods of a class, those of its bases too, and those that it takes by assignment."""
+    methods: dict[str, tuple[FunctionNode, SourceModule]] = {}
+    hidden: set[str] = set()
+    for cls in lineage:
+        for statement in flat_body(cls.node.body):
+            if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)) and statement.name.startswith("test"):
+                if statement.name not in hidden:
+                    methods.setdefault(statement.name, (statement, cls.module))
+            elif isinstance(statement, ast.Assign):
+                for name in (t.id for t in statement.targets if isinstance(t, ast.Name) and t.id.startswith("test")):
+                    value = unmarked(interpreter.class_value(cls, name))
+                    if isinstance(value, Function) and not isinstance(value.node, ast.Lambda):
+                        methods.setdefault(name, (value.node, value.module))
+                    else:
+                        hidden.add(name)
+    return methods
+
+
+def _lineage(owner: Class, interpreter: Interpreter, depth: int = 0) -> Iterator[Class]:
+    yield owner
+    if depth < 6:
+        for base in interpreter.bases(owner):
+            yield from _lineage(base, interpreter, depth + 1)
+
+
+def lineage(owner: Class, interpreter: Interpreter) -> list[Class]:
+    """A class and its bases in the project, nearest first, each once."""
+    unique: dict[int, Class] = {}
+    for cls in _lineage(owner, interpreter):
+        unique.setdefault(id(cls.node), cls)
+    return list(unique.values())
+
+
+def is_test_class(owner: Class, lineage: list[Class]) -> bool:
+    """True where pytest collects the class: named `Test...`, or a `TestCase` of unittest."""
+    if owner.node.name.startswith("Test") and not any(
+        isinstance(statement, ast.FunctionDef) and statement.name == "__init__" for statement in owner.node.body
+    ):
+        return True
+    bases = [base for cls in lineage for base in cls.node.bases]
+    return any(
+        _word(base).endswith(("TestCase", "TestBase", "Test", "TestContinuous", "MultiProcessTestCase"))
+        for base in bases
+    )
+
+
+def _word(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+class Heat:
+    """Tells which functions of a module can bear on hardware, from one look at its text."""
+
+    def __init__(self, module: SourceModule) -> None:
+        self._lines = [number for number, line in enumerate(module.lines, 1) if HOT.search(line)]
+        self._names: frozenset[str] | None = None
+        self._module = module
+
+    def is_hot(self, node: FunctionNode | ast.ClassDef) -> bool:
+        """True where the function says something of hardware itself, or names one of this module that does."""
+        return self._module.note("hot", node, lambda: self._look(node))
+
+    def _look(self, node: FunctionNode | ast.ClassDef) -> bool:
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        last = node.end_lineno or node.lineno
+        if self._has_line(first, last):
+            return True
+        words = set(re.findall(r"\w+", "\n".join(self._module.lines[first - 1 : last])))
+        return not words.isdisjoint(self._hot_names())
+
+    def _has_line(self, first: int, last: int) -> bool:
+        position = bisect_left(self._lines, first)
+        return position < len(self._lines) and self._lines[position] <= last
+
+    def _hot_names(self) -> frozenset[str]:
+        if self._names is None:
+            members = [
+                member
+                for statement in self._module.tree.body
+                for member in (statement.body if isinstance(statement, ast.ClassDef) else [statement])
+                if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and not member.name.startswith("test")
+            ]
+            self._names = frozenset(
+                member.name for member in members if self._has_line(member.lineno, member.end_lineno or member.lineno)
+            )
+        return self._names
+
+
+def fixtures_in(body: list[ast.stmt], module: SourceModule, *, is_method: bool = False) -> dict[str, Fixture]:
+    """The fixtures that a module or class body defines, by name."""
+    found: dict[str, Fixture] = {}
+    for statement in flat_body(body):
+        if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        for decorator in statement.decorator_list:
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if _word(called) not in ("fixture", "yield_fixture"):
+                continue
+            words = {word.arg: word.value for word in decorator.keywords} if isinstance(decorator, ast.Call) else {}
+            label = words.get("name")
+            name = label.value if isinstance(label, ast.Constant) and isinstance(label.value, str) else statement.name
+            autouse = words.get("autouse")
+            found[name] = Fixture(
+                name,
+                statement,
+                module,
+                isinstance(autouse, ast.Constant) and autouse.value is True,
+                words.get("params"),
+                words.get("ids"),
+                is_method,
+            )
+    return found

@@ -1,0 +1,148 @@
+"""What an expression of a test module can be worth to the analysis: a constant, a known object, or unknown."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from dt_action.analysis.project import SourceModule
+
+
+class Unknown:
+    """A value that the analysis does not know; a condition on it decides nothing."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+    def __bool__(self) -> bool:
+        raise TypeError("an unknown value has no truth; ask truth() instead")
+
+
+UNKNOWN: Final = Unknown()
+Value = Any
+"""A Python constant or container of values, one of the classes of this module, or UNKNOWN."""
+Env = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Something from outside the project, by its dotted name: `torch.cuda.is_available`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An object that a call of something external gave; `kind` says what is known of it (`capability`, `adapter`)."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleValue:
+    """A module of the project, by the dotted name under which it was imported."""
+
+    module: SourceModule
+    name: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Function:
+    """A function of the project with the names it closes over; `owner` is the object it is bound to."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    module: SourceModule
+    closure: tuple[Env, ...] = ()
+    owner: Value = None
+
+
+@dataclass(slots=True, eq=False)
+class Class:
+    """A class of the project."""
+
+    node: ast.ClassDef
+    module: SourceModule
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """An object of a class of the project, such as the `self` of a test."""
+
+    of: Class
+    attributes: Env = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """
+    A place that keeps a test from running: where it stands, the rule that saw it, and `part`, the operand of its `or`.
+
+    `is_certain` tells a gate that closes everywhere (`@unittest.skip`) from one that hangs on the machine.
+    """
+
+    file: str
+    line: int
+    rule: str
+    part: int = 0
+    is_certain: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark or skip decorator: the gates of it that are closed in this world."""
+
+    name: str
+    gates: tuple[Gate, ...] = ()
+    args: tuple[Value, ...] = ()
+    kwargs: tuple[tuple[str, Value], ...] = ()
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Marked:
+    """A function or class under marks."""
+
+    target: Value
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Param:
+    """One row of a parametrisation."""
+
+    values: tuple[Value, ...]
+    marks: tuple[Mark, ...] = ()
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TestBody:
+    """Stands for the test itself where a decorator is applied: calling it runs the body."""
+
+    __test__ = False
+
+    key: Hashable
+
+
+class HardwareMissingError(Exception):
+    """What an imagined machine raises where the code uses a device that it lacks."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+def truth(value: Value) -> bool | Unknown:
+    """The truth of a value, or UNKNOWN."""
+    if isinstance(value, (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None))):
+        return bool(value)
+    if isinstance(value, (Function, Class, ModuleValue, Result, Mark, Marked)):
+        return True
+    return UNKNOWN
