@@ -87,11 +87,11 @@ def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:
     if run.reason:
         yield run.reason
     if totals.lost:
-        yield f"{_tests(totals.lost)} planned and never reported"
+        yield f"{_tests(totals.lost)} planned, but never reported"
     if totals.unplaced:
         yield f"no worker could take {_tests(totals.unplaced)}"
     if run.uncollected:
-        yield f"{len(run.uncollected)} file{'s' * (len(run.uncollected) != 1)} planned and never collected"
+        yield f"{len(run.uncollected)} file{'s' * (len(run.uncollected) != 1)} planned, but never collected"
     if run.missing_shards:
         yield "no report came from shard " + ", ".join(run.missing_shards)
 
