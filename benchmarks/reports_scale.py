@@ -116,9 +116,8 @@ def main() -> None:
     if arguments.keep:
         reporting.write(documents, arguments.keep)
     took, took_cpu = time.perf_counter() - began, time.process_time() - began_cpu
-    print(
-        f"{'all, with console':20} {took:6.2f} s  {sum(len(d.content) for d in documents):12,} bytes, {took_cpu:.2f} s of CPU"
-    )
+    size = sum(len(document.content) for document in documents)
+    print(f"{'all, with console':20} {took:6.2f} s  {size:12,} bytes, {took_cpu:.2f} s of CPU")
     print(f"html {next(len(d.content) for d in documents if d.format == 'html'):,} bytes")
     print(f"peak of memory {_peak_mb():.0f} MB, of which the run itself {before:.0f} MB")
 
