@@ -25,7 +25,12 @@ CUDA = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),))
 TYPES = ("integration", "fault", "monitoring", "stress")
 TRACE = "\n".join(
     [
-        *(f"    \x1b[94mfor\x1b[39;49;00m step_{line} \x1b[95min\x1b[39;49;00m range({line}):" for line in range(30)),
+        "\x1b[37m@pytest\x1b[39;49;00m.mark.parametrize(\x1b[33m'currency'\x1b[39;49;00m, CURRENCIES)",
+        "    \x1b[94mdef\x1b[39;49;00m \x1b[92mtest_total\x1b[39;49;00m(currency):",
+        "        cart = Cart(currency)",
+        "        \x1b[94mfor\x1b[39;49;00m price \x1b[95min\x1b[39;49;00m PRICES:",
+        "            cart.add(price)",
+        ">       \x1b[94massert\x1b[39;49;00m cart.total() == \x1b[94m4\x1b[39;49;00m",
         "\x1b[1m\x1b[31mE       AssertionError: assert 3 == 4\x1b[0m",
         "\x1b[1m\x1b[31mE        +  where 3 = total([1, 2])\x1b[0m",
         "",
@@ -70,7 +75,7 @@ def large_run(count: int, failing: float) -> Run:
 def _attempts(chance: random.Random, failing: float, slot: str, at: float) -> tuple[Attempt, ...]:
     luck = chance.random()
     outcome = "failed" if luck < failing else "skipped" if luck < failing + 0.03 else "passed"
-    message = {"failed": f"AssertionError: assert {chance.randrange(9)} == 4", "skipped": "needs a network"}
+    message = {"failed": "AssertionError: assert 3 == 4", "skipped": "needs a network"}
     last = Attempt(
         outcome=outcome,  # type: ignore[arg-type]
         duration_s=round(chance.lognormvariate(-4.5, 1.6), 6),
@@ -105,13 +110,14 @@ def main() -> None:
         print(
             f"{word + ' + xml':20} {time.perf_counter() - began:6.2f} s  {sum(len(d.content) for d in made):12,} bytes"
         )
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     documents = list(reporting.publication(run, formats=reporting.FORMATS, timestamp="scale").documents)
     Console().text(run)
     if arguments.keep:
         reporting.write(documents, arguments.keep)
-    took = time.perf_counter() - began
-    print(f"{'all, with console':20} {took:6.2f} s  {sum(len(d.content) for d in documents):12,} bytes")
+    took, took_cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    size = sum(len(document.content) for document in documents)
+    print(f"{'all, with console':20} {took:6.2f} s  {size:12,} bytes, {took_cpu:.2f} s of CPU")
     print(f"html {next(len(d.content) for d in documents if d.format == 'html'):,} bytes")
     print(f"peak of memory {_peak_mb():.0f} MB, of which the run itself {before:.0f} MB")
 

@@ -69,13 +69,8 @@ def _test(result: TestResult) -> dict[str, Any]:
     if final.started_at:
         test["start"] = _milliseconds(final.started_at)
         test["stop"] = test["start"] + _milliseconds(final.duration_s)
-    if final.message:
-        test["message"] = strip_ansi(final.message)
-    if final.detail:
-        test["trace"] = strip_ansi(final.detail)
-    for key, text in (("stdout", final.stdout), ("stderr", final.stderr)):
-        if text and final.outcome != "passed":
-            test[key] = strip_ansi(text).split("\n")
+    if final.outcome != "passed":
+        test |= _texts(final)
     if case.markers:
         test["tags"] = list(case.markers)
     if case.test_type:
@@ -85,20 +80,29 @@ def _test(result: TestResult) -> dict[str, Any]:
     if len(result.attempts) > 1:
         test["retries"] = len(result.attempts) - 1
         test["retryAttempts"] = [_attempt(number, item) for number, item in enumerate(result.attempts, 1)]
-    labels = {"worker": final.worker, "slot": final.slot}
+    if final.slot:
+        test["threadId"] = final.slot
+    labels = {"worker": final.worker} if final.worker else {}
     if not case.requirement.needs_nothing:
         labels["requires"] = str(case.requirement)
-    test["labels"] = {key: value for key, value in labels.items() if value}
+    if labels:
+        test["labels"] = labels
     return test
 
 
+def _texts(attempt: Attempt) -> dict[str, Any]:
+    whole = {"message": attempt.message, "trace": attempt.detail}
+    lines = {"stdout": attempt.stdout, "stderr": attempt.stderr}
+    told: dict[str, Any] = {key: strip_ansi(text) for key, text in whole.items() if text}
+    return told | {key: strip_ansi(text).split("\n") for key, text in lines.items() if text}
+
+
 def _attempt(number: int, attempt: Attempt) -> dict[str, Any]:
-    texts = {"message": attempt.message, "trace": attempt.detail}
     return {
         "attempt": number,
         "status": _STATUS.get(attempt.outcome, "failed"),
         "duration": _milliseconds(attempt.duration_s),
-        **{key: strip_ansi(text) for key, text in texts.items() if text},
+        **_texts(attempt),
         "extra": {"rawStatus": attempt.outcome},
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dt_action.formats.text import cut_middle, iso_time, one_line, xml_text
+from dt_action.formats.text import cut_middle, iso_time, one_line, told, xml_text
 from dt_action.model.case import Attempt, TestCase, TestResult
 from dt_action.model.run import Run, WorkerInfo
 
@@ -126,9 +126,8 @@ def _verdict(result: TestResult) -> tuple[str, str]:
 
 def _element(tag: str, kind: str, message: str, detail: str = "") -> str:
     """The message stands in the text too, since GitLab shows nothing but the text."""
-    text = detail if message in detail else f"{message}\n{detail}"
     shown = _attribute(one_line(message, 1_000))
-    return f'<{tag} type="{_attribute(kind)}" message="{shown}">{_content(text.strip())}</{tag}>'
+    return f'<{tag} type="{_attribute(kind)}" message="{shown}">{_content(told(message, detail))}</{tag}>'
 
 
 def _rerun(tag: str, attempt: Attempt) -> str:

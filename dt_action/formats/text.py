@@ -14,7 +14,9 @@ ANSI = re.compile(
 )
 """Escape sequences of a terminal, and the form `#x1B[31m` in which pytest's own JUnit writer stores them."""
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
 """Characters that move a cursor, reverse the direction of writing, or cannot be encoded; tab and newline stay."""
 
 _ILLEGAL_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -65,14 +67,23 @@ def cut_middle(text: str, limit: int) -> str:
     return f"{text[:head]}\n... {left_out:,} characters left out ...\n{text[len(text) - (limit - head) :]}"
 
 
+def told(message: str, detail: str) -> str:
+    """The traceback, with the message before it only where it does not hold it (colours set aside)."""
+    said = detail.strip("\n")
+    if message and one_line(message) not in one_line(said):
+        return f"{message}\n{said}".strip("\n")
+    return said
+
+
 def reproduce(case_id: str) -> str:
-    """The command that runs one case again, quoted for a POSIX shell."""
-    return f"python -m pytest {quoted(plain(case_id))}"
+    """
+    The command that runs one case again, on one line, quoted for bash.
 
-
-def quoted(word: str) -> str:
-    """One shell word, in single quotes even where it needs none, so that it survives being edited."""
-    return "'" + word + "'" if "'" not in word else shlex.quote(word)
+    The id is in single quotes even where it needs none, so that the command survives being edited.
+    """
+    word = plain(case_id)
+    quoted = shlex.quote(word) if "'" in word else f"'{word}'"
+    return "python -m pytest " + quoted.replace("\n", "'$'\\n''")
 
 
 def seconds(duration_s: float) -> str:

@@ -105,6 +105,8 @@ class TestResult:
     @property
     def duration_s(self) -> float:
         """Seconds spent on all attempts."""
+        if len(self.attempts) == 1:
+            return self.attempts[0].duration_s
         return sum(attempt.duration_s for attempt in self.attempts)
 
 

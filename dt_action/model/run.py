@@ -83,7 +83,8 @@ class Run:
     files that were planned and never collected. `collect_s` is the time that collecting took on all slots.
     `started_at` is Unix time in seconds. `tolerated` are failing results that do not make the run red (quarantined, or
     known from the baseline); `breaches` are gates that the run as a whole did not pass, a sentence each.
-    `is_selection` tells that some tests were left out on purpose.
+    `is_selection` tells that some tests were left out on purpose. `shard` names the static share that this run was, such as
+    `2/4`.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Run:
     workers: tuple[WorkerInfo, ...] = ()
     findings: tuple[Finding, ...] = ()
     notices: tuple[Notice, ...] = ()
+    shard: str = ""
     missing_shards: tuple[str, ...] = ()
     coverage: Coverage | None = None
     change: Change | None = None

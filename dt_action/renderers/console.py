@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dt_action.formats.text import cut_middle, one_line, plain, reproduce, seconds
-from dt_action.model.case import Attempt, TestResult
+from dt_action.formats.text import cut_middle, one_line, plain, reproduce, seconds, told
+from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.colors import CONCLUSION_COLORS, paint
 from dt_action.renderers.digest import Digest, Group, bound_line, digest
@@ -127,9 +127,12 @@ class Console:
         where = f" on {one_line(final.worker)}" if final.worker else ""
         tries = f", attempt {len(result.attempts)}" if len(result.attempts) > 1 else ""
         yield self._paint(f"{number}. {one_line(result.case.id)}", "bold", "red")
-        yield self._paint(f"   {final.outcome} after {seconds(final.duration_s)}{where}{tries}", "dim")
+        place = f"{one_line(result.case.file)}:{result.case.line}, " if result.case.line else ""
+        yield self._paint(f"   {place}{final.outcome} after {seconds(final.duration_s)}{where}{tries}", "dim")
         if in_full:
-            yield from self._gutter(self._told(final), DETAIL_CHARACTERS, emphasis="red")
+            yield from self._gutter(
+                told(final.message, final.detail) or final.outcome, DETAIL_CHARACTERS, emphasis="red"
+            )
             for name, text in (("stdout", final.stdout), ("stderr", final.stderr)):
                 if text.strip():
                     yield f"   {name}:"
@@ -137,12 +140,6 @@ class Console:
         else:
             yield from self._gutter(final.message or final.outcome, STDIO_CHARACTERS)
         yield f"   again: {self._paint(reproduce(result.case.id), 'cyan')}"
-
-    @staticmethod
-    def _told(attempt: Attempt) -> str:
-        """The traceback, with the message before it where it does not hold it."""
-        message, detail = attempt.message.strip(), attempt.detail.strip("\n")
-        return detail if detail and message in detail else f"{message}\n{detail}".strip() or attempt.outcome
 
     def _gutter(self, text: str, limit: int, emphasis: str = "") -> Iterator[str]:
         for line in plain(cut_middle(text.strip("\n"), limit)).split("\n"):

@@ -47,7 +47,8 @@ class Digest:
 
 def digest(run: Run) -> Digest:
     """Sort the run once, for every renderer. Groups stand largest first, then by reason."""
-    failures = tuple(result for result in run.results if result.final.is_failing)
+    remarkable = [result for result in run.results if len(result.attempts) != 1 or result.outcome != "passed"]
+    failures = tuple(result for result in remarkable if result.final.is_failing)
     totals = run.totals()
     errors: dict[str, int] = {}
     alike = {result.case.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
@@ -58,9 +59,9 @@ def digest(run: Run) -> Digest:
         shortfalls=tuple(_shortfalls(run, totals)),
         failures=failures,
         alike=alike,
-        lost=tuple(result for result in run.results if result.outcome == "lost"),
-        flaky=tuple(result for result in run.results if result.is_flaky),
-        skips=_groups(_skips(run)),
+        lost=tuple(result for result in remarkable if result.outcome == "lost"),
+        flaky=tuple(result for result in remarkable if result.is_flaky),
+        skips=_groups(_skips(run, remarkable)),
         unplaced=_groups((item.reason, item.case.id) for item in run.unplaced),
         slowest=tuple(heapq.nsmallest(SLOWEST, slow, key=lambda result: (-result.duration_s, result.case.id))),
     )
@@ -87,11 +88,11 @@ def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:
     if run.reason:
         yield run.reason
     if totals.lost:
-        yield f"{_tests(totals.lost)} planned and never reported"
+        yield f"{_tests(totals.lost)} planned, but never reported"
     if totals.unplaced:
         yield f"no worker could take {_tests(totals.unplaced)}"
     if run.uncollected:
-        yield f"{len(run.uncollected)} file{'s' * (len(run.uncollected) != 1)} planned and never collected"
+        yield f"{len(run.uncollected)} file{'s' * (len(run.uncollected) != 1)} planned, but never collected"
     if run.missing_shards:
         yield "no report came from shard " + ", ".join(run.missing_shards)
 
@@ -106,8 +107,8 @@ def _tests(count: int) -> str:
     return f"{count} test{'s' * (count != 1)}"
 
 
-def _skips(run: Run) -> Iterator[tuple[str, str]]:
-    for result in run.results:
+def _skips(run: Run, remarkable: Iterable[TestResult]) -> Iterator[tuple[str, str]]:
+    for result in remarkable:
         if result.outcome in ("skipped", "xfailed"):
             expected = "expected to fail: " if result.outcome == "xfailed" else ""
             yield expected + (result.final.message or "no reason given"), result.case.id

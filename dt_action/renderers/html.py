@@ -9,7 +9,7 @@ from hashlib import sha256
 from html import escape
 from pathlib import Path
 
-from dt_action.formats.text import cut_middle, one_line, reproduce, seconds
+from dt_action.formats.text import cut_middle, one_line, reproduce, seconds, told
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.ansi_html import ansi_to_html
@@ -149,7 +149,7 @@ def _failure(result: TestResult, limit: int, *, is_open: bool) -> str:
 
 
 def _told(attempt: Attempt, limit: int) -> str:
-    said = attempt.detail if attempt.message in attempt.detail else f"{attempt.message}\n{attempt.detail}"
+    said = told(attempt.message, attempt.detail) or attempt.outcome
     blocks = [f'<pre class="trace">{_colored(said, limit)}</pre>']
     for name, text in (("stdout", attempt.stdout), ("stderr", attempt.stderr)):
         if text.strip():

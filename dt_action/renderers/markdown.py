@@ -10,7 +10,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-from dt_action.formats.text import cut_middle, one_line, plain, reproduce, seconds
+from dt_action.formats.text import cut_middle, one_line, plain, reproduce, seconds, told
 from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.budget import Cut, fit
@@ -120,10 +120,10 @@ def _failure(result: TestResult, cut: Cut) -> str:
     about = [code(place), f"{seconds(final.duration_s)}"]
     about += [f"on {code(final.worker)}"] if final.worker else []
     about += [f"attempt {len(result.attempts)}"] if len(result.attempts) > 1 else []
-    said = final.detail if final.message in final.detail else f"{final.message}\n{final.detail}"
+    said = told(final.message, final.detail) or final.outcome
     summary = f"<b>{final.outcome}</b> <code>{escape(one_line(case.id))}</code> <code>{escape(message)}</code>"
     blocks = [f"<details><summary>{summary}</summary>\n", " · ".join(about) + "\n"]
-    blocks.append(fence(cut_middle(said.strip("\n") or final.outcome, cut.trace_characters)))
+    blocks.append(fence(cut_middle(said, cut.trace_characters)))
     for name, text in (("stdout", final.stdout), ("stderr", final.stderr)):
         if text.strip():
             blocks.append(f"{name}:\n\n{fence(cut_middle(text.strip(), cut.trace_characters // 4))}")

@@ -85,6 +85,7 @@ function sorted(kept, rank, down) {
   return order;
 }
 
+const groupName = (value) => data.names[state.group][value] || (state.group === "needs" ? "any machine" : "none");
 // Rows of the list are numbers: a test's row, or -1 - n for the head of group n.
 function arrange() {
   const found = matching();
@@ -95,7 +96,7 @@ function arrange() {
     for (const row of found) {
       const value = data[state.group][row];
       let group = byValue.get(value);
-      if (!group) byValue.set(value, group = { name: data.names[state.group][value] || (state.group === "needs" ? "any machine" : "none"), rows: [], ms: 0, bad: 0 });
+      if (!group) byValue.set(value, group = { name: groupName(value), rows: [], ms: 0, bad: 0 });
       group.rows.push(row); group.ms += data.duration[row]; group.bad += failing(row);
     }
     groups = [...byValue.values()].sort((a, b) => b.bad - a.bad || (a.name < b.name ? -1 : 1));
@@ -194,6 +195,10 @@ function recall() {
   $("search").value = state.query;
   $("group").value = state.group;
   controls();
+  if (state.test && state.group) {
+    const row = data.name.findIndex((_, one) => idOf(one) === state.test);
+    if (row >= 0) opened.add(groupName(data[state.group][row]));
+  }
   arrange();
   if (state.test) {
     const place = view.findIndex((row) => row >= 0 && idOf(row) === state.test);
@@ -304,6 +309,7 @@ async function start() {
   listen();
   recall();
   addCopyButtons(document);
+  showEnds(document);
   requestAnimationFrame(() => { $("pictures").hidden = false; drawPictures(); });
   // What the first filter and the first sort by name need is prepared while nobody waits.
   setTimeout(() => { haystack(); setTimeout(() => { rankBy("name"); rankBy("duration"); }, 50); }, 300);

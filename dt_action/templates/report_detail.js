@@ -12,6 +12,7 @@ async function showPanel(row) {
     if (state.test === asked) panel.append(...details[row].flatMap((attempt, n, all) => attemptParts(attempt, n, all.length)));
   } else if (messageOf(row)) panel.append(make("pre", "trace", messageOf(row)));
   if (state.test !== asked) return;
+  showEnds(panel);
   const again = make("pre", "again", reproduce(idOf(row)));
   panel.append(again);
   addCopyButtons(panel);
@@ -39,7 +40,8 @@ function panelHead(row) {
 function attemptParts(attempt, n, count) {
   const parts = [], detail = attempt.detail || "", message = attempt.message || "";
   if (count > 1) parts.push(make("p", "about", "attempt " + (n + 1) + ": " + attempt.outcome + " after " + seconds(attempt.ms) + (attempt.worker ? " on " + attempt.worker : "")));
-  const told = detail.includes(message) ? detail : (message + "\n" + detail).trim();
+  const bare = (text) => text.replace(/(?:\x1b|#x1B)\[[0-9;]*m/g, "").replace(/\s+/g, " ").trim();
+  const told = bare(detail).includes(bare(message)) ? detail : (message + "\n" + detail).trim();
   if (told) parts.push(colored("trace", told));
   for (const stream of ["stdout", "stderr"]) {
     if (!attempt[stream]) continue;
@@ -79,7 +81,11 @@ function afterSgr(classes, codes) {
   return next;
 }
 
-const reproduce = (id) => "python -m pytest '" + id.replaceAll("'", "'\"'\"'") + "'";
+// A long trace shows its end, where the error is.
+function showEnds(root) {
+  for (const element of root.querySelectorAll(".trace")) element.scrollTop = element.scrollHeight;
+}
+const reproduce = (id) => "python -m pytest '" + id.replaceAll("'", "'\"'\"'").replaceAll("\n", "'$'\\n''") + "'";
 function addCopyButtons(root) {
   if (!navigator.clipboard) return;
   for (const element of root.querySelectorAll(".again")) {

@@ -76,7 +76,7 @@ function drawLane(context, lane, top, x, width) {
   }
 }
 function axis(context, top, end, x) {
-  const rough = end / 6, unit = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map((n) => n * unit).find((size) => size >= rough);
+  const rough = end / Math.max(Math.floor((x(end) - LEFT) / 90), 2), unit = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map((n) => n * unit).find((size) => size >= rough);
   context.fillStyle = tone("dim");
   context.textAlign = "center";
   for (let ms = 0; ms <= end; ms += step) {

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
@@ -98,12 +100,32 @@ def test_a_document_that_cannot_be_written_costs_no_other(tmp_path: Path) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.md", "b.md", "c.md"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told_in_words(tmp_path: Path) -> None:
-    directory = tmp_path / "file"
-    directory.write_text("not a directory")
+def test_a_directory_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
     with pytest.raises(reporting.ReportsNotWrittenError, match="is there room"):
-        reporting.write(documents("a.md"), directory)
+        reporting.write(documents("a.md"), tmp_path / "file")
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+from dt_action import reporting
+from dt_action.model.report import Document
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
+made = [Document(name=f"{size}.md", format="md", content=b"x" * size) for size in (10, 9_000, 20)]
+try:
+    reporting.write(made, Path(sys.argv[1]))
+except reporting.ReportsNotWrittenError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX")
+def test_where_there_is_no_room_the_small_documents_are_whole_and_the_large_one_is_named(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, "-c", NO_ROOM, tmp_path], capture_output=True, text=True, check=True).stdout
+    assert "1 of 3 reports could not be written: 9000.md: File too large" in told
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == {"10.md": 10, "20.md": 20}
 
 
 def test_one_error_with_many_victims_is_one_annotation_and_new_errors_come_first() -> None:

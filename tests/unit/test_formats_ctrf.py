@@ -1,0 +1,120 @@
+"""CTRF and Code Quality against the facts of their schemas (CTRF: draft-07 schema, repository of 2026-07-26)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+from hypothesis import given, settings
+from report_samples import attempt, result, runs, sample_run
+
+from dt_action.formats import codequality, ctrf
+from dt_action.model.report import Annotation
+from dt_action.model.run import Run
+
+TEXT = {"type": "string"}
+NAME = {"type": "string", "minLength": 1}
+COUNT = {"type": "integer"}
+TEXTS = {"type": "array", "items": TEXT}
+OPEN = {"type": "object"}
+STATUS = {"enum": ["passed", "failed", "skipped", "pending", "other"]}
+
+
+def closed(required: str, **properties: Any) -> dict[str, Any]:
+    """An object that has the required keys and none but these, `extra` aside."""
+    known = {**properties, "extra": OPEN}
+    return {"type": "object", "required": required.split(), "properties": known, "additionalProperties": False}
+
+
+TRY = closed(
+    "attempt status",
+    **{
+        "attempt": {"type": "integer", "minimum": 1},
+        "status": STATUS,
+        "duration": COUNT,
+        "message": TEXT,
+        "trace": TEXT,
+    },
+    **{"line": COUNT, "snippet": TEXT, "stdout": TEXTS, "stderr": TEXTS, "start": COUNT, "stop": COUNT},
+)
+TEST = closed(
+    "name status duration",
+    **{"name": NAME, "status": STATUS, "duration": COUNT, "start": COUNT, "stop": COUNT, "suite": TEXTS},
+    **{"message": TEXT, "trace": TEXT, "line": COUNT, "rawStatus": TEXT, "tags": TEXTS, "labels": OPEN, "type": TEXT},
+    **{
+        "filePath": TEXT,
+        "retries": COUNT,
+        "retryAttempts": {"type": "array", "items": TRY},
+        "flaky": {"type": "boolean"},
+    },
+    **{"stdout": TEXTS, "stderr": TEXTS, "threadId": TEXT, "device": TEXT},
+)
+SUMMARY = closed(
+    "tests passed failed skipped pending other start stop",
+    **dict.fromkeys(("tests", "passed", "failed", "skipped", "pending", "other", "start", "stop", "flaky"), COUNT),
+)
+ENVIRONMENT = closed(
+    "", **dict.fromkeys(("buildUrl", "repositoryName", "commit", "branchName", "testEnvironment", "buildName"), TEXT)
+)
+SCHEMA = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    **closed(
+        "results reportFormat specVersion",
+        reportFormat={"const": "CTRF"},
+        specVersion={"type": "string", "pattern": r"^[0-9]+\.[0-9]+\.[0-9]+$"},
+        results=closed(
+            "tool summary tests",
+            tool=closed("name", name=NAME, version=TEXT),
+            summary=SUMMARY,
+            tests={"type": "array", "items": TEST},
+            environment=ENVIRONMENT,
+        ),
+    ),
+}
+
+
+@given(runs)
+@settings(max_examples=60, deadline=None)
+def test_any_run_is_valid_ctrf_whose_counts_add_up(run: Run) -> None:
+    report = json.loads(ctrf.write(run))
+    jsonschema.Draft7Validator(SCHEMA).validate(report)
+    summary, tests = report["results"]["summary"], report["results"]["tests"]
+    assert summary["tests"] == len(tests)
+    for status in ("passed", "failed", "skipped", "pending", "other"):
+        assert summary[status] == sum(test["status"] == status for test in tests)
+
+
+def test_what_did_not_run_never_looks_green() -> None:
+    tests = {test["name"]: test for test in json.loads(ctrf.write(sample_run()))["results"]["tests"]}
+    assert tests["test_after"]["status"] == "failed"
+    assert tests["test_two"]["status"] == "pending"
+    assert tests["test_rounding"]["status"] == "other"
+    assert tests["test_rounding"]["rawStatus"] == "xfailed"
+    assert tests["test_retry"]["flaky"] is True
+
+
+def test_terminal_colours_are_left_out() -> None:
+    run = Run(id="r", results=(result("a.py::t", attempt("failed", "\x1b[31mred", detail="\x1b[1mbold\x1b[0m")),))
+    test = json.loads(ctrf.write(run))["results"]["tests"][0]
+    assert (test["message"], test["trace"]) == ("red", "bold")
+
+
+def remark(path: str = "a.py", line: int = 3, title: str = "failed: t") -> Annotation:
+    return Annotation(path=path, line=line, level="failure", title=title, message="boom")
+
+
+def test_code_quality_has_the_fields_that_gitlab_reads() -> None:
+    content = codequality.write([remark(), remark(line=0)])
+    assert not content.startswith(b"\xef\xbb\xbf")
+    first, second = json.loads(content)
+    assert first["description"] == "failed: t: boom"
+    assert first["severity"] in ("info", "minor", "major", "critical", "blocker")
+    assert first["location"] == {"path": "a.py", "lines": {"begin": 3}}
+    assert second["location"]["lines"]["begin"] == 1
+    assert first["fingerprint"] != second["fingerprint"]
+
+
+def test_a_remark_stays_the_same_one_when_code_above_it_moves() -> None:
+    before, after = (json.loads(codequality.write([remark(line=line)]))[0] for line in (3, 40))
+    assert before["fingerprint"] == after["fingerprint"]

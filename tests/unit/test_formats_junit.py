@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import contextlib
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import junitparser
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_samples import HOSTILE, attempt, result, runs, sample_run
+
+from dt_action.errors import UnreadableError
+from dt_action.formats import junit, junit_reader
+from dt_action.model.run import Run
+
+
+def suites(run: Run) -> list[ET.Element]:
+    return [suite for part in junit.write(run) for suite in ET.fromstring(part).findall("testsuite")]
+
+
+def case_named(run: Run, name: str) -> ET.Element:
+    return next(case for suite in suites(run) for case in suite.findall("testcase") if case.get("name") == name)
+
+
+@given(runs)
+def test_every_result_and_everything_that_did_not_run_is_a_testcase(run: Run) -> None:
+    cases = [case for suite in suites(run) for case in suite.findall("testcase")]
+    assert len(cases) == len(run.results) + len(run.unplaced) + len(run.uncollected)
+    names = [(case.get("classname"), case.get("name")) for case in cases]
+    assert len(set(names)) == len(names)
+
+
+def test_there_is_a_suite_for_each_worker_with_its_environment() -> None:
+    made = {suite.get("name"): suite.attrib for suite in suites(sample_run())}
+    assert list(made) == ["box (linux, Python 3.13.0)", "lab", "no worker"]
+    assert {key: made["box (linux, Python 3.13.0)"][key] for key in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "8",
+        "failures": "1",
+        "errors": "3",
+        "skipped": "2",
+    }
+
+
+def test_a_case_has_what_each_consumer_reads() -> None:
+    failed = case_named(sample_run(), "test_total")
+    assert failed.attrib == {
+        "classname": "tests.test_cart",
+        "name": "test_total",
+        "file": "tests/test_cart.py",
+        "line": "29",
+        "time": "1.500000",
+    }
+    failure = failed.find("failure")
+    assert failure is not None
+    assert failure.get("message") == "assert 3 == 4"
+    assert "E       assert 3 == 4" in (failure.text or "")
+    assert (failed.findtext("system-out") or "").startswith("adding 1")
+
+
+def test_the_message_stands_in_the_text_where_the_traceback_lacks_it() -> None:
+    error = case_named(sample_run(), "test_segv").find("error")
+    assert error is not None
+    assert error.text == "killed by signal 11 (SIGSEGV)"
+
+
+def test_classes_and_parameters_are_split_as_pytest_does() -> None:
+    case = case_named(sample_run(), "test_rate[de::19]")
+    assert case.get("classname") == "tests.test_cart.TestTax"
+
+
+def test_attempts_that_failed_are_told_as_jenkins_reads_them() -> None:
+    flaky = case_named(sample_run(), "test_retry").find("flakyFailure")
+    assert flaky is not None
+    assert flaky.findtext("stackTrace") == "E   ConnectionError: refused"
+    again = replace(sample_run(), results=(result("a.py::t", attempt("failed", "one"), attempt("failed", "two")),))
+    case = case_named(again, "t")
+    assert [child.tag for child in case] == ["failure", "rerunFailure"]
+
+
+def test_a_test_that_never_ran_is_an_error() -> None:
+    assert case_named(sample_run(), "test_after").find("error") is not None
+    assert case_named(sample_run(), "test_two").find("error") is not None
+    assert case_named(sample_run(), "tests/test_never.py").find("error") is not None
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred\x1b[0m", "#x1B[31mred#x1B[0m", "re\x00d\x0b\ufffe", *HOSTILE])
+def test_no_text_breaks_the_file_and_no_escape_is_left(text: str) -> None:
+    hostile = attempt("failed", text, detail=text, stdout=text, stderr=text)
+    content = junit.write(Run(id="r", results=(result(f"a.py::t[{text}]", hostile),)))[0]
+    ET.fromstring(content)
+    assert b"\x1b" not in content
+    assert b"#x1B[31m" not in content
+
+
+def test_a_large_run_is_split_into_files_that_gitlab_reads() -> None:
+    many = tuple(result(f"a.py::test_{n}", attempt("passed")) for n in range(junit.CASES_PER_FILE + 1))
+    parts = junit.write(Run(id="r", results=many))
+    assert [len(ET.fromstring(part).findall(".//testcase")) for part in parts] == [junit.CASES_PER_FILE, 1]
+    long = tuple(result(f"a.py::test_{n}", attempt("failed", stdout="x" * 99_000)) for n in range(600))
+    assert max(map(len, junit.write(Run(id="r", results=long)))) < 30_000_000
+
+
+def test_another_reader_counts_the_same() -> None:
+    read = junitparser.JUnitXml.fromstring(junit.write(sample_run())[0])
+    assert (read.tests, read.failures, read.errors, read.skipped) == (12, 1, 6, 2)
+
+
+def test_what_was_written_is_read_back() -> None:
+    run = sample_run()
+    read = junit_reader.read(junit.write(run)[0])
+    by_id = {item.case.id: item for item in read}
+    for expected in run.results:
+        found = by_id[expected.case.id]
+        wanted = "passed" if expected.outcome == "xpassed" else expected.outcome
+        assert (found.outcome, found.case.file, found.is_flaky) == (wanted, expected.case.file, expected.is_flaky)
+        assert found.case.line == expected.case.line
+    assert by_id["tests/test_cart.py::test_total"].final.detail == run.results[1].final.detail
+    assert by_id["tests/test_net.py::test_retry"].attempts[0].message == "ConnectionError: refused"
+
+
+@given(runs)
+@settings(max_examples=50)
+def test_whatever_is_written_can_be_read(run: Run) -> None:
+    for part in junit.write(run):
+        junit_reader.read(part)
+
+
+FOREIGN = b"""<?xml version="1.0"?><testsuite name="surefire" hostname="h" tests="3">
+<testcase classname="com.acme.CartTest" name="adds" time="1,234.5"/>
+<testcase classname="com.acme.CartTest" name="fails"><failure type="AssertionError">expected 3</failure></testcase>
+<testcase name="lonely"><skipped/><rerunFailure message="m"/></testcase></testsuite>"""
+
+
+def test_reports_of_other_tools_are_read() -> None:
+    adds, fails, lonely = junit_reader.read(FOREIGN)
+    assert (adds.case.id, adds.duration_s, adds.final.worker) == ("com.acme.CartTest::adds", 1234.5, "h")
+    assert (fails.outcome, fails.final.message) == ("failed", "expected 3")
+    assert (lonely.case.id, lonely.outcome, len(lonely.attempts)) == ("unknown::lonely", "skipped", 2)
+
+
+BOMB = b"""<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><testsuites>&b;</testsuites>"""
+INCLUDE = b"""<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuites><testcase name="&a;"/></testsuites>"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"<html/>",
+        b"<testsuites>",
+        BOMB,
+        INCLUDE,
+        b"<testsuite>" * 60,
+        b"<testsuites>" + b"\xff" * 9,
+        b"\x00" * 9,
+    ],
+)
+def test_what_is_no_report_is_refused(content: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        junit_reader.read(content)
+
+
+@given(st.data())
+def test_truncated_and_damaged_files_are_read_or_refused(data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from([FOREIGN, junit.write(sample_run())[0]])))
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(UnreadableError):
+        junit_reader.read(bytes(content[: data.draw(st.integers(0, len(content)))]))

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import base64
+import time
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_samples import runs, sample_run
+
+from dt_action.model.run import Run
+from dt_action.redaction import Redactor
+
+SECRET = "p@ss word/with+signs=12"
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        quote(SECRET),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.b64encode(b"user:" + SECRET.encode()).decode(),
+        base64.b64encode(b"ab" + SECRET.encode() + b"tail").decode(),
+        base64.urlsafe_b64encode(b"a" + SECRET.encode() + b"?").decode(),
+    ],
+)
+def test_a_secret_is_masked_in_every_form_in_which_it_leaks(leak: str) -> None:
+    shown = Redactor([SECRET]).text(f"before {leak} after")
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+    assert "***" in shown
+    core = base64.b64encode(SECRET.encode()).decode()[4:-6]
+    assert SECRET not in shown
+    assert core not in shown
+
+
+def test_a_secret_of_many_lines_is_masked_whole_and_line_by_line() -> None:
+    redactor = Redactor(["first-line-of-it\nsecond-line-of-it\n}\n"])
+    assert redactor.text("x first-line-of-it\nsecond-line-of-it y") == "x ***\n*** y" or "line-of" not in redactor.text(
+        "x first-line-of-it\nsecond-line-of-it y"
+    )
+    assert redactor.text("E  | second-line-of-it") == "E  | ***"
+    assert redactor.text("first-line-of-it\\nsecond-line-of-it") in ("***", "***\\n***")
+    assert redactor.text("} stays }") == "} stays }"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "ghp_" + "aB3" * 12,
+        "github_pat_" + "a1_" * 20,
+        "glpat-" + "x" * 20,
+        "AKIA" + "ABCD" * 4,
+        "xoxb-123456789012-abcdef",
+        "sk-proj-" + "a" * 40,
+        "hf_" + "a" * 34,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJlLXdvcmRz",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nMIIEow, cut off",
+    ],
+)
+def test_what_is_shaped_like_a_key_is_masked_unasked(token: str) -> None:
+    assert Redactor().text(f"token: {token}") == "token: ***"
+
+
+@pytest.mark.parametrize(
+    "text", ["ghp_short", "AKIA", "task-force", "disk-usage", "sk-1", "test_xox", "-----BEGIN CERTIFICATE-----"]
+)
+def test_ordinary_words_stay(text: str) -> None:
+    assert Redactor().text(text) == text
+
+
+def test_short_secrets_do_not_mask_everything() -> None:
+    assert Redactor(["", "a", "  ", "123"]).text("a 123 b") == "a 123 b"
+
+
+@given(runs)
+def test_a_clean_run_is_left_as_it_is(run: Run) -> None:
+    assert Redactor(["a-secret-that-is-nowhere"]).run(run) == run
+
+
+@given(st.text(alphabet="ab-_ghpsk:.eyJ\n", max_size=200))
+def test_masking_twice_changes_nothing_more(text: str) -> None:
+    redactor = Redactor(["abba"])
+    assert redactor.text(redactor.text(text)) == redactor.text(text)
+
+
+def test_everything_in_a_run_is_masked() -> None:
+    run = sample_run()
+    words = ["test_total", "ConnectionError", "box-2 died", "needs 2 cuda", "skipf", "M3XX"]
+    masked = repr(Redactor(words).run(run))
+    for word in words:
+        assert word not in masked
+
+
+def test_hostile_text_does_not_take_long() -> None:
+    text = ("-----BEGIN " + "A" * 30 + " PRIVATE KEY-----" + "eyJ" * 500 + "." + "sk-" * 500) * 40
+    began = time.perf_counter()
+    Redactor(["x" * 50]).text(text)
+    assert time.perf_counter() - began < 5

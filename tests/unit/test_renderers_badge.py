@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+from report_samples import HOSTILE, attempt, result, sample_run
+
+from dt_action.model.report import Badge
+from dt_action.model.run import Run
+from dt_action.renderers.badge import badges, endpoint, percentage, svg
+
+
+def by_name(run: Run) -> dict[str, tuple[str, str]]:
+    return {badge.name: (badge.message, badge.color) for badge in badges(run)}
+
+
+def test_there_is_a_badge_for_the_whole_for_each_type_and_for_coverage() -> None:
+    assert by_name(sample_run()) == {
+        "combined-status": ("3 passed, 4 failed", "red"),
+        "integration-status": ("1 passed, 1 failed", "red"),
+        "coverage": ("95.5%", "brightgreen"),
+    }
+
+
+def test_a_run_that_is_not_whole_is_not_green() -> None:
+    run = Run(id="r", results=(result("a.py::t", test_type="fault"),))
+    assert by_name(run) == {"combined-status": ("incomplete", "orange"), "fault-status": ("incomplete", "orange")}
+
+
+def test_a_green_run_is_green() -> None:
+    run = Run(id="r", results=(result("a.py::t", attempt("passed"), test_type="My Type/2"),))
+    assert by_name(run) == {
+        "combined-status": ("1 passed", "brightgreen"),
+        "my-type-2-status": ("1 passed", "brightgreen"),
+    }
+
+
+def test_shields_gets_the_keys_that_it_knows_and_no_other() -> None:
+    assert json.loads(endpoint(badges(sample_run())[0])) == {
+        "schemaVersion": 1,
+        "label": "tests",
+        "message": "3 passed, 4 failed",
+        "color": "red",
+    }
+    empty = Badge(name="x", label="", message="", color="red")
+    assert json.loads(endpoint(empty))["message"] == "unknown"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_picture_of_hostile_words_is_still_a_picture(text: str) -> None:
+    picture = ET.fromstring(svg(Badge(name="x", label=text, message=text, color=text)))
+    assert not picture.findall(".//{http://www.w3.org/2000/svg}script")
+
+
+@pytest.mark.parametrize(
+    ("percent", "shown"),
+    [(0.0, "0%"), (0.01, "0.1%"), (50.0, "50%"), (66.666, "66.7%"), (99.6, "99.6%"), (99.97, "99.9%"), (100.0, "100%")],
+)
+def test_a_percentage_is_never_rounded_to_all_or_nothing(percent: float, shown: str) -> None:
+    assert percentage(percent) == shown
+
+
+def test_a_type_whose_tests_no_worker_took_is_not_green() -> None:
+    run = sample_run()
+    case = replace(run.unplaced[0].case, test_type="gpu")
+    unplaced = replace(run.unplaced[0], case=case)
+    assert by_name(replace(run, unplaced=(unplaced,)))["gpu-status"] == ("incomplete", "orange")

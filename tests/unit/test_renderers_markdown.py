@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from report_samples import HOSTILE, attempt, result, runs, sample_run
+
+from dt_action.model.run import Run
+from dt_action.renderers.budget import LADDER, fit
+from dt_action.renderers.markdown import Markdown, code, fence
+
+PARSER = MarkdownIt("gfm-like", {"linkify": False})
+
+
+def with_failures(count: int, detail: str = "E   boom\n" * 50) -> Run:
+    failed = tuple(
+        result(f"tests/a.py::test_{n}", attempt("failed", f"boom {n % 3}", detail=detail)) for n in range(count)
+    )
+    passed = tuple(result(f"tests/b.py::test_{n}", attempt("passed")) for n in range(count))
+    return replace(sample_run(), results=failed + passed)
+
+
+def assert_whole(text: str) -> None:
+    """No fence, table or fold is left open."""
+    fences = [line for line in text.split("\n") if re.fullmatch(r"`{3,}(sh)?", line)]
+    assert len(fences) % 2 == 0
+    assert text.count("<details>") == text.count("</details>")
+    assert text.endswith("\n")
+
+
+@given(st.integers(0, 60), st.integers(300, 40_000))
+@settings(max_examples=60, deadline=None)
+def test_any_budget_is_kept_in_bytes_and_leaves_nothing_open(failures: int, budget: int) -> None:
+    content = Markdown(budget_bytes=budget).render(with_failures(failures, "é" * 2_000))
+    assert len(content) <= budget
+    assert_whole(content.decode())
+
+
+@given(runs)
+@settings(max_examples=50)
+def test_any_run_is_rendered_whole(run: Run) -> None:
+    assert_whole(Markdown().render(run).decode())
+
+
+def test_passing_tests_go_first_then_skipped_ones_then_traces() -> None:
+    run = with_failures(30)
+    whole = Markdown(link="https://ci.example/1").render(run).decode()
+    assert "Left out to fit" not in whole
+    assert "[The whole report](https://ci.example/1)" in whole
+    tight = Markdown(budget_bytes=len(whole.encode()) - 1, link="https://ci.example/1").render(run).decode()
+    assert "Left out to fit: 30 passing." in tight
+    tiny = Markdown(budget_bytes=2_500).render(run).decode()
+    assert "the traces of" in tiny
+    assert "- failed `tests/a.py::test_0`: `boom 0`" in tiny
+
+
+def test_where_few_failures_fit_each_error_is_shown_before_a_second_victim_of_one() -> None:
+    texts = [attempt("failed", "same")] * 40 + [attempt("failed", "other")]
+    run = Run(id="r", results=tuple(result(f"a.py::test_{n}", tried) for n, tried in enumerate(texts)))
+    assert "`other`" in Markdown(budget_bytes=900).render(run).decode()
+
+
+def test_a_budget_below_the_headline_still_holds() -> None:
+    assert len(Markdown(budget_bytes=40).render(sample_run())) <= 40
+
+
+def test_the_planner_takes_the_fullest_that_fits() -> None:
+    tried: list[int] = []
+
+    def render(cut: object) -> str:
+        tried.append(1)
+        return "x" * (100 - LADDER.index(cut))  # type: ignore[arg-type]
+
+    assert len(fit(render, 97)) == 97
+    assert len(fit(render, 1_000)) == 100
+    assert len(tried) < 12
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "a\\|b", "``", "`", "| --- |", "[x](http://evil)", "<!-- -->", "&lt;"])
+def test_hostile_names_stay_text_in_a_table_and_mention_nobody(text: str) -> None:
+    run = replace(
+        sample_run(),
+        results=(result(f"a.py::{text}", attempt("failed", text, detail=text)), result(text, attempt("passed"))),
+    )
+    page = PARSER.render(Markdown().render(run).decode())
+    assert "<script" not in page
+    assert "<img" not in page
+    assert not re.search(r"<a href=\"(?!https://ci)", page)
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    assert {row.count("<td") + row.count("<th") for row in rows} <= {2, 3}
+    outside = re.sub(r"<(code|pre).*?</\1>", "", page, flags=re.DOTALL)
+    assert "@everyone" not in outside
+    assert "{{" not in outside
+
+
+def test_code_keeps_what_it_says() -> None:
+    for text in ("plain", "a|b", "`tick`", "back\\slash|", "*bold*", "a_b", "<b>"):
+        page = PARSER.renderInline(code(text))
+        shown = re.sub(r"<[^>]+>", "", page)
+        assert shown.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"') == text
+
+
+def test_a_fence_is_longer_than_any_in_the_text() -> None:
+    assert fence("a\n`````\nb").startswith("``````\n")
