@@ -56,6 +56,11 @@ def test_a_run_tells_outcomes_reports_and_code(project: Path) -> None:
         assert (project / path).is_file()
 
 
+def test_verbose_gives_every_case_a_line(project: Path) -> None:
+    assert "PASSED tests/test_a.py::test_ok" in dt(project, "run", "--verbose").stdout
+    assert "PASSED tests/test_a.py::test_ok" not in dt(project, "run").stdout
+
+
 def test_only_the_wanted_reports_are_written_and_junit_always(project: Path) -> None:
     dt(project, "run", "--report-formats", "json", "--output-dir", "out/deep")
     assert sorted(path.suffix for path in (project / "out/deep").iterdir()) == [".json", ".xml"]
