@@ -94,6 +94,27 @@ def test_reports_that_cannot_be_written_end_a_green_run_with_8(tmp_path: Path) -
     assert done.stdout.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
 
 
+@pytest.mark.parametrize(
+    ("configured", "started", "words"),
+    [
+        ("tests", "", ("--test-dir", "tests")),
+        ("tests", "", ("--test-files", "tests/sub/test_b.py")),
+        ("", "tests", ("--test-dir", "sub")),
+        ("", "tests", ("--test-files", "sub/test_b.py")),
+        ("", "tests/sub", ()),
+    ],
+)
+def test_pytests_rootdir_may_lie_above_or_below(
+    tmp_path: Path, configured: str, started: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "tests/sub").mkdir(parents=True)
+    (tmp_path / configured / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "tests/sub/test_b.py").write_text(PASSING)
+    done = dt(tmp_path / started, "run", *words)
+    assert done.stdout.splitlines()[-1:] == ["1 passed, 0 failed, 0 skipped"], done.stdout + done.stderr
+    assert done.returncode == 0
+
+
 def test_the_action_runs_without_arguments_and_reads_its_inputs(project: Path) -> None:
     done = dt(project, GITHUB_ACTIONS="true", INPUT_TEST_FILES="tests/gone.py")
     assert done.returncode == 4
