@@ -25,14 +25,17 @@ options=(run --test-dir tests)
 
 while (($#)); do
     case $1 in
-        --type | --filter | --log-dir) [[ $# -ge 2 && -n $2 ]] || refuse "$1 needs a value" ;;&
-        --type) options+=(--test-type "$2") && shift 2 ;;
-        --filter) options+=(--pytest-args "-k '${2//\'/\'\\\'\'}'") && shift 2 ;;
-        --log-dir) log_dir=$2 && shift 2 ;;
-        --verbose) options+=(--verbose) && shift ;;
+        --verbose) options+=(--verbose) && shift && continue ;;
         -h | --help) usage && exit 0 ;;
+        --type | --filter | --log-dir) [[ $# -ge 2 && -n $2 ]] || refuse "$1 needs a value" ;;
         *) refuse "unknown option $1" ;;
     esac
+    case $1 in
+        --type) options+=(--test-type "$2") ;;
+        --filter) options+=(--pytest-args "-k '$(sed "s/'/'\\\\''/g" <<< "$2")'") ;;
+        --log-dir) log_dir=$2 ;;
+    esac
+    shift 2
 done
 
 dt=${DT:-}

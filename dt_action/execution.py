@@ -220,17 +220,25 @@ class Execution:
             )
         if not self._is_dealt:
             self._is_dealt = True
-            self._rebase(message["base"])
+            self._rebase(message["base"], message["rootdir"])
             yield from self._do(self._brain.files_known(message["files"], now))
         yield from self._do(self._brain.slot_joined(slot, place.worker, now))
 
-    def _rebase(self, base: str) -> None:
-        """pytest names files from its rootdir, which may lie above the folder `base` that we were started in."""
-        if base != ".":
-            files = (
-                replace(file, path=posixpath.normpath(posixpath.join(base, file.path))) for file in self._plan.files
-            )
-            self._brain = self._new_brain(replace(self._plan, files=tuple(files)))
+    def _rebase(self, base: str, rootdir: str) -> None:
+        """
+        Name the planned files as pytest does, from its rootdir, which may lie above or below where we were started.
+
+        `base` is the way from the rootdir to there, `rootdir` the way back.
+        """
+        if base == ".":
+            return
+
+        def named_by_pytest(path: str) -> str:
+            is_below = not rootdir.startswith("..")
+            return posixpath.relpath(path, rootdir) if is_below else posixpath.normpath(posixpath.join(base, path))
+
+        files = tuple(replace(file, path=named_by_pytest(file.path)) for file in self._plan.files)
+        self._brain = self._new_brain(replace(self._plan, files=files))
 
     def _died(self, died: Died, now: float) -> list[Action]:
         if died.slot in self._starting:

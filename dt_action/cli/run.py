@@ -44,7 +44,10 @@ def execute(
     """Run with these settings and say what came of it. `steps` may put other steps in the place of the wiring's."""
     secrets = secret_values(settings, environ)
     wiring = Wiring(
-        settings=settings, environ=environ, listener=lambda files: masked(_progress(files, environ), secrets), say=_say
+        settings=settings,
+        environ=environ,
+        listener=lambda files: masked(_progress(files, settings, environ), secrets, tells_all=settings.verbose),
+        say=_say,
     )
     with _termination_as_interrupt(), wiring:
         outcome = pipeline.run(steps(wiring))
@@ -64,16 +67,23 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
 
     `fail_on="never"` forgives failed tests; a run that is not whole is never forgiven.
     """
-    conclusion = run.conclusion()
-    if conclusion != "passed" and not (conclusion == "failed" and fail_on == "never"):
+    judged = run
+    if fail_on == "never":
+        judged = replace(run, results=tuple(result for result in run.results if not result.final.is_failing))
+    conclusion = judged.conclusion()
+    if conclusion != "passed":
         return CODES[conclusion]
     if not are_reports_whole:
         return ExitCode.PUBLISHING
     return ExitCode.PASSED if run.totals().total else ExitCode.NO_TESTS
 
 
-def masked(listener: Listener, secrets: Sequence[str]) -> Listener:
-    """Tell the listener of every event, with the secrets masked in the words that it may show during the run."""
+def masked(listener: Listener, secrets: Sequence[str], *, tells_all: bool = False) -> Listener:
+    """
+    Tell the listener of every event, with the secrets masked in the words that it may show during the run.
+
+    Without `tells_all` it shows no word of a case that ends well, and most do: those are passed on as they are.
+    """
     from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Notice
     from dt_action.redaction import Redactor
 
@@ -83,7 +93,7 @@ def masked(listener: Listener, secrets: Sequence[str]) -> Listener:
         if isinstance(event, CaseStarted):  # by hand: there are many, and one word of them is shown
             event = replace(event, case=redactor.text(event.case))
         elif isinstance(event, (Notice, CaseUnplaced)) or (
-            isinstance(event, CaseFinished) and event.attempt.is_failing
+            isinstance(event, CaseFinished) and (tells_all or event.attempt.is_failing)
         ):
             event = redactor.value(event)
         listener(event)
@@ -91,7 +101,7 @@ def masked(listener: Listener, secrets: Sequence[str]) -> Listener:
     return listen
 
 
-def _progress(files: int, environ: Mapping[str, str]) -> Listener:
+def _progress(files: int, settings: Settings, environ: Mapping[str, str]) -> Listener:
     from dt_action.renderers.colors import wants_color
     from dt_action.renderers.progress import Progress
 
@@ -103,6 +113,7 @@ def _progress(files: int, environ: Mapping[str, str]) -> Listener:
         color=wants_color(environ, is_terminal=is_terminal),
         width=shutil.get_terminal_size().columns,
         files=files,
+        tells_all=settings.verbose,
     )
 
 

@@ -182,7 +182,8 @@ class Settings:
     test_type: tuple[str, ...] = option(
         many(text("a test type", "integration")),
         (),
-        "run only files with tests of these types: integration, fault, monitoring, stress, your own, other (none), or all",
+        "run only files with tests of these types: integration, fault, monitoring, stress, your own, other for those "
+        "of none, or all",
         group="tests",
         unset="all",
     )
@@ -294,7 +295,7 @@ class Settings:
         "environment variables whose values are masked in all that dt writes",
         group="reports",
     )
-    verbose: bool = option(SWITCH, False, "tell more", group="reports")
+    verbose: bool = option(SWITCH, False, "give every test case a line, not only the failing ones", group="reports")
 
     provider: str | None = option(
         choice("github", "gitlab", "jenkins", "generic"),

@@ -32,7 +32,8 @@ class Progress:
     Listens to the events of a run.
 
     `clock` gives seconds that only grow. `is_terminal` chooses between the changing line and plain lines. `files`
-    is how many files are planned, from which the number of tests is guessed until all are collected.
+    is how many files are planned, from which the number of tests is guessed until all are collected. `tells_all` gives
+    every case a line, not only the failing ones.
     """
 
     def __init__(
@@ -44,9 +45,10 @@ class Progress:
         color: bool = False,
         width: int = 80,
         files: int = 0,
+        tells_all: bool = False,
     ) -> None:
         self._stream, self._clock, self._is_terminal = stream, clock, is_terminal
-        self._color, self._width, self._files = color, width, files
+        self._color, self._width, self._files, self._tells_all = color, width, files, tells_all
         self._began = self._shown_at = clock()
         self._shown_share = 0.0
         self._collected_files = self._known = self._done = self._failing = self._skipped = 0
@@ -105,6 +107,8 @@ class Progress:
             self._failing += attempt.is_failing
             self._skipped += attempt.outcome in ("skipped", "xfailed")
         if not attempt.is_failing:
+            if self._tells_all:
+                self._say(f"{attempt.outcome.upper()} {one_line(event.case.id)} ({seconds(attempt.duration_s)})")
             return
         if self._failing <= FAILURES_TOLD:
             word = paint("RETRY", "yellow", color=self._color) if event.will_retry else ""

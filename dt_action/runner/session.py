@@ -102,7 +102,8 @@ class SlotPlugin:
         self._channel.send(
             "ready",
             files=self._collection.files,
-            base=_base(session.config),
+            base=_seen_from(session.config.rootpath, session.config.invocation_params.dir),
+            rootdir=_seen_from(session.config.invocation_params.dir, session.config.rootpath),
             python=platform.python_version(),
             pytest=pytest.__version__,
         )
@@ -317,13 +318,13 @@ class SlotPlugin:
             record.details.append(f"teardown after it: {error!r}")
 
 
-def _base(config: Any) -> str:
-    """The folder that pytest was started in, as seen from its rootdir; with forward slashes."""
-    started_in = os.path.realpath(str(config.invocation_params.dir))
+def _seen_from(start: Any, folder: Any) -> str:
+    """The way from one folder to another, with forward slashes: `.`, `sub/folder` or `../..`."""
     try:
-        return os.path.relpath(started_in, os.path.realpath(str(config.rootpath))).replace(os.sep, "/")
+        way = os.path.relpath(os.path.realpath(str(folder)), os.path.realpath(str(start)))
     except ValueError:  # Windows, on two drives
         return "."
+    return way.replace(os.sep, "/")
 
 
 def _described(item: Any) -> Message:

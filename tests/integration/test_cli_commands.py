@@ -56,6 +56,11 @@ def test_a_run_tells_outcomes_reports_and_code(project: Path) -> None:
         assert (project / path).is_file()
 
 
+def test_verbose_gives_every_case_a_line(project: Path) -> None:
+    assert "PASSED tests/test_a.py::test_ok" in dt(project, "run", "--verbose").stdout
+    assert "PASSED tests/test_a.py::test_ok" not in dt(project, "run").stdout
+
+
 def test_only_the_wanted_reports_are_written_and_junit_always(project: Path) -> None:
     dt(project, "run", "--report-formats", "json", "--output-dir", "out/deep")
     assert sorted(path.suffix for path in (project / "out/deep").iterdir()) == [".json", ".xml"]
@@ -87,6 +92,27 @@ def test_reports_that_cannot_be_written_end_a_green_run_with_8(tmp_path: Path) -
     assert done.returncode == 8
     assert "reports could not be written" in done.stderr
     assert done.stdout.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
+
+
+@pytest.mark.parametrize(
+    ("configured", "started", "words"),
+    [
+        ("tests", "", ("--test-dir", "tests")),
+        ("tests", "", ("--test-files", "tests/sub/test_b.py")),
+        ("", "tests", ("--test-dir", "sub")),
+        ("", "tests", ("--test-files", "sub/test_b.py")),
+        ("", "tests/sub", ()),
+    ],
+)
+def test_pytests_rootdir_may_lie_above_or_below(
+    tmp_path: Path, configured: str, started: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "tests/sub").mkdir(parents=True)
+    (tmp_path / configured / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "tests/sub/test_b.py").write_text(PASSING)
+    done = dt(tmp_path / started, "run", *words)
+    assert done.stdout.splitlines()[-1:] == ["1 passed, 0 failed, 0 skipped"], done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 def test_the_action_runs_without_arguments_and_reads_its_inputs(project: Path) -> None:

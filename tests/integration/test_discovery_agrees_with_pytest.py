@@ -73,6 +73,11 @@ PROJECTS: dict[str, dict[str, str]] = {
         "pyproject.toml": "[project]\nname = 'x'\nversion = '1'\n",
         "tox.ini": "[tox]\n[pytest]\npython_files = check_*.py\n",
     },
+    "a configuration beside the tests": {"tests/pytest.ini": "[pytest]\npython_files = check_*.py\n"},
+    "a configuration beside the tests is nearer": {
+        "tests/pytest.ini": "[pytest]\npython_files = check_*.py\n",
+        "pytest.ini": "[pytest]\npython_files = c_*.py\n",
+    },
     "ignore in addopts": {"pytest.ini": "[pytest]\naddopts = -q --ignore=tests/legacy --ignore tests/test_a.py\n"},
     "ignore-glob in addopts": {"pytest.ini": "[pytest]\naddopts = --ignore-glob=*/sub/*\n"},
     "doctest modules": {"pytest.ini": "[pytest]\naddopts = --doctest-modules --ignore=tests/check_b.py\n"},

@@ -38,6 +38,13 @@ def test_a_run_has_the_documented_code(run: Run, code: int) -> None:
     assert exit_code(run) == code
 
 
+def test_failures_can_be_forgiven_but_not_what_never_reported() -> None:
+    assert exit_code(run_of("passed", "failed"), fail_on="never") == ExitCode.PASSED
+    assert exit_code(run_of("failed"), fail_on="never") == ExitCode.PASSED
+    assert exit_code(run_of("failed", "lost"), fail_on="never") == ExitCode.INCOMPLETE
+    assert exit_code(run_of("failed", status="cancelled"), fail_on="never") == ExitCode.INTERRUPTED
+
+
 def test_reports_that_could_not_be_written_count_only_where_the_tests_passed() -> None:
     assert exit_code(run_of("passed"), are_reports_whole=False) == ExitCode.PUBLISHING
     assert exit_code(run_of("failed"), are_reports_whole=False) == ExitCode.FAILED
@@ -93,12 +100,13 @@ def test_a_run_of_all_that_pytest_finds_is_no_selection() -> None:
 
 def test_what_is_shown_during_a_run_is_masked_first() -> None:
     shown: list[Event] = []
-    listen = masked(shown.append, ["hunter2hunter2"])
+    listen = masked(shown.append, ["hunter2hunter2"], tells_all=True)
     case = TestCase(id="t.py::t[hunter2hunter2]", file="t.py")
     failed = Attempt(outcome="failed", message="not 'hunter2hunter2'")
     listen(CaseStarted(case=case.id, worker="w", slot="s", at=0.0))
     listen(CaseFinished(case=case, attempt=failed))
+    listen(CaseFinished(case=case, attempt=Attempt(outcome="passed")))
     listen(CaseUnplaced(case=case, reason="hunter2hunter2"))
     listen(Notice(level="info", text="hunter2hunter2"))
-    assert len(shown) == 4
+    assert len(shown) == 5
     assert "hunter2" not in repr(shown)
