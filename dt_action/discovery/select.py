@@ -50,8 +50,9 @@ def _wanted_types(settings: Settings, rules: TypeRules) -> tuple[str, ...] | Non
     unknown = [name for name in settings.test_type if name not in (*rules.known, OTHER_TYPE)]
     if unknown:
         source = settings.told_by("test_type")
+        known = ", ".join((*rules.known, OTHER_TYPE))
         raise ConfigurationError(
-            f"{source} names {', '.join(map(repr, unknown))}; expected all, or of {', '.join(rules.known)}, {OTHER_TYPE}",
+            f"{source} names {', '.join(map(repr, unknown))}; expected all, or of {known}",
             hint=f'for a type of your own, add to [tool.dt.test-types]: {unknown[0]} = ["tests/{unknown[0]}/**"]',
         )
     return settings.test_type

@@ -182,7 +182,7 @@ class Settings:
     test_type: tuple[str, ...] = option(
         many(text("a test type", "integration")),
         (),
-        "run only files with tests of these types: integration, fault, monitoring, stress, your own, other for those of none, or all",
+        "run only files with tests of these types: integration, fault, monitoring, stress, your own, other (none), all",
         group="tests",
         unset="all",
     )
