@@ -17,25 +17,37 @@ MOST_LEGS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """One job. `hardware` holds the kinds for `dt run --hardware`; `expected_s` is what its tests may take."""
+    """
+    One job. `hardware` holds the kinds for `dt run --hardware`; `kind` is the one that its runner has, empty for the
+    default runner. `expected_s` is what its tests may take.
+    """
 
     test_type: str
     hardware: tuple[str, ...]
     shard: str
     runs_on: tuple[str, ...]
-    label: str
+    kind: str
     expected_s: float
 
+    @property
+    def label(self) -> str:
+        """What tells the leg from those of other types and hardware; its shards share it."""
+        return f"{self.test_type}-{self.kind}" if self.kind else self.test_type
+
     def as_json(self) -> dict[str, object]:
-        """The leg as an entry of `include`; `name` is unique, and safe in the name of an artifact."""
-        parts = (self.test_type, self.label, self.shard.replace("/", "-of-") if self.shard else "")
+        """
+        The leg as an entry of `include`; `name` is unique, and safe in the name of an artifact.
+
+        `container` is false where the runner's own Python is wanted: a container on GitHub sees no device.
+        """
         return {
-            "name": "-".join(part for part in parts if part) or "all",
+            "name": f"{self.label}-{self.shard.replace('/', '-of-')}" if self.shard else self.label,
             "test_type": self.test_type,
             "hardware": " ".join(self.hardware),
             "shard": self.shard,
             "label": self.label,
             "runs_on": list(self.runs_on),
+            "container": not self.kind,
             "expected_s": round(self.expected_s, 1),
         }
 
@@ -89,7 +101,7 @@ def legs(plan: Plan, *, shards: int, runners: Mapping[str, tuple[str, ...]], is_
 def _shards(
     test_type: str,
     hardware: tuple[str, ...],
-    label: str,
+    kind: str,
     runs_on: tuple[str, ...],
     files: Sequence[PlannedFile],
     n: int,
@@ -102,7 +114,7 @@ def _shards(
             hardware=hardware,
             shard=f"{index}/{count}" if count > 1 else "",
             runs_on=runs_on,
-            label=label,
+            kind=kind,
             expected_s=expected_s,
         )
         for index in range(1, count + 1)

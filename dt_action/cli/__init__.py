@@ -19,6 +19,9 @@ COMMANDS = {
 }
 """Each is a module of this package with `main(argv, environ) -> int`."""
 
+ACTION_COMMANDS = ("run", "plan", "report")
+"""What the GitHub Action can be asked for with its input `command`."""
+
 REPORT_BUGS = "this is a bug in dt; please report it with the lines above and the output of `dt doctor`"
 
 
@@ -51,7 +54,7 @@ def guarded(work: Callable[[], int], environ: Mapping[str, str]) -> int:
 def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     words = list(argv)
     if not words and environ.get("GITHUB_ACTIONS") == "true":
-        words = ["run"]
+        words = [_asked_of_the_action(environ)]
     if not words or words[0] in {"-h", "--help", "help"}:
         print(_overview())
         return int(ExitCode.PASSED)
@@ -62,6 +65,13 @@ def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         raise _unknown(words)
     command: Callable[[Sequence[str], Mapping[str, str]], int] = import_module(f"dt_action.cli.{words[0]}").main
     return command(words[1:], environ)
+
+
+def _asked_of_the_action(environ: Mapping[str, str]) -> str:
+    asked = environ.get("INPUT_COMMAND", "").strip() or "run"
+    if asked not in ACTION_COMMANDS:
+        raise ConfigurationError(f"the input `command` is {asked!r}; expected one of {', '.join(ACTION_COMMANDS)}")
+    return asked
 
 
 def _overview() -> str:
@@ -94,7 +104,11 @@ def _tell(text: str, environ: Mapping[str, str]) -> None:
     names = [name for row in OPTIONS if row.secret for name in row.environment]
     for value in filter(None, map(environ.get, names)):
         text = text.replace(value, "***")
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)
+    if environ.get("GITHUB_ACTIONS") == "true":
+        from dt_action.providers.github_commands import command
+
+        print(command("error", text.removeprefix("error: ")[:4000], title="Distributed Testing"), flush=True)
 
 
 def _never_fail_to_print() -> None:

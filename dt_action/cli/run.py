@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dt_action import pipeline
 from dt_action.cli.arguments import Parser, settings_from
+from dt_action.cli.job_log import job_log
 from dt_action.cli.wiring import Listener, Wiring
 from dt_action.errors import ExitCode
 from dt_action.options import Settings, secret_values
@@ -43,20 +44,22 @@ def execute(
 ) -> int:
     """Run with these settings and say what came of it. `steps` may put other steps in the place of the wiring's."""
     secrets = secret_values(settings, environ)
-    wiring = Wiring(
-        settings=settings,
-        environ=environ,
-        listener=lambda files: masked(_progress(files, settings, environ), secrets, tells_all=settings.verbose),
-        say=_say,
-    )
-    with _termination_as_interrupt(), wiring:
-        outcome = pipeline.run(steps(wiring))
-    for refusal in outcome.refusals:
-        print(f"warning: {refusal}", file=sys.stderr)
-    for problem in wiring.problems:
-        print(f"error: {problem}", file=sys.stderr)
-    sys.stderr.flush()
-    print(_last_words(outcome.run, secrets, environ), end="", flush=True)
+    with job_log(environ, secrets, say=_say, warn_line=_warn) as log:
+        wiring = Wiring(
+            settings=settings,
+            environ=environ,
+            listener=lambda files: masked(_progress(files, settings, environ), secrets, tells_all=settings.verbose),
+            say=_say,
+            command=log.command,
+        )
+        with _termination_as_interrupt(), wiring:
+            outcome = pipeline.run(steps(wiring))
+        log.end_progress()
+        for refusal in outcome.refusals:
+            log.warn(refusal)
+        for problem in wiring.problems:
+            _warn(f"error: {problem}")
+        print(_last_words(outcome.run, secrets, environ), end="", flush=True)
     was_told = not wiring.problems and not (settings.strict_publishing and outcome.refusals)
     return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on))
 
@@ -129,6 +132,10 @@ def _last_words(run: Run, secrets: Sequence[str], environ: Mapping[str, str]) ->
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def _warn(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

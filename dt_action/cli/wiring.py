@@ -35,15 +35,16 @@ class Wiring:
     """
     The collaborators that settings ask for, and the steps of a run made of them.
 
-    `listener` hears every event; `say` puts a line on stdout. `names_files` tells that the files are chosen by other
-    code than discovery, so that pytest is given exactly those. `problems` gathers what could not be written, which
-    must not cost the user the results.
+    `listener` hears every event; `say` puts a line on stdout, `command` one that the CI service obeys. `names_files`
+    tells that the files are chosen by other code than discovery, so that pytest is given exactly those. `problems`
+    gathers what could not be written, which must not cost the user the results.
     """
 
     settings: Settings
     environ: Mapping[str, str]
     listener: Callable[[int], Listener]
     say: Callable[[str], None]
+    command: Callable[[str], None] | None = None
     names_files: bool = False
     problems: list[str] = field(default_factory=list)
     _host: Host | None = None
@@ -201,7 +202,7 @@ class Wiring:
         from dt_action import providers
 
         name = self.settings.provider or providers.detect(self.environ)
-        return providers.make(name, self.environ, self._publishing(), write=self.say)
+        return providers.make(name, self.environ, self._publishing(), write=self.command or self.say)
 
     def _publishing(self) -> Publishing:
         from dt_action.providers.settings import CommentMode

@@ -59,7 +59,11 @@ def _given(
     if row.has_flag:
         for name in row.environment:
             if environ.get(name, "").strip():
-                yield environ[name], Source(rank=1, text=f"environment variable {name}")
+                is_input = name.startswith("INPUT_")
+                yield (
+                    environ[name],
+                    Source(rank=1, text=f"input {row.input}" if is_input else f"environment variable {name}"),
+                )
     if row.key in written:
         raw, file = written[row.key]
         yield raw, Source(rank=2, text=f"{row.key} in {file}")
@@ -80,6 +84,8 @@ def _as_written(kind: Kind[Any], row: Option, source: Source) -> str:
         return f'{row.key} = {{ nightly = ["tests/nightly/**"] }}'
     if source.rank == 0:
         return f'{row.flag} "{example}"' if " " in example else f"{row.flag} {example}"
+    if source.rank == 1 and source.text.startswith("input "):
+        return f"{row.input}: {example}"
     if source.rank == 1:
         return f"{source.text.split()[-1]}={example}"
     quoted = f'"{example}"'

@@ -50,11 +50,11 @@ def of(run: Run, publication: Publication, output_dir: str) -> dict[str, str]:
 
 def dotenv(outputs: Mapping[str, str]) -> str:
     """
-    The outputs as `DT_NAME=value` lines, as GitLab's `artifacts:reports:dotenv` and a Jenkinsfile read them.
+    The outputs as `DT_RESULT_NAME=value` lines, as GitLab's `artifacts:reports:dotenv` and a Jenkinsfile read them.
 
     GitLab takes neither quotes, comments nor blank lines, and at most 5 KiB; an empty value is left out.
     """
-    lines = [f"DT_{name.upper()}={_plain(value)}" for name, value in outputs.items() if value]
+    lines = [f"DT_RESULT_{name.upper()}={_plain(value)}" for name, value in outputs.items() if value]
     return "".join(f"{line}\n" for line in lines)
 
 

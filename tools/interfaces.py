@@ -1,0 +1,204 @@
+"""
+Writes what CI services read from the table of options: action.yml, composite/action.yml and the Jenkins help.
+
+`python tools/interfaces.py` writes the files; `--check` only says which ones differ. A test compares them, too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dt_action.options import GROUPS, OPTIONS, Option
+from dt_action.providers import outputs
+
+ROOT = Path(__file__).parent.parent
+WRITTEN = "Written by tools/interfaces.py from dt_action/options/table.py; a test compares them."
+FROM_CONTEXT = {"token": "${{ github.token }}", "check_run_id": "${{ job.check_run_id }}"}
+"""Inputs whose default the runner knows. Every other default is empty, so that a configuration file can speak."""
+
+OUTPUT_HELP: Mapping[str, str] = {
+    "conclusion": "passed, failed, cancelled, timeout or incomplete",
+    "total": "number of tests",
+    "passed": "number of tests that passed",
+    "failed": "number of tests that failed",
+    "skipped": "number of tests that were skipped",
+    "flaky": "number of tests that passed after a failed attempt",
+    "duration": "seconds that the tests took",
+    "coverage": "percent of the code that the tests ran, where it was measured",
+    "report_dir": "directory of the reports",
+    "report_json": "path of the JSON report",
+    "report_md": "path of the Markdown report",
+    "report_html": "path of the HTML report",
+    "report_junit": "path of the JUnit report",
+    "report_ctrf": "path of the CTRF report",
+}
+
+
+def action_options() -> list[Option]:
+    """The options that are inputs."""
+    return [row for row in OPTIONS if row.has_flag]
+
+
+def docker_action() -> str:
+    """action.yml"""
+    return "\n".join(
+        [
+            f"# {WRITTEN}",
+            "name: Distributed Testing",
+            "description: Run a Python project's tests where the hardware they need is, and tell the pull request",
+            "author: Distributed Testing",
+            "branding:",
+            "  icon: check-circle",
+            "  color: green",
+            *_inputs(),
+            *_outputs(""),
+            "runs:",
+            "  using: docker",
+            "  image: Dockerfile # a release names the finished image by its digest instead",
+            "",
+        ]
+    )
+
+
+def composite_action() -> str:
+    """composite/action.yml"""
+    env = [f"        INPUT_{row.input.upper()}: ${{{{ inputs.{row.input} }}}}" for row in action_options()]
+    return "\n".join(
+        [
+            f"# {WRITTEN}",
+            "# The same action on the runner's own Python: for macOS and Windows, and where no image can be pulled.",
+            "name: Distributed Testing (without a container)",
+            "description: Run a Python project's tests with the Python of this job, and tell the pull request",
+            "author: Distributed Testing",
+            *_inputs(python=True),
+            *_outputs("${{ steps.dt.outputs.NAME }}"),
+            "runs:",
+            "  using: composite",
+            "  steps:",
+            "    - name: Install dt",
+            "      id: install",
+            "      shell: bash",
+            "      env:",
+            "        ACTION_PATH: ${{ github.action_path }}",
+            '      run: bash "$ACTION_PATH/install.sh"',
+            "    - name: Run the tests",
+            "      id: dt",
+            "      shell: bash",
+            "      env:",
+            "        INPUT_COMMAND: ${{ inputs.command }}",
+            *env,
+            "        DT: ${{ steps.install.outputs.dt }}",
+            "        DT_PYTHON: ${{ steps.install.outputs.python }}",
+            "      run: '\"$DT\"'",
+            "",
+        ]
+    )
+
+
+def jenkins_help() -> str:
+    """jenkins/vars/distributedTesting.txt"""
+    lines = [
+        "distributedTesting: run a Python project's tests where the hardware they need is, and show them in the build.",
+        "",
+        "    distributedTesting(testDir: 'tests')",
+        "    distributedTesting(testTypes: ['integration', 'stress'], image: 'registry.example.org/dt:1')",
+        "",
+        "Of the library itself:",
+        "",
+        "  image        image to run in; without it, `dt` of the agent is used, or is installed there",
+        "  dockerArgs   more arguments for `docker run`, such as '--gpus all'",
+        "  testTypes    test types to run in parallel, one stage each",
+        "  credentials  [coordinatorUrl: 'id', apiKey: 'id'] of secret texts  [COORDINATOR_URL, COORDINATOR_API_KEY]",
+        "  coverage     Cobertura file for recordCoverage, such as 'coverage.xml'",
+        "  failOnError  whether failed tests make the build FAILURE instead of UNSTABLE  [true]",
+        "",
+        "Of dt, in camel case (docs/options.md says more):",
+    ]
+    for group, title in GROUPS.items():
+        lines += ["", f"  {title}:"]
+        for row in action_options():
+            if row.group == group and row.name not in _NOT_FOR_JENKINS:
+                default = row.show(row.default).strip("()")
+                lines.append(f"    {camel_case(row.key):<18} {row.help}  [{default}]")
+    return "\n".join(lines) + "\n"
+
+
+_NOT_FOR_JENKINS = ("check_run_id", "check_name", "badges", "badge_branch", "comment", "token", "provider", "expect")
+
+
+def camel_case(key: str) -> str:
+    """`test-dir` -> testDir"""
+    first, *rest = key.split("-")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _inputs(*, python: bool = False) -> list[str]:
+    lines = [
+        "inputs:",
+        "  command:",
+        "    description: 'run: run the tests; plan: set the output `matrix`; report: merge the reports of many jobs'",
+        "    required: false",
+        "    default: run",
+    ]
+    for row in action_options():
+        default = FROM_CONTEXT.get(row.input, "")
+        described = row.show(row.default).strip("()")
+        shown = "" if described in ("not set", "") or default else f" [{described}]"
+        lines += [
+            f"  {row.input}:",
+            f"    description: {_quoted(row.help + shown)}",
+            "    required: false",
+            f"    default: {default or _quoted('')}",
+        ]
+    return lines
+
+
+def _outputs(value: str) -> list[str]:
+    lines = ["outputs:"]
+    for name in (*outputs.NAMES, "matrix"):
+        text = OUTPUT_HELP.get(name, "the matrix of jobs, as JSON for `strategy.matrix` (command: plan)")
+        lines += [f"  {name}:", f"    description: {_quoted(text)}"]
+        lines += [f"    value: {value.replace('NAME', name)}"] if value else []
+    return lines
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'" if "'" in text or "`" in text or not text else json.dumps(text)
+
+
+FILES = {
+    "action.yml": docker_action,
+    "composite/action.yml": composite_action,
+    "jenkins/vars/distributedTesting.txt": jenkins_help,
+}
+
+
+def differing() -> list[str]:
+    """The files that are not what the table says."""
+    found = []
+    for name, made in FILES.items():
+        path = ROOT / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != made():
+            found.append(name)
+    return found
+
+
+def main() -> int:
+    """Write the files, or check them."""
+    if "--check" in sys.argv[1:]:
+        stale = differing()
+        print("\n".join(f"{name} differs; run python tools/interfaces.py" for name in stale))
+        return bool(stale)
+    for name, made in FILES.items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made(), encoding="utf-8", newline="\n")
+        print(f"wrote {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
