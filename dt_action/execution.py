@@ -69,7 +69,8 @@ class Place:
 class Terms:
     """
     How a plan is executed. `isolation` is `session` (a process lives as long as it can), `file` (a fresh process for
-    each file), or one that the host sees to. `root` shortens paths in messages; `python` names the interpreter there; `measures` tells that coverage is measured.
+    each file), or one that the host sees to. `root` shortens paths in messages; `python` names the interpreter there;
+    `measures` tells that coverage is measured.
     """
 
     limits: Limits

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dt_action.errors import ConfigurationError
-from dt_action.model.hardware import ACCELERATORS, DEVICE_KINDS
 from dt_action.model.case import OTHER_TYPE
+from dt_action.model.hardware import ACCELERATORS, DEVICE_KINDS
 from dt_action.model.plan import Plan, PlannedFile
 
 DEFAULT_RUNNER = ("ubuntu-latest",)

@@ -62,14 +62,14 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
     """
     What the shell is told. What became of the tests outranks what became of the reports.
 
-    `fail_on="never"` forgives failed tests; a run that is not whole is never forgiven.
+    `fail_on="never"` forgives failed tests; a run that is not whole, or code that is not covered, is never forgiven.
     """
     conclusion = run.conclusion()
-    if conclusion != "passed" and not (conclusion == "failed" and fail_on == "never"):
+    if conclusion != "passed" and not (conclusion == "failed" and fail_on == "never" and not run.breaches):
         return CODES[conclusion]
     if not are_reports_whole:
         return ExitCode.PUBLISHING
-    return ExitCode.PASSED if run.totals().total else ExitCode.NO_TESTS
+    return ExitCode.PASSED if run.totals().total or run.selection else ExitCode.NO_TESTS
 
 
 def masked(listener: Listener, secrets: Sequence[str]) -> Listener:
