@@ -39,6 +39,7 @@ def compare(run: Run, baseline: Baseline | None) -> Change:
     repaired = [file for file in sorted(files) if file in before and before[file].outcome in FAILING]
     return Change(
         against=baseline.against,
+        commit=baseline.commit,
         new_failures=tuple(case for case in failing if not _failed(before, case)),
         still_failing=tuple(case for case in failing if _failed(before, case)),
         fixed=(

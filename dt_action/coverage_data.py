@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -117,16 +117,6 @@ def patch_of(
             missed.append(MissedLines(path=path, lines=tuple(sorted(hit))))
     statements = covered + sum(len(item.lines) for item in missed)
     return Patch(base=base, statements=statements, covered=covered, missed=tuple(missed))
-
-
-def ranges(lines: Iterable[int]) -> Iterator[str]:
-    """`1-3, 7`, one by one: runs of lines for people."""
-    ordered = sorted(set(lines))
-    start = 0
-    for index, line in enumerate(ordered):
-        if index + 1 == len(ordered) or ordered[index + 1] != line + 1:
-            yield f"{ordered[start]}-{line}" if line > ordered[start] else f"{line}"
-            start = index + 1
 
 
 def _coverage(totals: Mapping[str, Any] | None) -> Coverage | None:

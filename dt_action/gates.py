@@ -14,13 +14,13 @@ def tolerate(run: Run, quarantined: Sequence[Tolerated], *, fail_on: str) -> Run
     """
     The run with the failures that do not make it red: quarantined ones, and known ones under `fail_on="regressions"`.
 
-    Under `regressions`, failures of the baseline are known. Without a baseline every failure counts, since a gate
-    that knows nothing must not let anything through.
+    Under `regressions`, failures of the baseline's commit are known. Where no commit is the baseline, every failure
+    counts: a gate that compared with just any run before would let through on the second try what it stopped first.
     """
     failing = {result.case.id for result in run.results if result.final.is_failing}
     tolerated = {item.id: item for item in quarantined if item.id in failing}
     change = run.change
-    if fail_on == "regressions" and change is not None:
+    if fail_on == "regressions" and change is not None and change.commit:
         for case in change.still_failing:
             tolerated.setdefault(case, Tolerated(id=case, reason=f"fails in {change.against}, too"))
     return replace(run, tolerated=tuple(tolerated[id] for id in sorted(tolerated)))

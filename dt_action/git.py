@@ -39,9 +39,9 @@ class Git:
         listed = self._text("rev-list", "--first-parent", f"--max-count={MOST_ANCESTORS}", _as_commit(commit))
         return tuple(listed.split()) if listed else (commit,)
 
-    def resolves(self, ref: str) -> bool:
-        """True where `ref` names a commit that is here."""
-        return bool(self._text("rev-parse", "--verify", "--quiet", _as_commit(ref)))
+    def resolve(self, ref: str) -> str:
+        """The commit that `ref` names; empty where it is not here."""
+        return self._text("rev-parse", "--verify", "--quiet", _as_commit(ref)) or ""
 
     def prefix(self) -> str:
         """Where `root` lies in its repository, such as `python/`; empty at the top."""

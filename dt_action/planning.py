@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from dt_action.model.case import TestFile
@@ -22,12 +22,13 @@ def make_plan(
     file_bytes: Mapping[str, int],
     shard: Shard | None = None,
     is_selection: bool = False,
+    first: Collection[str] = (),
 ) -> Plan:
     """
     Put the files in the order in which they should start, the longest expected first, ties by path.
 
     A file of an earlier run counts as the sum of its cases; one that is new counts by its size in `file_bytes`,
-    scaled so that the known files agree with theirs.
+    scaled so that the known files agree with theirs. Files in `first` come before all others.
     """
     known = {file.path: cases for file in files if (cases := dict(past.cases_of(file.path)))}
     rate = _seconds_per_byte(known, file_bytes)
@@ -39,10 +40,11 @@ def make_plan(
             expected_s=sum(known[file.path].values()) if file.path in known else file_bytes.get(file.path, 0) * rate,
             is_measured=file.path in known,
             cases_s=known.get(file.path, {}),
+            goes_first=file.path in first,
         )
         for file in files
     ]
-    ordered = tuple(sorted(planned, key=lambda file: (-file.expected_s, file.path)))
+    ordered = tuple(sorted(planned, key=lambda file: (not file.goes_first, -file.expected_s, file.path)))
     plan = Plan(files=ordered, is_selection=is_selection)
     return plan if shard is None else share(plan, shard)
 

@@ -135,6 +135,7 @@ class Collector:
             collect_s=self._collect_s,
             command=self._command,
             is_selection=self._plan.is_selection,
+            selection=self._plan.selection,
         )
 
     def _uncollected(self) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
     """
     What the shell is told. What became of the tests outranks what became of the reports.
 
-    `fail_on="never"` forgives failed tests; a run that is not whole is never forgiven.
+    `fail_on="never"` forgives failed tests; a run that is not whole, or code that is not covered, is never forgiven.
     """
     judged = run
     if fail_on == "never":
@@ -78,7 +78,7 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
         return CODES[conclusion]
     if not are_reports_whole:
         return ExitCode.PUBLISHING
-    return ExitCode.PASSED if run.totals().total else ExitCode.NO_TESTS
+    return ExitCode.PASSED if run.totals().total or run.selection else ExitCode.NO_TESTS
 
 
 def masked(listener: Listener, secrets: Sequence[str], *, tells_all: bool = False) -> Listener:

@@ -17,6 +17,8 @@ from dt_action.options import Settings, secret_values, without_secrets
 from dt_action.pipeline import Steps
 
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
+    from dt_action.cli.coverage import Measurement
+    from dt_action.cli.memory import Memory
     from dt_action.environments import Environment
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
@@ -48,6 +50,9 @@ class Wiring:
     names_files: bool = False
     problems: list[str] = field(default_factory=list)
     _host: Host | None = None
+    _memory: Memory | None = None
+    _measurement: Measurement | None = None
+    _python: str = sys.executable
 
     def __enter__(self) -> Wiring:
         return self
@@ -55,6 +60,8 @@ class Wiring:
     def __exit__(self, *_: object) -> None:
         if self._host is not None:
             self._host.close()
+        if self._measurement is not None:
+            self._measurement.close()
 
     def steps(self) -> Steps:
         """The steps of a run."""
@@ -71,6 +78,7 @@ class Wiring:
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
+        self.memory.prepare()
         if self.settings.fleet == "local" and not (self.settings.test_pattern or self.names_files):
             self._host = self.host(self.settings.test_files)
             self._host.start(slot_name(0))
@@ -85,36 +93,59 @@ class Wiring:
         """What the tests need."""
         from dt_action.analysis import StaticAnalyzer
 
-        return StaticAnalyzer(self.settings.root).analyze(files)
+        return StaticAnalyzer(root=self.settings.root, cache_dir=self.settings.root / ".dt_cache" / "analysis").analyze(
+            files
+        )
 
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
-        from dt_action.history import FileHistory
         from dt_action.planning import for_hardware, make_plan
 
-        chosen = for_hardware(files, needs, self.settings.hardware)
-        return make_plan(
-            chosen,
+        wanted = for_hardware(files, needs, self.settings.hardware)
+        choice = self.memory.chosen(wanted)
+        plan = make_plan(
+            choice.files if choice else wanted,
             needs,
-            FileHistory(self.settings.root / self.settings.history).load(),
-            file_bytes={file.path: _size(self.settings.root / file.path) for file in chosen},
+            self.memory.past,
+            file_bytes={file.path: _size(self.settings.root / file.path) for file in wanted},
             shard=self.settings.shard,
             is_selection=self.names_files or is_selection(self.settings),
+            first=self.memory.first(),
         )
+        return self.memory.applied(plan, choice) if choice else plan
 
     def execute(self, plan: Plan) -> Iterator[Event]:
-        """Run the plan on the fleet that the settings name."""
+        """Run the plan on the fleet that the settings name; where a selection left nothing, that is all."""
+        from dt_action.model.event import Ended
+
+        if plan.selection and not plan.files:
+            return iter([Ended(status="completed")])
         return self.fleet(plan).execute(plan)
 
     def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
-        """Gather the events into a run, and remember it."""
+        """Gather the events into a run, with its coverage, and judge and remember it."""
         from dt_action import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
-        from dt_action.history import FileHistory
         from dt_action.results import collect
 
-        run = collect(plan, events, build=self.provider().build(), listener=self.listener(len(plan.files)))
-        FileHistory(self.settings.root / self.settings.history).record(run)
-        return run
+        run = collect(plan, events, listener=self.listener(len(plan.files)))
+        if self._measurement is not None and plan.files:
+            run = self._measurement.added(
+                run,
+                python=self._python,
+                base=self.memory.base,
+                changed=self.memory.changed_lines(),
+                say=self.say,
+            )
+        return self.memory.judged(run)
+
+    @property
+    def memory(self) -> Memory:
+        """Earlier runs, and what this one says against them."""
+        if self._memory is None:
+            from dt_action.cli.memory import Memory
+
+            self._memory = Memory(self.settings, lambda: self.provider().build())
+        return self._memory
 
     def report(self, run: Run) -> Publication:
         """Write the reports. One that cannot be written is a problem to tell, not the end of the run."""
@@ -139,8 +170,16 @@ class Wiring:
         return publication
 
     def publish(self, run: Run, publication: Publication) -> Sequence[str]:
-        """Show the run in the CI service."""
-        return self.provider().publish(run, publication)
+        """Show the run in the CI service, and tell the webhook."""
+        refused = self.provider().publish(run, publication)
+        if not self.settings.notify:
+            return refused
+        from dt_action.notifications import notify
+
+        told = notify(
+            run, self.settings.notify, when=self.settings.notify_on, secrets=secret_values(self.settings, self.environ)
+        )
+        return (*refused, *told)
 
     def fleet(self, plan: Plan) -> Fleet:
         """The fleet that the settings name."""
@@ -170,6 +209,11 @@ class Wiring:
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
         prepared = self.environment()
+        self._python = prepared.python
+        if self.settings.coverage and self._measurement is None:
+            from dt_action.cli.coverage import Measurement
+
+            self._measurement = Measurement(self.settings)
         paths = tuple(files) if self.names_files else collection_arguments(self.settings, files)
         return Host(
             Session(
@@ -179,6 +223,7 @@ class Wiring:
                 slots=self.settings.workers or processors(),
                 environ=prepared.variables,
                 imports=self.settings.isolation != "file",
+                measuring=self._measurement.measuring if self._measurement else None,
             )
         )
 

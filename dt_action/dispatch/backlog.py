@@ -17,8 +17,9 @@ class Piece:
     """
     Cases of one file that wait together; `cases` is empty for a whole file that is not collected yet.
 
-    `strikes` counts the processes that died with the piece in hand and nothing else to blame; `avoid` names the
-    workers on which its case failed before.
+    Of a whole file, `chosen` names the only cases that are wanted, or none for all; such a file with `goes_first`
+    comes before others. `strikes` counts the processes that died with the piece in hand and nothing else to blame;
+    `avoid` names the workers on which its case failed before.
     """
 
     file: str
@@ -28,6 +29,8 @@ class Piece:
     expected_s: float
     strikes: int = 0
     avoid: frozenset[str] = frozenset()
+    chosen: tuple[str, ...] = ()
+    goes_first: bool = False
 
     @property
     def priority(self) -> int:
@@ -47,7 +50,7 @@ class Piece:
         """The piece as a slot is handed it."""
         if self.cases:
             return Unit(file=self.file, cases=self.cases)
-        return Unit(file=self.file, withheld=allowed.withheld, only=allowed.only)
+        return Unit(file=self.file, cases=self.chosen, withheld=allowed.withheld, only=allowed.only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +64,9 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Entry:
-    """A piece in its queue, in the order of `rank`: priority first, then the longest expected, then by file."""
+    """A piece in its queue, in the order of `rank`: priority, what goes first, the longest expected, then by file."""
 
-    rank: tuple[int, float, str, int]
+    rank: tuple[int, bool, float, str, int]
     piece: Piece = field(compare=False)
 
 
@@ -90,7 +93,7 @@ class Backlog:
     def add(self, piece: Piece) -> None:
         """Let a piece wait."""
         queue = self._queues.setdefault(_key(piece), [])
-        rank = (-piece.priority, -piece.expected_s, piece.file, next(self._numbers))
+        rank = (-piece.priority, not piece.goes_first, -piece.expected_s, piece.file, next(self._numbers))
         heapq.heappush(queue, _Entry(rank=rank, piece=piece))
         self.expected_s += piece.expected_s
 

@@ -160,9 +160,15 @@ class Dispatcher:
         self._ledger.set_files(files, add=not self._is_selection)
         actions: list[Action] = [Tell(FilesKnown(files=tuple(files)))]
         for file in self._ledger.files.values():
-            needs = file.needs
             actions += self._admit(
-                Piece(file=file.path, needs=needs, requirement=needs.default, expected_s=file.expected_s)
+                Piece(
+                    file=file.path,
+                    needs=file.needs,
+                    requirement=file.needs.default,
+                    expected_s=file.expected_s,
+                    chosen=file.chosen,
+                    goes_first=file.goes_first,
+                )
             )
         return actions + self._after(now)
 

@@ -2,7 +2,7 @@
 
 from dt_action.history.past import KnownPast
 from dt_action.history.records import RunRecord, Seen, merged, record_of
-from dt_action.history.stores import DirectoryHistory, FileHistory, history_at
+from dt_action.history.stores import DirectoryHistory, FileHistory, Store, history_at
 
 __all__ = [
     "DirectoryHistory",
@@ -10,6 +10,7 @@ __all__ = [
     "KnownPast",
     "RunRecord",
     "Seen",
+    "Store",
     "history_at",
     "merged",
     "record_of",

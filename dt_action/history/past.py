@@ -63,9 +63,16 @@ class KnownPast:
         here = (record for record in records if record.commit == nearest) if commits else iter(records[:1])
         return Baseline(
             against=f"commit {nearest[:12]}" if commits else "the runs before",
+            commit=nearest if commits else "",
             before={case: gathered.before() for case, gathered in before.items()},
             expected=frozenset(case for record in here for case in record.cases),
         )
+
+    def baseline_of_default_branch(self, but: str) -> Baseline | None:
+        """The baseline of the default branch's commits, the newest first, without the commit `but`."""
+        commits = dict.fromkeys(record.commit for record in self._ours if record.is_default_branch and record.commit)
+        commits.pop(but, None)
+        return self.baseline(tuple(commits)) if commits else None
 
     def flaky_rates(self, cases: Collection[str]) -> Iterator[FlakyRate]:
         """How flaky each of `cases` was: it passed on a retry, or did both in runs of one commit. None for never."""

@@ -27,9 +27,11 @@ class Baseline:
     What a run is compared with: `before` by case id.
 
     `expected` are the cases of the nearest earlier code, of which a missing one was removed. `against` is for people.
+    `commit` is that code's, empty where the baseline is whatever ran before.
     """
 
     against: str
+    commit: str = ""
     before: Mapping[str, Before] = field(default_factory=dict)
     expected: frozenset[str] = frozenset()
 
@@ -58,10 +60,11 @@ class Change:
     What this run changed against its baseline, by case id. Only cases that ran here are compared.
 
     `against` names the baseline for people; it is empty where there is none, and then nothing is compared.
-    `removed` is only told by runs of everything.
+    `commit` is the baseline's, empty where it is whatever ran before. Only a run of everything tells of removed tests.
     """
 
     against: str = ""
+    commit: str = ""
     new_failures: tuple[str, ...] = ()
     still_failing: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
@@ -104,3 +107,12 @@ class Selection:
     asked: str
     chosen: tuple[Chosen, ...] = ()
     left_out: tuple[str, ...] = ()
+
+    def after(self, first: Selection) -> Selection:
+        """Both choices as one: this one was made of the files that `first` took."""
+        reasons = {item.path: item.reason for item in first.chosen}
+        return Selection(
+            asked=f"{first.asked} {self.asked}",
+            chosen=tuple(Chosen(path=item.path, reason=f"{reasons[item.path]}; {item.reason}") for item in self.chosen),
+            left_out=(*first.left_out, *self.left_out),
+        )

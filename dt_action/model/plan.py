@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dt_action.model.change import Selection
 from dt_action.model.hardware import FileNeeds
 
 
@@ -13,7 +14,8 @@ class PlannedFile:
     """
     A test file to be run. `expected_s` is a guess of its tests' seconds, `cases_s` those of single tests by id.
 
-    `is_measured` tells whether `expected_s` comes from an earlier run or from the file's size.
+    `is_measured` tells whether `expected_s` comes from an earlier run or from the file's size. Where `chosen` is not
+    empty, only these cases (by id) are to be run. A file that `goes_first` starts before others of its priority.
     """
 
     path: str
@@ -22,6 +24,8 @@ class PlannedFile:
     expected_s: float = 0.0
     is_measured: bool = False
     cases_s: Mapping[str, float] = field(default_factory=dict)
+    chosen: tuple[str, ...] = ()
+    goes_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +45,13 @@ class Plan:
     The files of a run, in the order in which they should start.
 
     `is_selection` tells that only these files are wanted (a shard, one test type, files named one by one). Without
-    it, files that pytest finds beyond them (doctests, a plugin's own kinds) are run too.
+    it, files that pytest finds beyond them (doctests, a plugin's own kinds) are run too. `selection` tells why.
     """
 
     files: tuple[PlannedFile, ...]
     shard: Shard | None = None
     is_selection: bool = False
+    selection: Selection | None = None
 
     @property
     def expected_s(self) -> float:

@@ -172,6 +172,13 @@ def _workers(raw: object) -> int | None:
     return None if isinstance(raw, str) and raw.strip().lower() == "auto" else _whole(raw, 1)
 
 
+def _percent(raw: object) -> float:
+    number = float(word(raw).removesuffix("%"))
+    if not 0 <= number <= 100:
+        raise ValueError(raw)
+    return number
+
+
 DURATION: Kind[float] = Kind(
     read=_duration_s,
     expected="a duration above 0 and up to 365d, such as 90, 90s, 5m, 1h or 1h30m",
@@ -181,6 +188,7 @@ DURATION: Kind[float] = Kind(
 WORKERS: Kind[int | None] = Kind(
     read=_workers, expected="a whole number of at least 1, or auto", example="auto", metavar="N"
 )
+PERCENT: Kind[float] = Kind(read=_percent, expected="a percentage from 0 to 100", example="85", metavar="PERCENT")
 SWITCH: Kind[bool] = Kind(read=_switch, expected="true or false", example="true", metavar="", is_switch=True)
 URL: Kind[str] = Kind(
     read=_url,

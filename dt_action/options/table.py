@@ -13,6 +13,7 @@ from dt_action.options.kinds import (
     ARGUMENTS,
     DURATION,
     GLOBS_BY_NAME,
+    PERCENT,
     SHARD,
     SWITCH,
     URL,
@@ -27,13 +28,14 @@ from dt_action.options.kinds import (
 T = TypeVar("T")
 D = TypeVar("D")
 
-Group = Literal["tests", "execution", "limits", "environment", "reports", "service", "matrix"]
+Group = Literal["tests", "execution", "limits", "environment", "memory", "reports", "service", "matrix"]
 
 GROUPS: dict[Group, str] = {
     "tests": "which tests run",
     "execution": "where and how they run",
     "limits": "how long and how often",
     "environment": "the tests' environment",
+    "memory": "coverage, earlier runs and gates",
     "reports": "reports",
     "service": "the CI service",
     "matrix": "many jobs: dt plan --matrix and dt report",
@@ -230,12 +232,6 @@ class Settings:
     pytest_args: tuple[str, ...] = option(
         ARGUMENTS, (), "more arguments for pytest, quoted as in a shell", group="execution", takes_dashes=True
     )
-    history: str = option(
-        text("a file", ".dt_cache/history.json"),
-        ".dt_cache/history.json",
-        "file that remembers durations; keep it between CI runs",
-        group="execution",
-    )
 
     timeout_s: float = option(DURATION, 3600.0, "longest wait for the whole run", group="limits")
     poll_interval_s: float = option(
@@ -271,6 +267,56 @@ class Settings:
         "shell command to run before the tests, in their environment",
         group="environment",
         takes_dashes=True,
+    )
+
+    history: str = option(
+        text("a directory", ".dt_cache/history"),
+        ".dt_cache/history",
+        "directory, or file that ends in .json, that remembers runs; keep it between CI runs",
+        group="memory",
+    )
+    base: str | None = option(
+        text("a commit or branch", "origin/main"),
+        None,
+        "what the change is compared with, for regressions and the coverage of the change",
+        group="memory",
+        unset="where a pull request goes, else the commit before",
+    )
+    only_failed: bool = option(SWITCH, False, "run only test cases that failed when they last ran", group="memory")
+    changed_since: str | None = option(
+        text("a commit or branch", "origin/main"),
+        None,
+        "run only test files that the changes since then can reach through imports",
+        group="memory",
+    )
+    order: str = option(
+        choice("longest-first", "failed-first"), "longest-first", "which test files start first", group="memory"
+    )
+    fail_on: str = option(
+        choice("failures", "regressions", "never"),
+        "failures",
+        "what makes dt exit with 1: failed tests, those that did not fail in the base, or nothing",
+        group="memory",
+    )
+    coverage: bool = option(SWITCH, False, "measure coverage, with the project's own settings", group="memory")
+    coverage_formats: tuple[str, ...] = option(
+        many(choice("xml", "lcov", "json", "html")),
+        ("xml", "lcov", "json", "html"),
+        "coverage reports to write; xml is Cobertura",
+        group="memory",
+    )
+    coverage_contexts: bool = option(
+        SWITCH, False, "note which test ran each line, in the json and html coverage; slower", group="memory"
+    )
+    fail_under: float | None = option(
+        PERCENT, None, "exit with 1 where less than this share of the code ran", group="memory", unset="no limit"
+    )
+    patch_fail_under: float | None = option(
+        PERCENT,
+        None,
+        "exit with 1 where less than this share of the changed code ran",
+        group="memory",
+        unset="no limit",
     )
 
     output_dir: str = option(
@@ -347,8 +393,14 @@ class Settings:
         group="service",
         unset="the default branch",
     )
-    fail_on: str = option(
-        choice("failures", "never"), "failures", "what makes dt exit with 1: failed tests, or nothing", group="service"
+    notify: str | None = option(
+        URL, None, "webhook that is told how the run went: Slack, Teams or your own", group="service", secret=True
+    )
+    notify_on: str = option(
+        choice("failures", "always"),
+        "failures",
+        "when the webhook is told: where the run is not green, or always",
+        group="service",
     )
     strict_publishing: bool = option(
         SWITCH, False, "exit with 8 where the CI service refused something, instead of warning", group="service"

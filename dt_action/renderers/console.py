@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dt_action.formats.text import cut_middle, one_line, plain, reproduce, seconds, told
 from dt_action.model.case import TestResult
 from dt_action.model.run import Run
+from dt_action.renderers.change import SHORT_LINES, change_title
 from dt_action.renderers.colors import CONCLUSION_COLORS, paint
 from dt_action.renderers.digest import Digest, Group, bound_line, digest
 
@@ -49,6 +50,7 @@ class Console:
             *self._flaky(seen),
             *self._left_out(run, seen),
             *self._failures(seen),
+            *self._change(run, seen),
             *self._verdict(run, seen),
         ]
         return "\n".join(sections) + "\n"
@@ -146,6 +148,20 @@ class Console:
             is_error = bool(emphasis) and line.startswith("E ")
             yield f"   │ {self._paint(line, emphasis) if is_error else line}"
 
+    def _change(self, run: Run, seen: Digest) -> Iterator[str]:
+        if not seen.change:
+            return
+        yield from self._title(change_title(run))
+        colors = {"bad": ("red",), "good": ("green",), "plain": ()}
+        for section in seen.change:
+            yield self._paint(f"{section.title}: {section.count}", "bold", *colors[section.weight])
+            for line in section.lines[:SHORT_LINES]:
+                remark = f"  {self._paint(one_line(line.remark, 300), 'dim')}" if line.remark else ""
+                yield f"  {one_line(line.subject)}{remark}"
+            left = section.count - len(section.lines[:SHORT_LINES])
+            if left > 0 and section.lines:
+                yield f"  and {left} more"
+
     def _verdict(self, run: Run, seen: Digest) -> Iterator[str]:
         yield ""
         bound = bound_line(run)
@@ -153,6 +169,8 @@ class Console:
             yield bound
         color = CONCLUSION_COLORS.get(seen.conclusion, "yellow")
         word = "incomplete" if seen.conclusion == "failed" else seen.conclusion
+        for breach in seen.breaches:
+            yield self._paint(f"{seen.conclusion}: {one_line(breach)}", color)
         for reason in seen.shortfalls:
             yield self._paint(f"{word}: {one_line(reason)}", color)
         yield self._paint(seen.totals.line(), "bold", color)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dt_action.formats.text import one_line, seconds
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Conclusion, Run, Totals
+from dt_action.renderers.change import Section, change_line, change_sections
 
 SLOWEST = 10
 _SLOW_FROM_S = 0.05  # nobody wants to be told that a test took a millisecond
@@ -29,8 +30,9 @@ class Digest:
     """
     A run, sorted by what it takes from a reader.
 
-    `shortfalls` says why the run is not whole, a sentence each. `failures` stand in the run's order; `alike` gives
-    each failing id the number of its error, so that one error with many victims can be told once.
+    `shortfalls` says why the run is not whole, a sentence each. `failures` stand in the run's order, without those
+    that are tolerated; `alike` gives each failing id the number of its error, so that one error with many victims can
+    be told once. `change` is what the run says against earlier ones.
     """
 
     totals: Totals
@@ -43,12 +45,15 @@ class Digest:
     skips: tuple[Group, ...]
     unplaced: tuple[Group, ...]
     slowest: tuple[TestResult, ...]
+    change: tuple[Section, ...] = ()
+    change_line: str = ""
+    breaches: tuple[str, ...] = ()
 
 
 def digest(run: Run) -> Digest:
     """Sort the run once, for every renderer. Groups stand largest first, then by reason."""
     remarkable = [result for result in run.results if len(result.attempts) != 1 or result.outcome != "passed"]
-    failures = tuple(result for result in remarkable if result.final.is_failing)
+    failures = run.failures()
     totals = run.totals()
     errors: dict[str, int] = {}
     alike = {result.case.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
@@ -64,6 +69,9 @@ def digest(run: Run) -> Digest:
         skips=_groups(_skips(run, remarkable)),
         unplaced=_groups((item.reason, item.case.id) for item in run.unplaced),
         slowest=tuple(heapq.nsmallest(SLOWEST, slow, key=lambda result: (-result.duration_s, result.case.id))),
+        change=change_sections(run),
+        change_line=change_line(run),
+        breaches=run.breaches,
     )
 
 
@@ -99,7 +107,7 @@ def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:
 
 def headline(seen: Digest) -> str:
     """`failed: 410 passed, 2 failed, 3 skipped`, and what else kept the run from being green."""
-    rest = "; ".join(seen.shortfalls)
+    rest = "; ".join(filter(None, (seen.change_line, *seen.breaches, *seen.shortfalls)))
     return f"{seen.conclusion}: {seen.totals.line()}" + (f" ({rest})" if rest else "")
 
 

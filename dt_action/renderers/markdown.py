@@ -14,6 +14,7 @@ from dt_action.formats.text import cut_middle, one_line, plain, reproduce, secon
 from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.budget import Cut, fit
+from dt_action.renderers.change import change_title
 from dt_action.renderers.digest import Digest, Group, bound_line, digest
 from dt_action.renderers.templates import fill
 
@@ -46,7 +47,7 @@ class Markdown:
 
     def _page(self, run: Run, seen: Digest, cut: Cut, passing: Callable[[], str]) -> str:
         parts = {
-            "head": _head(run, seen),
+            "head": _head(run, seen) + _change(run, seen, cut),
             "failures": _failures(seen, cut),
             "left_out": _left_out(run, seen, cut),
             "flaky": _flaky(seen, cut),
@@ -81,14 +82,33 @@ def fence(text: str, language: str = "") -> str:
 def _head(run: Run, seen: Digest) -> str:
     conclusion = seen.conclusion
     lines = [f"## {_SIGNS[conclusion]} {conclusion}: {seen.totals.line()}", ""]
-    lines += [f"- {code(reason)}" for reason in seen.shortfalls]
+    lines += [f"- {code(reason)}" for reason in (*seen.breaches, *seen.shortfalls)]
     facts = [bound_line(run)]
     if seen.flaky:
         facts.append(f"{len(seen.flaky)} flaky")
     if run.coverage:
         facts.append(f"{run.coverage.percent:.2f}% covered")
+        if run.coverage.patch:
+            facts.append(f"{run.coverage.patch.percent:.2f}% of the change covered")
     lines += [f"- {fact}" for fact in facts if fact]
     return "\n".join(lines) + "\n"
+
+
+def _change(run: Run, seen: Digest, cut: Cut) -> str:
+    if not seen.change:
+        return ""
+    parts = [f"\n### {escape(change_title(run))}\n\n"]
+    for section in seen.change:
+        title = f"{escape(section.title)}: {section.count}"
+        if not cut.failures:
+            parts.append(f"- {title}\n")
+            continue
+        lines = [f"- {code(line.subject)}{': ' if line.remark else ''}{code(line.remark)}" for line in section.lines]
+        if section.count > len(lines) > 0:
+            lines.append(f"- and {section.count - len(lines)} more")
+        body = "\n".join(lines) + "\n"
+        parts.append(f"**{title}**\n\n{body}\n" if section.weight == "bad" else _folded(title, body))
+    return "".join(parts)
 
 
 def _failures(seen: Digest, cut: Cut) -> str:

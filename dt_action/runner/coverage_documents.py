@@ -24,7 +24,8 @@ def main(config: Dict[str, Any]) -> Dict[str, Any]:
     cov = coverage.Coverage(data_file=config["combined"])
     cov.set_option("run:relative_files", True)
     if config["workspaces"]:
-        paths = dict(cov.get_option("paths") or {})
+        known: Any = cov.get_option("paths") or {}
+        paths = dict(known)
         paths["dt workspaces"] = [".", *config["workspaces"]]
         cov.set_option("paths", paths)
     cov.combine(config["data_files"], strict=True, keep=True)
