@@ -98,22 +98,30 @@ def test_a_file_that_was_collected_ahead_while_it_was_taken_away_stays_away() ->
     collect(brain, "s1", "b.py", "t0")
 
     assert [action.files for action in theft if isinstance(action, Drop)] == [("b.py",)]
-    assert [action.slot for action in theft if isinstance(action, Assign)] == ["s1"]
+    assert assigned(theft) == ["s1"]
     assert not brain.case_started("s0", "b.py::t0", 0.0), "it is not the victim's any more"
     assert brain.case_started("s1", "b.py::t0", 0.0)
 
 
 def test_an_idle_slot_does_not_take_over_a_case_that_failed_on_its_worker() -> None:
-    limits = Limits(retries=1, window_s=0.0, steal_s=0.0)
-    brain = brain_with(planned("a.py"), limits=limits, slots=2)
+    limits = Limits(retries=1, window_s=0.0, steal_s=0.0, batch_s=100.0)
+    brain = brain_with(planned("a.py"), limits=limits)
+    brain.worker_joined("w1", Capability(), 0.0)
     brain.wants("s0", 0.0)
-    collect(brain, "s0", "a.py", "t0")
-    finish(brain, "s0", "a.py::t0", FAILED)
-    assert not any(isinstance(action, Assign) for action in brain.wants("s0", 0.0)), "it waits for the other worker"
+    collect(brain, "s0", "a.py", "t0", "t1", "t2")
+    for case in ("t0", "t1", "t2"):
+        finish(brain, "s0", f"a.py::{case}", FAILED)
+    assert not assigned(brain.wants("s0", 0.0)), "they wait for the other worker"
+    brain.slot_left("s0", 0.0)
+    brain.slot_joined("s1", "w1", 0.0)
 
     retry = brain.wants("s1", 0.0)
-    collect(brain, "s1", "a.py", "t0")
-    theft = brain.tick(1.0)
+    collect(brain, "s1", "a.py", "t0", "t1")
+    brain.slot_joined("s2", "w0", 0.0)
 
-    assert [action.slot for action in retry if isinstance(action, Assign)] == ["s1"]
-    assert not theft
+    assert assigned(retry) == ["s1"]
+    assert not assigned(brain.wants("s2", 0.0))
+
+
+def assigned(actions: list[Action]) -> list[str]:
+    return [action.slot for action in actions if isinstance(action, Assign)]
