@@ -122,6 +122,8 @@ class Execution:
         while not self._brain.is_finished:
             for happened in self._host.poll(max(0.0, next_tick - self._clock())):
                 yield from self._happened(happened)
+                if self._brain.is_finished:
+                    break
             if self._clock() >= next_tick:
                 self._listen()
                 yield from self._do(self._brain.tick(self._clock()))
@@ -134,7 +136,7 @@ class Execution:
     def _new_brain(self, plan: Plan) -> Dispatcher:
         brain = Dispatcher(plan, self._limits, now=self._clock())
         for place in self._places.values():
-            brain.worker_joined(place.worker, place.capability)
+            brain.worker_joined(place.worker, place.capability, self._clock())
         return brain
 
     # --- slots ----------------------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ class Execution:
             self._places[happened.worker] = Place(
                 worker=happened.worker, capability=happened.capability, slots=happened.slots
             )
-            yield from self._do(self._brain.worker_joined(happened.worker, happened.capability))
+            yield from self._do(self._brain.worker_joined(happened.worker, happened.capability, now))
         elif isinstance(happened, Left):
             self._places.pop(happened.worker, None)
             self._starting = {slot for slot in self._starting if self._worker_of[slot] != happened.worker}
@@ -249,10 +251,12 @@ class Execution:
         return self._brain.slot_lost(died.slot, outcome, reason, detail=_crash_detail(died.log_tail), now=now)
 
     def _failed_to_start(self, died: Died, now: float) -> list[Action]:
-        """pytest itself could not start: the same for every slot, unless it had worked before."""
+        """pytest itself could not start: the same for every slot, unless it had worked before, or was not to blame."""
+        if died.why:
+            return []
         conftest = _CONFTEST.search(died.log_tail)
         self._failed_starts += 1
-        if (self._is_dealt or died.why) and self._failed_starts < MOST_FAILED_STARTS:
+        if self._is_dealt and self._failed_starts < MOST_FAILED_STARTS:
             return []
         if conftest is None and not self._is_dealt:
             raise _start_error(self._terms.python, died)
@@ -281,8 +285,10 @@ class Execution:
             return []
         self._making_way.discard(slot)
         left = self._brain.slot_left(slot, now)
-        self._start(self._worker_of[slot])
-        return [Stop(slot=slot), *left]
+        self._host.send(slot, **command_for(Stop(slot=slot)))
+        if self._worker_of[slot] in self._places:
+            self._start(self._worker_of[slot])
+        return left
 
     # --- from the brain to the slots ------------------------------------------------------------------------------
 

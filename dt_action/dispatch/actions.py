@@ -49,7 +49,11 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """Take cases and uncollected files back from the slot. It had no credit for them, so it has not started them."""
+    """
+    Take cases, and all there is of files, back from the slot. It had no credit for them, so it has not started them.
+
+    It may have begun to collect such a file meanwhile: what it then tells of it is nobody's business any more.
+    """
 
     slot: str
     cases: tuple[str, ...] = ()

@@ -141,6 +141,12 @@ class Backlog:
             known = self._allowances[key] = self._work_out(worker, piece)
         return known
 
+    def may_move(self, piece: Piece, worker: str) -> bool:
+        """True where a slot of `worker` may take over the whole piece; one whose cases need different things stays."""
+        if piece.exclusive or worker in piece.avoid or not (piece.cases or piece.needs.is_uniform):
+            return False
+        return self.may_run(worker, piece.requirement)
+
     def may_run(self, worker: str, requirement: Requirement) -> bool:
         """
         True where `worker` satisfies the requirement, or where nobody does and the test skips itself.

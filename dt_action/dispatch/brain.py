@@ -86,17 +86,16 @@ class Dispatcher:
 
     # --- workers and slots come and go ----------------------------------------------------------------------------
 
-    def worker_joined(self, worker: str, capability: Capability) -> list[Action]:
-        """A machine takes part from now on."""
+    def worker_joined(self, worker: str, capability: Capability, now: float) -> list[Action]:
+        """A machine takes part from now on. What waited for any machine at all is judged by the first one."""
+        may_only_add = bool(self._backlog.capabilities) and worker not in self._backlog.capabilities
         self._backlog.set_worker(worker, capability)
-        return self._feed_resting()
+        return self._feed_resting() if may_only_add else [*self._judge_again(), *self._after(now)]
 
     def worker_lost(self, worker: str, reason: str, now: float) -> list[Action]:
         """A machine is gone, and its slots with it. What nobody else can run is told as unplaced."""
         self._backlog.set_worker(worker, None)
-        actions: list[Action] = []
-        for piece in self._backlog.drain():
-            actions += self._admit(piece)
+        actions = self._judge_again()
         for slot in [slot.name for slot in self._slots.values() if slot.worker == worker]:
             actions += self.slot_lost(slot, "crashed", f"worker {worker} was lost: {reason}", now=now)
         return actions + self._after(now)
@@ -226,6 +225,8 @@ class Dispatcher:
         self._ledger.close_file(file)
         told = FileCollected(file=file, cases=fresh, duration_s=duration_s, worker=state.worker, slot=slot)
         actions: list[Action] = [Tell(told)]
+        if not state.collects(file):
+            return [*actions, *self._after(now)]  # the file was taken away from it meanwhile
         found = [case.id for case in cases]
         piece = state.end_file(file, [id for id in found if not self._ledger[id].is_final], duration_s, now)
         for id in sorted(set(piece.cases).difference(found)) if piece is not None else ():
@@ -254,12 +255,13 @@ class Dispatcher:
 
     def file_skipped(self, slot: str, file: str, reason: str) -> list[Action]:
         """A file, or a class in it, that skipped itself at collection."""
-        return [Tell(FileSkipped(file=file, reason=reason))] if slot in self._slots else []
+        is_heard = slot in self._slots and not self.is_finished
+        return [Tell(FileSkipped(file=file, reason=reason))] if is_heard else []
 
     def case_started(self, slot: str, case: str, now: float, *, at: float = 0.0) -> list[Action]:
         """The slot began a case. `at` is Unix time in seconds, for those who listen."""
         state = self._slots.get(slot)
-        if state is None or not state.begin_case(case, now):
+        if state is None or self.is_finished or not state.begin_case(case, now):
             return []
         actions: list[Action] = [Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))]
         if state.credit <= state.low_water:
@@ -272,7 +274,7 @@ class Dispatcher:
     def case_finished(self, slot: str, case: str, attempt: Attempt, now: float) -> list[Action]:
         """The slot ended the case that it ran. Anything else (late, twice, not its own) is ignored."""
         state = self._slots.get(slot)
-        if state is None or state.running != case:
+        if state is None or self.is_finished or state.running != case:
             return []
         state.heard_at = now
         state.running = ""
@@ -363,8 +365,8 @@ class Dispatcher:
         rules = Rules(
             least_s=self._limits.steal_s,
             group_of=lambda case: self._ledger[case].group,
-            may_take=lambda requirement: self._backlog.may_run(thief.worker, requirement) and not requirement.exclusive,
-            requirement_of=self._requirement,
+            may_take_case=lambda case: self._may_move(case, thief.worker),
+            may_take_piece=lambda piece: self._backlog.may_move(piece, thief.worker),
         )
         loot = choose_loot(self._slots.values(), thief, self._pace, rules)
         if loot is None:
@@ -426,11 +428,18 @@ class Dispatcher:
     def _requirement(self, case: str) -> Requirement:
         return self._ledger[case].case.requirement
 
+    def _may_move(self, case: str, worker: str) -> bool:
+        """True where a slot of `worker` may take the case over from another slot."""
+        entry = self._ledger[case]
+        requirement = entry.case.requirement
+        may_run = self._backlog.may_run(worker, requirement) and worker not in entry.failed_on
+        return may_run and not requirement.exclusive
+
     def _pieces(self, file: str, cases: Sequence[str]) -> list[Piece]:
-        """Pieces of cases of one file, one for each requirement among them."""
-        groups: dict[Requirement, list[str]] = {}
+        """Pieces of cases of one file: together is what needs the same and failed on the same workers."""
+        groups: dict[tuple[Requirement, frozenset[str]], list[str]] = {}
         for case in cases:
-            groups.setdefault(self._requirement(case), []).append(case)
+            groups.setdefault((self._requirement(case), self._ledger[case].failed_on), []).append(case)
         return [self._piece(file, members) for members in groups.values()]
 
     def _piece(self, file: str, cases: Sequence[str]) -> Piece:
@@ -453,6 +462,12 @@ class Dispatcher:
         for id in ids:
             self._ledger.finish(id)
         return [Tell(CaseUnplaced(case=self._ledger[id].case, reason=reason)) for id in ids]
+
+    def _judge_again(self) -> list[Action]:
+        """The workers changed: say of what waits, and none of them can run, that it is unplaced."""
+        if self.is_finished:
+            return []
+        return [action for piece in self._backlog.drain() for action in self._admit(piece)]
 
     def _strike(self, piece: Piece, attempt: Attempt, *, halve: bool) -> list[Action]:
         """A process died with this piece in hand: try it again, in halves where that helps, and in the end blame it."""

@@ -50,6 +50,10 @@ class Slot:
                 self.since = now
                 return
 
+    def collects(self, file: str) -> bool:
+        """True where it imports that file now, and was not told to leave it."""
+        return self.collecting is not None and self.collecting.file == file
+
     def end_file(self, file: str, cases: Sequence[str], duration_s: float, now: float) -> Piece | None:
         """It knows the cases of the file, and will run them in this order."""
         piece, self.collecting = self.collecting, None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from dt_action.dispatch.backlog import Piece
 from dt_action.dispatch.pace import Pace
 from dt_action.dispatch.slots import Slot
-from dt_action.model.hardware import Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +24,13 @@ class Loot:
 class Rules:
     """
     What limits a theft: `least_s` is the least gain in seconds, `group_of` names what a case must stay together with
-    ("" for nothing), `may_take` tells whether a requirement may move to the thief.
+    ("" for nothing), `may_take_case` and `may_take_piece` tell what may move to the thief.
     """
 
     least_s: float
     group_of: Callable[[str], str]
-    requirement_of: Callable[[str], Requirement]
-    may_take: Callable[[Requirement], bool]
+    may_take_case: Callable[[str], bool]
+    may_take_piece: Callable[[Piece], bool]
 
 
 def choose_loot(slots: Iterable[Slot], thief: Slot, pace: Pace, rules: Rules) -> Loot | None:
@@ -48,19 +47,35 @@ def choose_loot(slots: Iterable[Slot], thief: Slot, pace: Pace, rules: Rules) ->
 
 def _files(victim: Slot, rules: Rules) -> Loot | None:
     """The last half of the files it has not collected, by expected time; all but nothing of one file is still one."""
-    spare = [piece for piece in victim.spare_pieces() if not piece.exclusive and _may_take(piece, rules)]
-    total_s = sum(piece.expected_s for piece in spare)
+    spare_s: dict[str, float] = {}
+    for piece in victim.spare_pieces():
+        spare_s[piece.file] = spare_s.get(piece.file, 0.0) + piece.expected_s
+    for file in _held_files(victim, rules):
+        spare_s.pop(file, None)
+    total_s = sum(spare_s.values())
     taken: list[str] = []
     taken_s = 0.0
-    for piece in reversed(spare):
-        if taken and taken_s + piece.expected_s > total_s / 2:
+    for file, expected_s in reversed(spare_s.items()):
+        if taken and taken_s + expected_s > total_s / 2:
             break
-        taken.append(piece.file)
-        taken_s += piece.expected_s
+        taken.append(file)
+        taken_s += expected_s
     busy = bool(victim.running or victim.queue or victim.collecting)
-    if not taken or not (busy or len(spare) > 1):
+    if not taken or not (busy or len(spare_s) > 1):
         return None
     return Loot(victim=victim.name, files=tuple(taken), expected_s=taken_s)
+
+
+def _held_files(victim: Slot, rules: Rules) -> set[str]:
+    """
+    The files that it keeps: something of them is collected, or may not move.
+
+    A slot may collect a file ahead while the word that it is taken away is on its way, so that word takes back all
+    that it has of the file.
+    """
+    held = {victim.file_of(case) for case in victim.queue}
+    held |= {piece.file for piece in victim.pieces if not rules.may_take_piece(piece)}
+    return held | ({victim.collecting.file} if victim.collecting is not None else set())
 
 
 def _cases(victim: Slot, thief: Slot, pace: Pace, rules: Rules) -> Loot | None:
@@ -86,7 +101,7 @@ def _cases(victim: Slot, thief: Slot, pace: Pace, rules: Rules) -> Loot | None:
         if taken and taken_s + group_s > left_s / 2:
             break
         name = rules.group_of(group[0])
-        if (not name or name not in stays) and all(rules.may_take(rules.requirement_of(case)) for case in group):
+        if (not name or name not in stays) and all(map(rules.may_take_case, group)):
             taken += group
             taken_s += group_s
     overhead_s = 0.0 if file in thief.collect_s else victim.collect_s.get(file, 0.0)
@@ -94,11 +109,6 @@ def _cases(victim: Slot, thief: Slot, pace: Pace, rules: Rules) -> Loot | None:
         return None
     chosen = set(taken)
     return Loot(victim=victim.name, cases=tuple(case for case in spare if case in chosen), expected_s=taken_s)
-
-
-def _may_take(piece: Piece, rules: Rules) -> bool:
-    """True where the whole piece may move; one whose cases need different things stays where it is."""
-    return bool(piece.cases or piece.needs.is_uniform) and rules.may_take(piece.requirement)
 
 
 def _groups_from_the_end(cases: list[str], rules: Rules) -> Iterable[list[str]]:

@@ -7,7 +7,7 @@ import os
 import platform
 import time
 import traceback
-from collections import Counter, deque
+from collections import deque
 from typing import Any, Deque, Dict, Iterator, List, Optional, Set, Tuple
 
 import pytest
@@ -39,8 +39,7 @@ class SlotPlugin:
         self._config = config
         self._collection: Optional[LazyCollection] = None
         self._units: Deque[Message] = deque()
-        self._queue: Deque[Any] = deque()
-        self._copies: Counter[str] = Counter()
+        self._queue: Deque[List[Any]] = deque()  # of cases: the items of one id, nearly always one
         self._early: Optional[List[Tuple[str, Dict[str, Any]]]] = []
         self._credit = 0
         self._seen = 0
@@ -48,7 +47,7 @@ class SlotPlugin:
         self._waited_s = 0.0
         self._stopping = False
         self._resting = False
-        self._ran: Set[str] = set()
+        self._ran: Set[Any] = set()
         self._avoided: Set[str] = set()
         self._records: Dict[str, CaseRecord] = {}
         self._setup_state: Any = None
@@ -174,9 +173,13 @@ class SlotPlugin:
                 self._stopping = True
 
     def _drop(self, command: Message) -> None:
-        """Forget cases and files without credit that went to another slot."""
+        """Forget cases and files without credit that went to another slot, also files that were collected ahead."""
         cases, files = set(command.get("cases", ())), set(command.get("files", ()))
-        self._queue = deque(item for item in self._queue if item.nodeid not in cases)
+        self._queue = deque(
+            case
+            for case in self._queue
+            if case[0].nodeid not in cases and case[0].nodeid.partition("::")[0] not in files
+        )
         self._units = deque(unit for unit in self._units if unit["file"] not in files)
 
     def _ask_and_wait(self) -> None:
@@ -215,7 +218,7 @@ class SlotPlugin:
         while True:
             self._fill()
             if self._queue and self._credit > 0:
-                return self._queue[0]
+                return self._queue[0][0]
             if self._stopping or self._resting:
                 return None
             self._ask_and_wait()
@@ -242,15 +245,15 @@ class SlotPlugin:
             chosen = [item for item in chosen if not _is_withheld(item, unit)]
         took_s = _perf_counter() - started
         self._waited_s += took_s  # not the time of the test in whose teardown this may happen
+        mine = _by_id(chosen)
         self._channel.send(
             "collected",
             file=file,
-            cases=[_described(item) for item in chosen],
-            withheld=[_described(item) for item in elsewhere],
+            cases=[_described(case[0]) for case in mine],
+            withheld=[_described(case[0]) for case in _by_id(elsewhere)],
             duration_s=round(took_s, 6),
         )
-        self._copies.update(item.nodeid for item in chosen)
-        self._queue.extend(chosen)
+        self._queue.extend(mine)
 
     def _expand(self, file: str) -> List[Any]:
         assert self._collection is not None
@@ -282,19 +285,27 @@ class SlotPlugin:
 
     # --- running one case -------------------------------------------------------------------------------------
 
-    def _run_case(self, session: Any, item: Any) -> None:
+    def _run_case(self, session: Any, items: List[Any]) -> None:
+        """Run a case; where its id stands for several items, one after the other, told once with the worst outcome."""
         self._credit -= 1
-        name = item.nodeid
-        if name in self._ran and hasattr(item, "_initrequest"):
-            item._initrequest()  # a retry in the same session needs fresh fixtures
-        self._ran.add(name)
-        record = self._records.setdefault(name, CaseRecord(_time()))
+        name = items[0].nodeid
+        record = self._records[name] = CaseRecord(_time())
         self._channel.send("started", id=name)
+        following = self._queue[0][0] if self._queue and self._credit > 0 else None
+        next_items = [*items[1:], following]
+        for index, item in enumerate(items):
+            self._run_item(session, item, next_items[index], record)
+        del self._records[name]
+        self._channel.send("finished", id=name, **record.finished())
+
+    def _run_item(self, session: Any, item: Any, next_item: Any, record: CaseRecord) -> None:
+        if item in self._ran and hasattr(item, "_initrequest"):
+            item._initrequest()  # a retry in the same session needs fresh fixtures
+        self._ran.add(item)
         self._current = item
         started, waited_s = _perf_counter(), self._waited_s
-        following = self._queue[0] if self._queue and self._credit > 0 else None
         try:
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
         except KeyboardInterrupt:
             self._interrupted(record, "the test raised KeyboardInterrupt")
         except pytest.exit.Exception as leaving:
@@ -302,11 +313,6 @@ class SlotPlugin:
             session.shouldstop = f"pytest.exit: {leaving}"
         self._current = None
         record.duration_s += _perf_counter() - started - (self._waited_s - waited_s)
-        self._copies[name] -= 1
-        if self._copies[name] > 0:
-            return  # the same id twice in one file: told once, with the worse outcome
-        del self._records[name], self._copies[name]
-        self._channel.send("finished", id=name, **record.finished())
 
     def _interrupted(self, record: CaseRecord, message: str) -> None:
         """An exception that pytest lets through: blame the test, and clean up what its teardown would have."""
@@ -325,6 +331,14 @@ def _seen_from(start: Any, folder: Any) -> str:
     except ValueError:  # Windows, on two drives
         return "."
     return way.replace(os.sep, "/")
+
+
+def _by_id(items: List[Any]) -> List[List[Any]]:
+    """The items as cases: those of one id together, in the order of their first."""
+    cases: Dict[str, List[Any]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid, []).append(item)
+    return list(cases.values())
 
 
 def _described(item: Any) -> Message:

@@ -1,0 +1,127 @@
+"""The brain, one situation at a time: those that random runs found to go wrong, and those worth reading."""
+
+from __future__ import annotations
+
+from dt_action.dispatch import Action, Assign, Collected, Dispatcher, Drop, Limits, Tell
+from dt_action.model.case import Attempt
+from dt_action.model.event import CaseFinished, CaseUnplaced, Ended
+from dt_action.model.hardware import Capability, FileNeeds, Requirement
+from dt_action.model.plan import Plan, PlannedFile
+
+CHROME = Requirement(browser="chrome", enforced=True)
+PASSED = Attempt(outcome="passed")
+FAILED = Attempt(outcome="failed")
+
+
+def brain_with(*files: PlannedFile, limits: Limits | None = None, slots: int = 1) -> Dispatcher:
+    """A brain with slots s0, s1, ... on workers w0, w1, ..., that knows its files."""
+    brain = Dispatcher(Plan(files=files), limits or Limits())
+    for number in range(slots):
+        brain.worker_joined(f"w{number}", Capability(), 0.0)
+    brain.files_known([file.path for file in files], 0.0)
+    for number in range(slots):
+        brain.slot_joined(f"s{number}", f"w{number}", 0.0)
+    return brain
+
+
+def planned(path: str, requirement: Requirement | None = None, expected_s: float = 0.0) -> PlannedFile:
+    needs = FileNeeds(path=path, default=requirement or Requirement())
+    return PlannedFile(path=path, needs=needs, expected_s=expected_s)
+
+
+def collect(brain: Dispatcher, slot: str, file: str, *cases: str) -> list[Action]:
+    brain.collecting(slot, file, 0.0)
+    found = [Collected(id=f"{file}::{case}") for case in cases]
+    return brain.collected(slot, file, found, [], duration_s=0.0, now=0.0)
+
+
+def finish(brain: Dispatcher, slot: str, case: str, attempt: Attempt = PASSED) -> list[Action]:
+    brain.case_started(slot, case, 0.0)
+    return brain.case_finished(slot, case, attempt, 0.0)
+
+
+def told(actions: list[Action], kind: type) -> list[object]:
+    return [action.event for action in actions if isinstance(action, Tell) and isinstance(action.event, kind)]
+
+
+def test_work_that_waited_for_any_machine_is_unplaced_when_the_first_one_cannot_run_it() -> None:
+    brain = brain_with(planned("a.py", CHROME), slots=0)
+
+    actions = brain.worker_joined("w0", Capability(), 0.0)
+
+    assert told(actions, CaseUnplaced)
+    assert told(actions, Ended), "there is nothing else to wait for"
+
+
+def test_nothing_is_told_after_the_end() -> None:
+    brain = brain_with(planned("a.py"), limits=Limits(fail_fast=1), slots=2)
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1", "t2")
+    brain.case_started("s0", "a.py::t0", 0.0)
+
+    assert told(brain.cancel("cancelled", "enough", 0.0), Ended)
+
+    assert not told(brain.case_finished("s0", "a.py::t0", PASSED, 0.0), CaseFinished)
+    assert not brain.case_started("s0", "a.py::t1", 0.0)
+    assert not brain.file_skipped("s0", "b.py", "no")
+    assert not brain.worker_lost("w0", "gone", 0.0)
+    assert not brain.worker_joined("w9", Capability(), 0.0)
+
+
+def test_a_failure_told_twice_is_one_attempt() -> None:
+    brain = brain_with(planned("a.py"), limits=Limits(retries=1))
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    first = finish(brain, "s0", "a.py::t0", FAILED)
+
+    again = brain.case_finished("s0", "a.py::t0", FAILED, 0.0)
+
+    assert [event.will_retry for event in told(first, CaseFinished)] == [True]  # type: ignore[attr-defined]
+    assert not told(again, CaseFinished)
+
+
+def test_a_file_that_was_collected_ahead_while_it_was_taken_away_stays_away() -> None:
+    """The victim, out of credit, looks ahead; the word that the file is no longer its own crosses its telling."""
+    limits = Limits(window_s=0.0, batch_s=100.0, steal_s=0.0)
+    files = [planned(path, expected_s=3) for path in ("a.py", "b.py", "c.py")]
+    brain = brain_with(*files, limits=limits)
+    brain.wants("s0", 0.0)  # half of the work: a.py and b.py
+    brain.worker_joined("w1", Capability(), 0.0)
+    brain.slot_joined("s1", "w1", 0.0)
+    brain.wants("s1", 0.0)
+    collect(brain, "s1", "c.py")
+    collect(brain, "s0", "a.py", "t0")
+    brain.case_started("s0", "a.py::t0", 0.0)
+
+    theft = brain.wants("s1", 0.0)
+    collect(brain, "s0", "b.py", "t0")
+    collect(brain, "s1", "b.py", "t0")
+
+    assert [action.files for action in theft if isinstance(action, Drop)] == [("b.py",)]
+    assert assigned(theft) == ["s1"]
+    assert not brain.case_started("s0", "b.py::t0", 0.0), "it is not the victim's any more"
+    assert brain.case_started("s1", "b.py::t0", 0.0)
+
+
+def test_an_idle_slot_does_not_take_over_a_case_that_failed_on_its_worker() -> None:
+    limits = Limits(retries=1, window_s=0.0, steal_s=0.0, batch_s=100.0)
+    brain = brain_with(planned("a.py"), limits=limits)
+    brain.worker_joined("w1", Capability(), 0.0)
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1", "t2")
+    for case in ("t0", "t1", "t2"):
+        finish(brain, "s0", f"a.py::{case}", FAILED)
+    assert not assigned(brain.wants("s0", 0.0)), "they wait for the other worker"
+    brain.slot_left("s0", 0.0)
+    brain.slot_joined("s1", "w1", 0.0)
+
+    retry = brain.wants("s1", 0.0)
+    collect(brain, "s1", "a.py", "t0", "t1")
+    brain.slot_joined("s2", "w0", 0.0)
+
+    assert assigned(retry) == ["s1"]
+    assert not assigned(brain.wants("s2", 0.0))
+
+
+def assigned(actions: list[Action]) -> list[str]:
+    return [action.slot for action in actions if isinstance(action, Assign)]
