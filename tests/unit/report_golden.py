@@ -8,7 +8,7 @@ from pathlib import Path
 from report_samples import sample_run
 
 from dt_action import __version__, reporting
-from dt_action.renderers import badge
+from dt_action.formats import shields
 from dt_action.renderers.console import Console
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -21,7 +21,7 @@ def documents() -> dict[str, str]:
     texts["summary.md"] = made.summary_markdown
     texts["console.txt"] = Console().text(sample_run())
     texts["console-color.txt"] = Console(color=True, width=60).text(sample_run())
-    texts["badge.svg"] = badge.svg(made.badges[0]).decode()
+    texts["badge.svg"] = shields.svg(made.badges[0]).decode()
     texts["annotations.txt"] = "\n".join(map(repr, made.annotations)) + "\n"
     texts["report.html"] = _without_changing_parts(texts["report.html"])
     return {name: text.replace(f'"version": "{__version__}"', '"version": "VERSION"') for name, text in texts.items()}

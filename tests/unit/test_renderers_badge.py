@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from report_samples import HOSTILE, attempt, result, sample_run
 
+from dt_action.formats.shields import endpoint, svg
 from dt_action.model.report import Badge
 from dt_action.model.run import Run
-from dt_action.renderers.badge import badges, endpoint, percentage, svg
+from dt_action.renderers.badge import badges, percentage
 
 
 def by_name(run: Run) -> dict[str, tuple[str, str]]:
