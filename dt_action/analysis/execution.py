@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from dt_action.analysis import gates, vocabulary
+from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import MAX_DEPTH, Interpreter, Scope, is_known, unmarked
 from dt_action.analysis.project import FunctionNode, Statement, bound_names, flat, target_names
 from dt_action.analysis.values import (
@@ -27,10 +29,11 @@ from dt_action.analysis.values import (
     TestBody,
     Unknown,
     Value,
-    truth,
 )
+from dt_action.analysis.worlds import Memory
 
 MAX_LOOP = 32
+SHORT_FUNCTION = 4
 PREDICATE: Final = re.compile(
     r"^_*(is|has|have|can|num|get|support|use|infer|check|require|need|skip|should|must|only|run|maybe|mark|device|"
     r"available|count|accelerat|backend|detect|torch_device|cuda|gpu|rocm|hip|mps|xpu|hpu|npu|tpu|sm_?\d)",
@@ -73,6 +76,7 @@ class Executor:
         self.site: tuple[str, int] | None = None
         self.bodies: dict[TestBody, Callable[[], None]] = {}
         self.uses_devices = True
+        self.relevant: frozenset[int] | None = None
 
     # -- calls ---------------------------------------------------------------------------------------------
 
@@ -130,9 +134,22 @@ class Executor:
         try:
             if isinstance(function.node, ast.Lambda):
                 return self.interpreter.value(function.node.body, scope)
-            return self._run_function(function.node, scope, args, kwargs)
+            memory = self._memory_of(function, args, kwargs)
+            if memory is None:
+                return self._run_function(function.node, scope, args, kwargs)
+            return memory.recall(self.world, partial(self._run_function, function.node, scope, args, kwargs))
         finally:
             self.interpreter.depth -= 1
+
+    def _memory_of(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Memory | None:
+        """Where calls of a top-level function with the same constants are remembered."""
+        if function.closure or function.owner is not None or self.site is None:
+            return None
+        if not all(isinstance(value, _HASHABLE) for value in (*args, *kwargs.values())):
+            return None
+        key = (self.site, tuple(args), tuple(sorted(kwargs.items())))
+        known: dict[object, Memory] = function.module.note("calls", function.node, dict)
+        return known.setdefault(key, Memory())
 
     def _run_function(
         self, node: FunctionNode, scope: Scope, args: Sequence[Value], kwargs: Mapping[str, Value]
@@ -141,8 +158,10 @@ class Executor:
             return UNKNOWN
         is_predicate = bool(AVAILABILITY.match(node.name))
         asked = len(self.world.trace)
+        is_long = len(node.body) > SHORT_FUNCTION
         try:
-            flow = self.block(node.body, scope)
+            with self.only(heat_of(scope.module).relevant(node) if is_long else None):
+                flow = self.block(node.body, scope)
         except HardwareMissingError:
             if not is_predicate:
                 raise
@@ -154,6 +173,16 @@ class Executor:
         if known is not None:
             return known(self.world, args, kwargs)
         return True if is_predicate and len(self.world.trace) > asked else UNKNOWN
+
+    @contextmanager
+    def only(self, relevant: frozenset[int] | None) -> Iterator[None]:
+        """Run only these statements inside, by id; None for all."""
+        before = self.relevant
+        self.relevant = relevant
+        try:
+            yield
+        finally:
+            self.relevant = before
 
     def _arguments(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Env:
         spec = function.node.args
@@ -218,6 +247,8 @@ class Executor:
         """Run statements in order until one leaves the block."""
         maybe: list[Value] = []
         for statement in statements:
+            if self.relevant is not None and id(statement) not in self.relevant:
+                continue
             flow = self.statement(statement, scope, maybe)
             if flow is not None:
                 return self._joined(flow, maybe)
@@ -244,7 +275,8 @@ class Executor:
 
     def bind(self, statement: Statement, scope: Scope) -> None:
         """Run a top-level statement for the names that it binds."""
-        self.statement(statement, scope, [])
+        with self.only(None):
+            self.statement(statement, scope, [])
 
     def forget(self, statement: Statement, scope: Scope) -> None:
         """
@@ -289,7 +321,7 @@ class Executor:
 
     def _if(self, statement: ast.If, scope: Scope, maybe: list[Value]) -> Flow:
         met = len(self.world.gates)
-        verdict = truth(self.interpreter.value(statement.test, scope))
+        verdict = self.interpreter.truth_of(statement.test, scope)
         if vocabulary.ROCM_AWARE in self.world.gates[met:] and gates.leads_to_skip(statement):
             self.world.gates.append(gates.GATE_AWARE)
         if not isinstance(verdict, Unknown):
@@ -416,7 +448,7 @@ class Executor:
 
     def _assert(self, statement: ast.Assert, scope: Scope) -> Flow:
         asked = len(self.world.trace)
-        verdict = truth(self.interpreter.value(statement.test, scope))
+        verdict = self.interpreter.truth_of(statement.test, scope)
         if verdict is False and len(self.world.trace) > asked:
             raise RaisedError(f"assert at {scope.module.path}:{statement.lineno}")
         return None
@@ -484,6 +516,7 @@ def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return False
 
 
+_HASHABLE: Final = (bool, int, float, str, type(None))
 _DEFINITIONS: Final = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SHADOWED: Final = frozenset({"torch", "sys", "os", "platform", "pytest", "unittest", "jax"})
 """Never taken for a folder of the project that happens to have the name."""

@@ -19,7 +19,6 @@ from dt_action.analysis.values import (
     Param,
     TestBody,
     Value,
-    truth,
 )
 from dt_action.analysis.worlds import OTHER_KINDS, World
 
@@ -215,7 +214,7 @@ def closed_parts(
     for part, (expression, negated) in enumerate(_disjuncts(condition, is_negated)):
         met, asked = len(world.gates), len(world.trace)
         try:
-            verdict = truth(executor.interpreter.value(expression, scope))
+            verdict = executor.interpreter.truth_of(expression, scope)
         except HardwareMissingError:
             verdict = not negated
         if vocabulary.ROCM_AWARE in world.gates[met:]:

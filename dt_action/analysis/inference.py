@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dt_action.analysis.interpreter import BudgetError
 from dt_action.analysis.project import Project, SourceModule
@@ -54,7 +54,18 @@ def infer(project: Project, module: SourceModule) -> FileInference:
     simulator = Simulator(project, module)
     whole = _whole(simulator)
     tests = tests_in(module, simulator.interpreter(World({})))
-    return FileInference(whole=whole, tests=tuple(_infer_test(simulator, test) for test in tests))
+    cold: dict[object, TestNeeds] = {}
+    found = []
+    for test in tests:
+        if not simulator.is_cold(test):
+            found.append(_infer_test(simulator, test))
+            continue
+        owner = id(test.owner.node) if test.owner else None
+        if owner not in cold:
+            cold[owner] = _infer_test(simulator, test)
+        like = cold[owner]
+        found.append(replace(like, key=test.key, line=test.line, lines=test.lines, cases=()))
+    return FileInference(whole=whole, tests=tuple(found))
 
 
 def _whole(simulator: Simulator) -> Needs:

@@ -12,6 +12,7 @@ from dt_action.analysis.project import Bindings, Project, SourceModule, Statemen
 from dt_action.analysis.values import (
     UNKNOWN,
     Class,
+    Count,
     Env,
     External,
     Function,
@@ -31,7 +32,7 @@ from dt_action.analysis.worlds import World
 if TYPE_CHECKING:
     from dt_action.analysis.execution import Executor
 
-MAX_STEPS = 30_000
+MAX_STEPS = 12_000
 MAX_DEPTH = 14
 MAX_ITEMS = 512
 PLAIN_TYPES = (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None))
@@ -78,6 +79,17 @@ class Interpreter:
         self.world.steps += 1
         if self.world.steps > MAX_STEPS:
             raise BudgetError
+
+    def settle(self, value: Value) -> Value:
+        """A count as a number: from here on something hangs on it."""
+        if not isinstance(value, Count):
+            return value
+        number = self.world.count() if self.world.accelerator in value.kinds else 0
+        return max(number, value.least)
+
+    def truth_of(self, node: ast.expr, scope: Scope) -> bool | Unknown:
+        """Whether an expression holds here."""
+        return truth(self.settle(self.value(node, scope)))
 
     # -- names ---------------------------------------------------------------------------------------------
 
@@ -236,6 +248,7 @@ class Interpreter:
         return fact(self.world, args, kwargs) if fact else UNKNOWN
 
     def _call_builtin(self, name: str, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
+        args = [self.settle(arg) for arg in args]
         if name == "map" and len(args) == 2 and isinstance(args[1], (list, tuple)):
             return [self.call(args[0], [item], {}) for item in args[1][:MAX_ITEMS]]
         if name == "getattr" and len(args) >= 2 and isinstance(args[1], str):
@@ -337,7 +350,7 @@ def _boolean(self: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
     last: Value = UNKNOWN
     is_open = False
     for operand in node.values:
-        last = self.value(operand, scope)
+        last = self.settle(self.value(operand, scope))
         verdict = truth(last)
         if verdict is is_or:
             return is_or if is_open else last
@@ -346,7 +359,7 @@ def _boolean(self: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
 
 
 def _unary(self: Interpreter, node: ast.UnaryOp, scope: Scope) -> Value:
-    operand = self.value(node.operand, scope)
+    operand = self.settle(self.value(node.operand, scope))
     if isinstance(node.op, ast.Not):
         verdict = truth(operand)
         return UNKNOWN if isinstance(verdict, Unknown) else not verdict
@@ -354,10 +367,10 @@ def _unary(self: Interpreter, node: ast.UnaryOp, scope: Scope) -> Value:
 
 
 def _compare(self: Interpreter, node: ast.Compare, scope: Scope) -> Value:
-    left = self.value(node.left, scope)
+    left = self.settle(self.value(node.left, scope))
     verdicts: list[bool | Unknown] = []
     for comparison, right_node in zip(node.ops, node.comparators, strict=True):
-        right = self.value(right_node, scope)
+        right = self.settle(self.value(right_node, scope))
         verdicts.append(_compare_two(comparison, left, right))
         left = right
     return conjunction(verdicts, is_or=False)
@@ -393,7 +406,7 @@ def _compare_two(comparison: ast.cmpop, left: Value, right: Value) -> bool | Unk
 
 
 def _choice(self: Interpreter, node: ast.IfExp, scope: Scope) -> Value:
-    verdict = truth(self.value(node.test, scope))
+    verdict = self.truth_of(node.test, scope)
     if isinstance(verdict, Unknown):
         one, other = self.value(node.body, scope), self.value(node.orelse, scope)
         return one if is_known(one) and is_known(other) and one == other else UNKNOWN
@@ -462,7 +475,7 @@ def _subscript(self: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
 
 
 def _binary(self: Interpreter, node: ast.BinOp, scope: Scope) -> Value:
-    left, right = self.value(node.left, scope), self.value(node.right, scope)
+    left, right = self.settle(self.value(node.left, scope)), self.settle(self.value(node.right, scope))
     both_lists = isinstance(left, (list, tuple)) and type(left) is type(right) and isinstance(node.op, ast.Add)
     if not both_lists and not (is_known(left) and is_known(right)):
         return UNKNOWN
@@ -485,7 +498,7 @@ def _formatted(self: Interpreter, node: ast.JoinedStr, scope: Scope) -> Value:
     parts = []
     for part in node.values:
         if isinstance(part, ast.FormattedValue):
-            value = self.value(part.value, scope)
+            value = self.settle(self.value(part.value, scope))
             if part.format_spec is not None or not is_known(value):
                 return UNKNOWN
             parts.append(str(value))
@@ -507,9 +520,7 @@ def _comprehension(self: Interpreter, node: ast.ListComp | ast.SetComp | ast.Gen
             for item in items:
                 inner = dict(row)
                 self.executor.assign(generator.target, item, Scope(scope.module, *scope.locals, inner))
-                verdict = conjunction(
-                    [truth(self.value(test, scope.inner(inner))) for test in generator.ifs], is_or=False
-                )
+                verdict = conjunction([self.truth_of(test, scope.inner(inner)) for test in generator.ifs], is_or=False)
                 if isinstance(verdict, Unknown):
                     return UNKNOWN
                 if verdict:

@@ -8,13 +8,14 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from dt_action.analysis import gates, vocabulary
 from dt_action.analysis.execution import Executor, RaisedError, Return
+from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import Interpreter, Scope, is_known, unmarked
 from dt_action.analysis.project import FunctionNode, Project, SourceModule
-from dt_action.analysis.tests_of import Fixture, Heat, Test, fixtures_in, lineage
+from dt_action.analysis.tests_of import Fixture, Test, fixtures_in, lineage
 from dt_action.analysis.values import (
     UNKNOWN,
     Class,
@@ -29,7 +30,6 @@ from dt_action.analysis.values import (
     Param,
     TestBody,
     Value,
-    truth,
 )
 from dt_action.analysis.worlds import World
 
@@ -77,23 +77,15 @@ class Simulator:
     def __init__(self, project: Project, module: SourceModule) -> None:
         self.project = project
         self.module = module
-        self.heats: dict[str, Heat] = {}
         self._fixtures: dict[int, dict[str, Fixture]] = {}
 
     def interpreter(self, world: World) -> Interpreter:
         """A fresh interpreter for a world."""
         return Interpreter(self.project, world, Executor)
 
-    def heat(self, module: SourceModule) -> Heat:
-        """Which functions of a module can bear on hardware."""
-        known = self.heats.get(module.path)
-        if known is None:
-            known = self.heats[module.path] = Heat(module)
-        return known
-
     def is_hot(self, module: SourceModule, node: FunctionNode | ast.ClassDef) -> bool:
         """True where a function can bear on hardware."""
-        return self.heat(module).is_hot(node)
+        return heat_of(module).is_hot(node)
 
     def fixtures_of(self, module: SourceModule) -> dict[str, Fixture]:
         """The fixtures that a module defines."""
@@ -111,6 +103,23 @@ class Simulator:
     def cases(self, test: Test, world: World) -> list[Case]:
         """What becomes of each case of `test` in this world."""
         return _Run(self, world, test).cases()
+
+    def is_cold(self, test: Test) -> bool:
+        """True for a test that says nothing of hardware beyond what its class and its module say."""
+        if self.is_hot(test.module, test.node) or any(map(self._is_foreign, test.node.decorator_list)):
+            return False
+        for name in _argument_names(test.node):
+            for module in (test.module, *self.project.conftests(self.module)):
+                fixture = self.fixtures_of(module).get(name)
+                if fixture and (fixture.params is not None or self.is_hot(module, fixture.node)):
+                    return False
+        return True
+
+    @staticmethod
+    def _is_foreign(decorator: ast.expr) -> bool:
+        """True for a decorator that is neither a mark of pytest nor a well-known one without a gate."""
+        text = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
+        return not text.startswith(("pytest.", "mock.", "patch", "unittest.mock.", "staticmethod", "classmethod"))
 
 
 class _Run:
@@ -256,18 +265,22 @@ class _Run:
         if names and self.self_value is not None and names[0] in ("self", "cls"):
             environment[names[0]] = self.self_value
         scope = Scope(module, environment)
+        relevant = heat_of(module).relevant(node)
+        with self.executor.only(relevant):
+            return self._follow(node.body, relevant, scope, rule)
+
+    def _follow(self, body: Sequence[ast.stmt], relevant: frozenset[int], scope: Scope, rule: str) -> Value:
         prologue = True
-        for statement in node.body:
+        for statement in body:
+            if id(statement) not in relevant and not _is_yield(statement):
+                prologue = prologue and isinstance(statement, _PREPARING)
+                continue
             if prologue and self._returns_early(statement, scope):
                 continue
-            prologue = (
-                prologue
-                and isinstance(statement, (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.If, ast.FunctionDef))
-                and not (isinstance(statement, ast.Expr) and not isinstance(statement.value, (ast.Constant, ast.Call)))
-            )
+            prologue = prologue and isinstance(statement, _PREPARING)
             if isinstance(statement, ast.Return):
                 return self._value_of(statement.value, scope)
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Yield):
+            if _is_yield(statement):
                 return self._value_of(statement.value.value, scope)
             self._guarded(statement, scope, rule)
         return UNKNOWN
@@ -299,7 +312,7 @@ class _Run:
             return False
         asked = len(self.world.trace)
         try:
-            verdict = truth(self.interpreter.value(statement.test, scope))
+            verdict = self.interpreter.truth_of(statement.test, scope)
         except HardwareMissingError:
             verdict = UNKNOWN
         if verdict is True and len(self.world.trace) > asked:
@@ -620,6 +633,14 @@ def _is_gating(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Assert) or (
         isinstance(statement, ast.Raise) and gates.is_skip_exception(statement.exc)
     )
+
+
+def _is_yield(statement: ast.stmt) -> TypeGuard[Any]:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Yield)
+
+
+_PREPARING: Final = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.If, ast.FunctionDef)
+"""Statements that may come before an early return."""
 
 
 def _rule_of(error: HardwareMissingError) -> str:

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import ast
-import re
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from dt_action.analysis.interpreter import Interpreter, unmarked
 from dt_action.analysis.project import FunctionNode, SourceModule
 from dt_action.analysis.values import Class, Function
-
-HOT: Final = re.compile(
-    r"skip|cuda|gpu|rocm|hip\b|mps|xpu|hpu|npu|tpu|xla|accel|device|adapter|require|platform|cpu_count|"
-    r"virtual_memory|browser|webdriver|cupy|cudf|RunIf|gaudi|os\.name|uname|sm_|compute_cap|jtu\.|wp\.|providers|"
-    r"[Cc]ore\(|flash_attn|rmm|tensorrt|transformer_engine|neuron|habana|\bpage\b|parametrize|\bmark\.",
-    re.IGNORECASE,
-)
-"""Words without which a piece of code has no bearing on hardware; it is then not followed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,44 +135,6 @@ def is_test_class(owner: Class, lineage: list[Class]) -> bool:
 
 def _word(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-class Heat:
-    """Tells which functions of a module can bear on hardware, from one look at its text."""
-
-    def __init__(self, module: SourceModule) -> None:
-        self._lines = [number for number, line in enumerate(module.lines, 1) if HOT.search(line)]
-        self._names: frozenset[str] | None = None
-        self._module = module
-
-    def is_hot(self, node: FunctionNode | ast.ClassDef) -> bool:
-        """True where the function says something of hardware itself, or names one of this module that does."""
-        return self._module.note("hot", node, lambda: self._look(node))
-
-    def _look(self, node: FunctionNode | ast.ClassDef) -> bool:
-        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        last = node.end_lineno or node.lineno
-        if self._has_line(first, last):
-            return True
-        words = set(re.findall(r"\w+", "\n".join(self._module.lines[first - 1 : last])))
-        return not words.isdisjoint(self._hot_names())
-
-    def _has_line(self, first: int, last: int) -> bool:
-        position = bisect_left(self._lines, first)
-        return position < len(self._lines) and self._lines[position] <= last
-
-    def _hot_names(self) -> frozenset[str]:
-        if self._names is None:
-            members = [
-                member
-                for statement in self._module.tree.body
-                for member in (statement.body if isinstance(statement, ast.ClassDef) else [statement])
-                if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and not member.name.startswith("test")
-            ]
-            self._names = frozenset(
-                member.name for member in members if self._has_line(member.lineno, member.end_lineno or member.lineno)
-            )
-        return self._names
 
 
 def fixtures_in(body: list[ast.stmt], module: SourceModule, *, is_method: bool = False) -> dict[str, Fixture]:

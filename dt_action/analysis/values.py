@@ -44,6 +44,14 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How many devices of `kinds` there are, at least `least`: only asked where something hangs on it."""
+
+    kinds: tuple[str, ...]
+    least: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleValue:
     """A module of the project, by the dotted name under which it was imported."""
 

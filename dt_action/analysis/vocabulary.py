@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from dt_action.analysis.values import UNKNOWN, External, HardwareMissingError, Result, Value
+from dt_action.analysis.values import UNKNOWN, Count, External, HardwareMissingError, Result, Value
 from dt_action.analysis.worlds import ACCELERATOR_KINDS, PLAIN, World
 
 Fact = Callable[[World, Sequence[Value], Mapping[str, Value]], Value]
@@ -57,7 +57,7 @@ def has_exactly_one_make(*kinds: str) -> Fact:
 
 def count_of(*kinds: str) -> Fact:
     """The number of devices of `kinds`."""
-    return lambda world, args, kwargs: world.count() if world.accelerator in kinds else 0
+    return lambda world, args, kwargs: Count(kinds)
 
 
 def any_accelerator(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> bool:
@@ -305,9 +305,13 @@ HUGGING_FACE: Final[dict[str, Fact]] = {
     "diffusers.utils.testing_utils.torch_device": device_name,
     "accelerate.test_utils.torch_device": device_name,
     "accelerate.test_utils.testing.torch_device": device_name,
-    "accelerate.test_utils.device_count": lambda w, a, k: w.count() or 1,
-    "accelerate.test_utils.testing.device_count": lambda w, a, k: w.count() or 1,
-    "accelerate.test_utils.testing.get_backend": lambda w, a, k: (device_name(w, a, k), w.count() or 1, UNKNOWN),
+    "accelerate.test_utils.device_count": constant(Count(ACCELERATOR_KINDS, 1)),
+    "accelerate.test_utils.testing.device_count": constant(Count(ACCELERATOR_KINDS, 1)),
+    "accelerate.test_utils.testing.get_backend": lambda w, a, k: (
+        device_name(w, a, k),
+        Count(ACCELERATOR_KINDS, 1),
+        UNKNOWN,
+    ),
     "peft.utils.infer_device": device_name,
     "peft.utils.other.infer_device": device_name,
     "transformers.utils.get_available_devices": constant(UNKNOWN),
@@ -336,8 +340,8 @@ LIGHTNING: Final[dict[str, Fact]] = {
 }
 JAX: Final[dict[str, Fact]] = {
     "jax.default_backend": jax_backend,
-    "jax.device_count": lambda w, a, k: max(w.count(), 1),
-    "jax.local_device_count": lambda w, a, k: max(w.count(), 1),
+    "jax.device_count": constant(Count(ACCELERATOR_KINDS, 1)),
+    "jax.local_device_count": constant(Count(ACCELERATOR_KINDS, 1)),
     "jax.devices": lambda w, a, k: [Result("jax_device")] * max(w.count(), 1) if not a else UNKNOWN,
     "jax.local_devices": lambda w, a, k: [Result("jax_device")] * max(w.count(), 1) if not a else UNKNOWN,
     "jax.lib.xla_bridge.get_backend": constant(Result("jax_device")),
@@ -398,7 +402,7 @@ VLLM: Final[dict[str, Fact]] = {
             ("is_neuron", has("npu")),
             ("has_device_capability", capability_at_least),
             ("get_device_capability", capability),
-            ("device_count", lambda w, a, k: w.count()),
+            ("device_count", count_of(*ACCELERATOR_KINDS)),
             ("device_type", device_name),
         )
     },
