@@ -118,7 +118,7 @@ def test_pytests_rootdir_may_lie_above_or_below(
 def test_the_action_runs_without_arguments_and_reads_its_inputs(project: Path) -> None:
     done = dt(project, GITHUB_ACTIONS="true", INPUT_TEST_FILES="tests/gone.py")
     assert done.returncode == 4
-    assert "INPUT_TEST_FILES names 'tests/gone.py'" in done.stderr
+    assert "input test_files names 'tests/gone.py'" in done.stderr
 
 
 def test_the_tests_do_not_see_the_coordinators_key(tmp_path: Path) -> None:
