@@ -134,7 +134,8 @@ class Execution:
         self._host.close(grace_s=SAVE_GRACE_S if self._terms.measures else STOP_GRACE_S)
 
     def _new_brain(self, plan: Plan) -> Dispatcher:
-        brain = Dispatcher(plan, self._limits, now=self._clock())
+        places = sum(place.slots for place in self._places.values())
+        brain = Dispatcher(plan, self._limits, now=self._clock(), places=places)
         for place in self._places.values():
             brain.worker_joined(place.worker, place.capability, self._clock())
         return brain

@@ -8,58 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from dt_action.model.hardware import Capability, FileNeeds, Requirement
-from dt_action.model.plan import Unit
-
-
-@dataclass(slots=True, kw_only=True)
-class Piece:
-    """
-    Cases of one file that wait together; `cases` is empty for a whole file that is not collected yet.
-
-    Of a whole file, `chosen` names the only cases that are wanted, or none for all; such a file with `goes_first`
-    comes before others. `strikes` counts the processes that died with the piece in hand and nothing else to blame;
-    `avoid` names the workers on which its case failed before.
-    """
-
-    file: str
-    needs: FileNeeds
-    cases: tuple[str, ...] = ()
-    requirement: Requirement
-    expected_s: float
-    strikes: int = 0
-    avoid: frozenset[str] = frozenset()
-    chosen: tuple[str, ...] = ()
-    goes_first: bool = False
-
-    @property
-    def priority(self) -> int:
-        """The highest priority of a case in it."""
-        if self.cases:
-            return self.requirement.priority
-        return max(self.requirement.priority, *(need.priority for need in self.needs.cases.values()), 0)
-
-    @property
-    def exclusive(self) -> frozenset[str]:
-        """The names of which no two cases may run at once."""
-        if self.cases:
-            return self.requirement.exclusive
-        return self.requirement.exclusive.union(*(need.exclusive for need in self.needs.cases.values()))
-
-    def unit(self, allowed: Allowance) -> Unit:
-        """The piece as a slot is handed it."""
-        if self.cases:
-            return Unit(file=self.file, cases=self.cases)
-        return Unit(file=self.file, cases=self.chosen, withheld=allowed.withheld, only=allowed.only)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What a worker may run of a piece: nothing, or all but `withheld`, or (when not empty) `only`."""
-
-    anything: bool
-    withheld: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
+from dt_action.dispatch.pieces import Allowance, Piece
+from dt_action.dispatch.stretches import Stretches
+from dt_action.model.hardware import Capability, Requirement
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,29 +24,34 @@ class _Entry:
 @dataclass(slots=True)
 class Backlog:
     """
-    Pieces by what they need, so that a slot looks at a few queues, however many cases wait.
+    Plain files in stretches, in pytest's order; everything else in queues by what it needs, longest first.
 
-    `capabilities` are the workers present or promised, by name.
+    What needs something waits for few slots, so it goes first. `capabilities` are the workers present or promised.
     """
 
     capabilities: dict[str, Capability] = field(default_factory=dict)
     expected_s: float = 0.0
+    _stretches: Stretches = field(default_factory=Stretches)
     _queues: dict[object, list[_Entry]] = field(default_factory=dict)
     _allowances: dict[tuple[str, object], Allowance] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._queues.values())
+        return len(self._stretches) + sum(len(queue) for queue in self._queues.values())
 
     def __iter__(self) -> Iterator[Piece]:
-        return (entry.piece for queue in self._queues.values() for entry in queue)
+        yield from self._stretches.waiting()
+        yield from (entry.piece for queue in self._queues.values() for entry in queue)
 
     def add(self, piece: Piece) -> None:
-        """Let a piece wait."""
+        """Let a piece wait. Plain files are to come in pytest's order."""
+        self.expected_s += piece.expected_s
+        if piece.is_plain:
+            self._stretches.add(piece)
+            return
         queue = self._queues.setdefault(_key(piece), [])
         rank = (-piece.priority, not piece.goes_first, -piece.expected_s, piece.file, next(self._numbers))
         heapq.heappush(queue, _Entry(rank=rank, piece=piece))
-        self.expected_s += piece.expected_s
 
     def set_worker(self, name: str, capability: Capability | None) -> None:
         """A worker came, changed, or (None) went."""
@@ -105,9 +61,21 @@ class Backlog:
             self.capabilities[name] = capability
         self._allowances.clear()
 
-    def take(self, worker: str, locked: frozenset[str]) -> tuple[Piece, Allowance] | None:
+    def take(self, worker: str, slot: str, locked: frozenset[str]) -> tuple[Piece, Allowance] | None:
+        """The piece that `slot` of `worker` should run next, taken out; None when nothing here is for it."""
+        piece = self._take_ranked(worker, locked) or self._stretches.next(slot)
+        if piece is None:
+            return None
+        self.expected_s = max(0.0, self.expected_s - piece.expected_s)
+        return piece, self.allowance(worker, piece)
+
+    def release(self, slot: str) -> None:
+        """The slot is gone; the files that were before it are anybody's."""
+        self._stretches.release(slot)
+
+    def _take_ranked(self, worker: str, locked: frozenset[str]) -> Piece | None:
         """
-        The piece that `worker` should run next, out of the queue; None when nothing here is for it.
+        The first in the queues that the worker may run.
 
         A piece that failed on this worker is left for another one that can run it, where there is one.
         """
@@ -125,11 +93,12 @@ class Backlog:
         else:
             queue.remove(best)
             heapq.heapify(queue)
-        self.expected_s = max(0.0, self.expected_s - best.piece.expected_s)
-        return best.piece, self.allowance(worker, best.piece)
+        return best.piece
 
     def has_for(self, worker: str) -> bool:
         """True where something waits that `worker` may run."""
+        if len(self._stretches):
+            return True
         heads = (queue[0].piece for queue in self._queues.values() if queue)
         return any(self.allowance(worker, piece).anything for piece in heads)
 
@@ -172,6 +141,7 @@ class Backlog:
     def drain(self) -> list[Piece]:
         """Take every piece out."""
         pieces = list(self)
+        self._stretches = Stretches()
         self._queues.clear()
         self.expected_s = 0.0
         return pieces

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Literal
 
 from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Rest, Stop, Tell
-from dt_action.dispatch.backlog import Backlog, Piece
+from dt_action.dispatch.backlog import Backlog
 from dt_action.dispatch.ledger import Collected, Ledger
 from dt_action.dispatch.pace import Pace
+from dt_action.dispatch.pieces import Piece
 from dt_action.dispatch.slots import Slot
 from dt_action.dispatch.stealing import Rules, choose_loot
 from dt_action.model.case import Attempt
@@ -29,6 +30,9 @@ from dt_action.model.plan import Batch, Plan, Unit
 WORTH_A_SLOT_S = 2.0
 """So much work that a busy slot could give up makes one more process worth its start."""
 
+LONG_SHARE = 0.03
+"""A file with a case longer than this part of a slot's share starts early: at the end, others would wait for it."""
+
 MOST_STRIKES = 2
 """So many processes may die with a piece in hand and nothing better to blame, before the piece is blamed."""
 
@@ -41,10 +45,12 @@ class Dispatcher:
     order. Guarantees: each case gets exactly one final outcome, or none when the run ends early; no case runs where
     its requirement is not satisfied, but that one which skips itself may run where nobody satisfies it; what a slot
     says after it was lost is ignored. A slot's name stands for one process: a new process needs a new name.
+    `places` is how many slots there will be, as far as one can know.
     """
 
-    def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0) -> None:
+    def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0, places: int = 1) -> None:
         self._limits = limits
+        self._places = max(1, places)
         self._is_selection = plan.is_selection
         self._ledger = Ledger(plan, limits.retries)
         self._pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
@@ -108,6 +114,7 @@ class Dispatcher:
     def slot_left(self, slot: str, now: float) -> list[Action]:
         """The slot's process ends of its own will, with nothing in hand."""
         self._slots.pop(slot, None)
+        self._backlog.release(slot)
         self._locks.pop(slot, None)
         return self._after(now)
 
@@ -129,6 +136,7 @@ class Dispatcher:
         halves, until one case is left to blame.
         """
         state = self._slots.pop(slot, None)
+        self._backlog.release(slot)
         self._locks.pop(slot, None)
         if state is None or self.is_finished:
             return []
@@ -158,7 +166,9 @@ class Dispatcher:
         self._is_dealt = True
         self._ledger.set_files(files, add=not self._is_selection)
         actions: list[Action] = [Tell(FilesKnown(files=tuple(files)))]
-        for file in self._ledger.files.values():
+        share_s = sum(file.expected_s for file in self._ledger.files.values()) / self._places
+        for file in self._ledger.in_order_of(files):
+            longest_s = max(file.cases_s.values(), default=0.0)
             actions += self._admit(
                 Piece(
                     file=file.path,
@@ -166,7 +176,7 @@ class Dispatcher:
                     requirement=file.needs.default,
                     expected_s=file.expected_s,
                     chosen=file.chosen,
-                    goes_first=file.goes_first,
+                    goes_first=file.goes_first or longest_s > LONG_SHARE * share_s,
                 )
             )
         return actions + self._after(now)
@@ -350,7 +360,7 @@ class Dispatcher:
         units: list[Unit] = []
         target_s = min(self._limits.batch_s, self._backlog.expected_s / (2 * len(self._slots)))
         while not pieces or sum(piece.expected_s for piece in pieces) < target_s:
-            taken = self._backlog.take(state.worker, self._locked())
+            taken = self._backlog.take(state.worker, state.name, self._locked())
             if taken is None:
                 break
             piece, allowance = taken

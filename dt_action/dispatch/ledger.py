@@ -62,6 +62,10 @@ class Ledger:
         self.files = {path: file for path, file in self.files.items() if path in known}
         self._open_files = set(self.files)
 
+    def in_order_of(self, known: Iterable[str]) -> list[PlannedFile]:
+        """The files, in the order in which they stand in `known`."""
+        return [self.files[path] for path in dict.fromkeys(known) if path in self.files]
+
     def needs_of(self, file: str) -> FileNeeds:
         """The needs of a file; of nothing, for one that nobody planned."""
         return self.files[file].needs if file in self.files else FileNeeds(path=file)

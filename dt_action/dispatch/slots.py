@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from dt_action.dispatch.backlog import Piece
+from dt_action.dispatch.pieces import Piece
 
 MakePieces = Callable[[str, Sequence[str]], list[Piece]]
 """Makes pieces of cases of one file."""

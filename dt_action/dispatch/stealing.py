@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dt_action.dispatch.backlog import Piece
 from dt_action.dispatch.pace import Pace
+from dt_action.dispatch.pieces import Piece
 from dt_action.dispatch.slots import Slot
 
 

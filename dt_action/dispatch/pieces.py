@@ -1,0 +1,64 @@
+"""A piece of work that is not in any slot's hands, and what of it a worker may run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dt_action.model.hardware import FileNeeds, Requirement
+from dt_action.model.plan import Unit
+
+
+@dataclass(slots=True, kw_only=True)
+class Piece:
+    """
+    Cases of one file that wait together; `cases` is empty for a whole file that is not collected yet.
+
+    Of a whole file, `chosen` names the only cases that are wanted, or none for all; such a file with `goes_first`
+    comes before others. `strikes` counts the processes that died with the piece in hand and nothing else to blame;
+    `avoid` names the workers on which its case failed before.
+    """
+
+    file: str
+    needs: FileNeeds
+    cases: tuple[str, ...] = ()
+    requirement: Requirement
+    expected_s: float
+    strikes: int = 0
+    avoid: frozenset[str] = frozenset()
+    chosen: tuple[str, ...] = ()
+    goes_first: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """True for a whole file that any worker may run at any time: its turn is where pytest would have it."""
+        has_wish = self.goes_first or self.priority or self.exclusive or self.strikes or self.avoid
+        return not self.cases and self.needs.is_uniform and self.requirement.needs_nothing and not has_wish
+
+    @property
+    def priority(self) -> int:
+        """The highest priority of a case in it."""
+        if self.cases:
+            return self.requirement.priority
+        return max(self.requirement.priority, *(need.priority for need in self.needs.cases.values()), 0)
+
+    @property
+    def exclusive(self) -> frozenset[str]:
+        """The names of which no two cases may run at once."""
+        if self.cases:
+            return self.requirement.exclusive
+        return self.requirement.exclusive.union(*(need.exclusive for need in self.needs.cases.values()))
+
+    def unit(self, allowed: Allowance) -> Unit:
+        """The piece as a slot is handed it."""
+        if self.cases:
+            return Unit(file=self.file, cases=self.cases)
+        return Unit(file=self.file, cases=self.chosen, withheld=allowed.withheld, only=allowed.only)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a worker may run of a piece: nothing, or all but `withheld`, or (when not empty) `only`."""
+
+    anything: bool
+    withheld: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
