@@ -41,8 +41,9 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
     a failure outranks a pass. What else a run tells is taken from the last CI attempt at each share.
 
     Shards that never came are named: those of `expected_shards` (`2/4`, or `linux 2/4` in the environment
-    `linux`), and those that a shard `1/4` implies. A coverage total cannot be added up, so it stays only where all
-    tell the same. An empty `runs` gives a run in which every expected shard is missing.
+    `linux`), and those that a shard `1/4` implies. What cannot be added up (a coverage total, the change against a
+    baseline) stays only where all tell the same: work it out anew from the merged run. An empty `runs` gives a run
+    in which every expected shard is missing.
     """
     legs = _legs(runs)
     last = [leg.last for leg in legs]
@@ -60,6 +61,13 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
         findings=_unique(finding for run in last for finding in run.findings),
         notices=_unique(_labelled(leg.label, notice) for leg in legs for notice in leg.last.notices),
         missing_shards=_missing(legs, expected_shards),
+        change=_same([run.change for run in last], None),
+        tolerated=_unique(item for run in last for item in run.tolerated),
+        breaches=_unique(breach for run in last for breach in run.breaches),
+        flaky_rates=_unique(rate for run in last for rate in run.flaky_rates),
+        owners=_unique(owned for run in last for owned in run.owners),
+        selection=_same([run.selection for run in last], None),
+        is_selection=any(run.is_selection for run in last),
         coverage=_same([run.coverage for run in last], None),
         status=min((run.status for run in last), key=_WORST_FIRST.index, default="completed"),
         reason="; ".join(_unique(run.reason for run in last if run.reason)),

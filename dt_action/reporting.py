@@ -54,19 +54,17 @@ def publication(
     timestamp: str,
     redact: Redactor | None = None,
     template_dir: Path | None = None,
-    known_failures: Collection[str] = (),
 ) -> Publication:
     """
     Everything that is to be told of `run`; the JUnit document is always among it.
 
     Secrets are masked first, before anything is cut. `timestamp` goes into the names of the documents.
-    `known_failures` are ids that failed before this run: their annotations come last.
     Raises ConfigurationError for a format that does not exist or a template that cannot be rendered.
     """
     wanted = chosen_formats(formats)
     run = (redact or Redactor()).run(run)
     seen = digest(run)
-    remarks = remarks_of(run, seen, known_failures=frozenset(known_failures))
+    remarks = remarks_of(run, seen)
     documents: list[Document] = []
     for word in wanted:
         parts = _render(word, run, remarks, template_dir)
@@ -115,19 +113,19 @@ def write(documents: Sequence[Document], output_dir: Path) -> list[Path]:
     return written
 
 
-def remarks_of(run: Run, seen: Digest, *, known_failures: frozenset[str] = frozenset()) -> tuple[Annotation, ...]:
+def remarks_of(run: Run, seen: Digest) -> tuple[Annotation, ...]:
     """
     Remarks beside the code, the most useful first, since a CI service shows only some.
 
-    One for each distinct error, new ones before known ones, those with most victims first; then what could not
-    run, then flaky tests, then findings.
+    One for each distinct error, new ones before those that the baseline has, then those with most victims first;
+    then what could not run, then flaky and tolerated tests, then findings.
     """
     alike: dict[int, list[TestResult]] = {}
     for result in seen.failures:
         alike.setdefault(seen.alike[result.case.id], []).append(result)
 
     def rank(error: list[TestResult]) -> tuple[bool, int]:
-        return all(result.case.id in known_failures for result in error), -len(error)
+        return not any(result.case.id in seen.new for result in error), -len(error)
 
     remarks = [_failure(error) for error in sorted(alike.values(), key=rank)]
     return (*remarks, *_not_run(run, seen), *_doubts(run, seen))
@@ -228,6 +226,16 @@ def _doubts(run: Run, seen: Digest) -> Iterator[Annotation]:
             title=f"flaky: {one_line(result.case.name, 200)}",
             message=f"passed on attempt {len(result.attempts)}; at first: {one_line(first.message, 1_000)}",
         )
+    tolerated = {item.id: item.reason for item in run.tolerated}
+    for result in run.results if tolerated else ():
+        if result.final.is_failing and result.case.id in tolerated:
+            yield Annotation(
+                path=result.case.file,
+                line=_line_of(result),
+                level="notice",
+                title=f"{result.outcome}, but tolerated: {one_line(result.case.name, 200)}",
+                message=one_line(tolerated[result.case.id], 1_000),
+            )
     for finding in run.findings:
         yield Annotation(
             path=finding.evidence.file,

@@ -46,4 +46,7 @@ def fit(render: Callable[[Cut], str], budget_bytes: int) -> bytes:
 
 
 def _cut(content: bytes, budget_bytes: int) -> bytes:
-    return content[: max(budget_bytes, 0)].decode("utf-8", "ignore").encode()
+    """Whole lines where one fits, else a part of the first."""
+    kept = content[: max(budget_bytes, 0)].decode("utf-8", "ignore")
+    lines, newline, _ = kept.rpartition("\n")
+    return (lines + newline or kept).encode()

@@ -11,7 +11,7 @@ from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.change import SHORT_LINES, change_title
 from dt_action.renderers.colors import CONCLUSION_COLORS, paint
-from dt_action.renderers.digest import Digest, Group, bound_line, digest
+from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest
 
 DETAIL_CHARACTERS = 20_000
 STDIO_CHARACTERS = 4_000
@@ -115,7 +115,8 @@ class Console:
             error = seen.alike[result.case.id]
             shown[error] += 1
             yield ""
-            yield from self._failure(number, result, in_full=shown[error] <= FULL_PER_ERROR)
+            is_new = result.case.id in seen.new
+            yield from self._failure(number, result, is_new=is_new, in_full=shown[error] <= FULL_PER_ERROR)
         if len(seen.failures) > FULL_PER_ERROR:
             yield from self._title("In short", "red")
             yield from (
@@ -124,13 +125,14 @@ class Console:
                 for result in seen.failures
             )
 
-    def _failure(self, number: int, result: TestResult, *, in_full: bool) -> Iterator[str]:
+    def _failure(self, number: int, result: TestResult, *, is_new: bool, in_full: bool) -> Iterator[str]:
         final = result.final
         where = f" on {one_line(final.worker)}" if final.worker else ""
+        new = ", new: the baseline does not have it" if is_new else ""
         tries = f", attempt {len(result.attempts)}" if len(result.attempts) > 1 else ""
         yield self._paint(f"{number}. {one_line(result.case.id)}", "bold", "red")
         place = f"{one_line(result.case.file)}:{result.case.line}, " if result.case.line else ""
-        yield self._paint(f"   {place}{final.outcome} after {seconds(final.duration_s)}{where}{tries}", "dim")
+        yield self._paint(f"   {place}{final.outcome} after {seconds(final.duration_s)}{where}{tries}{new}", "dim")
         if in_full:
             yield from self._gutter(
                 told(final.message, final.detail) or final.outcome, DETAIL_CHARACTERS, emphasis="red"
@@ -164,9 +166,7 @@ class Console:
 
     def _verdict(self, run: Run, seen: Digest) -> Iterator[str]:
         yield ""
-        bound = bound_line(run)
-        if bound:
-            yield bound
+        yield from (line for line in (coverage_line(run), bound_line(run)) if line)
         color = CONCLUSION_COLORS.get(seen.conclusion, "yellow")
         word = "incomplete" if seen.conclusion == "failed" else seen.conclusion
         for breach in seen.breaches:

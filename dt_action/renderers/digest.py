@@ -30,9 +30,9 @@ class Digest:
     """
     A run, sorted by what it takes from a reader.
 
-    `shortfalls` says why the run is not whole, a sentence each. `failures` stand in the run's order, without those
-    that are tolerated; `alike` gives each failing id the number of its error, so that one error with many victims can
-    be told once. `change` is what the run says against earlier ones.
+    `shortfalls` says why the run is not whole, a sentence each. `failures` are those that are not tolerated, those
+    that the baseline does not have (`new`) first; `alike` gives each of their ids the number of its error, so that one
+    error with many victims can be told once. `change` is what the run says against earlier ones.
     """
 
     totals: Totals
@@ -48,12 +48,14 @@ class Digest:
     change: tuple[Section, ...] = ()
     change_line: str = ""
     breaches: tuple[str, ...] = ()
+    new: frozenset[str] = frozenset()
 
 
 def digest(run: Run) -> Digest:
     """Sort the run once, for every renderer. Groups stand largest first, then by reason."""
     remarkable = [result for result in run.results if len(result.attempts) != 1 or result.outcome != "passed"]
-    failures = run.failures()
+    new = frozenset(run.change.new_failures if run.change and run.change.against else ())
+    failures = tuple(sorted(run.failures(), key=lambda result: result.case.id not in new))
     totals = run.totals()
     errors: dict[str, int] = {}
     alike = {result.case.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
@@ -72,6 +74,7 @@ def digest(run: Run) -> Digest:
         change=change_sections(run),
         change_line=change_line(run),
         breaches=run.breaches,
+        new=new,
     )
 
 
@@ -103,6 +106,14 @@ def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:
         yield f"{len(run.uncollected)} file{'s' * (len(run.uncollected) != 1)} planned, but never collected"
     if run.missing_shards:
         yield "no report came from shard " + ", ".join(run.missing_shards)
+
+
+def coverage_line(run: Run) -> str:
+    """`95.50% covered, 80.00% of the change`; empty where nothing was measured."""
+    if run.coverage is None:
+        return ""
+    change = f", {run.coverage.patch.percent:.2f}% of the change" if run.coverage.patch else ""
+    return f"{run.coverage.percent:.2f}% covered{change}"
 
 
 def headline(seen: Digest) -> str:

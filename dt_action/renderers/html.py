@@ -13,7 +13,8 @@ from dt_action.formats.text import cut_middle, one_line, reproduce, seconds, tol
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.ansi_html import ansi_to_html
-from dt_action.renderers.digest import Digest, Group, bound_line, digest, headline
+from dt_action.renderers.change import change_title
+from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest, headline
 from dt_action.renderers.page_data import data_blocks
 from dt_action.renderers.templates import fill, source
 
@@ -52,6 +53,7 @@ class Html:
             "head": _head(run, seen),
             "failures": _failures(seen),
             "left_out": _left_out(run, seen),
+            "change": _change(run, seen),
             "flaky": _flaky(seen),
             "slowest": _slowest(seen),
             "skipped": _folded_groups("Skipped", seen.skips),
@@ -84,8 +86,8 @@ def _head(run: Run, seen: Digest) -> str:
     about = [build.repository, build.branch, build.commit[:12], build.environment]
     about += [f"#{build.pull_request}"] if build.pull_request else []
     about += [f"attempt {build.attempt}"] if build.attempt > 1 else []
-    facts = [bound_line(run)] + ([f"{run.coverage.percent:.2f}% covered"] if run.coverage else [])
-    reasons = "".join(f"<li>{_text(reason)}</li>" for reason in seen.shortfalls)
+    facts = [seen.change_line, bound_line(run), coverage_line(run)]
+    reasons = "".join(f"<li>{_text(reason)}</li>" for reason in (*seen.breaches, *seen.shortfalls))
     counts = {name: getattr(seen.totals, name) for name in _OUTCOMES} | {"unplaced": seen.totals.unplaced}
     chips = "".join(
         f'<li class="chip o-{name}"><b>{count:,}</b> {name}</li>' for name, count in counts.items() if count
@@ -123,13 +125,13 @@ def _failures(seen: Digest) -> str:
         return ""
     first = seen.failures[:FAILURES_WITHOUT_SCRIPT]
     limit = min(TRACES_CHARACTERS // len(first), 30_000)
-    shown = "".join(_failure(result, limit, is_open=place < OPEN_FAILURES) for place, result in enumerate(first))
+    shown = "".join(_failure(result, seen, limit, is_open=place < OPEN_FAILURES) for place, result in enumerate(first))
     hidden = len(seen.failures) - FAILURES_WITHOUT_SCRIPT
     more = f"<p>{hidden:,} more failures are in the list of all tests below.</p>" if hidden > 0 else ""
     return f'<section id="failures"><h2>Failures <small>{len(seen.failures):,}</small></h2>\n{shown}{more}</section>'
 
 
-def _failure(result: TestResult, limit: int, *, is_open: bool) -> str:
+def _failure(result: TestResult, seen: Digest, limit: int, *, is_open: bool) -> str:
     case, final = result.case, result.final
     place = f"{case.file}:{case.line}" if case.line else case.file
     about = [place, seconds(final.duration_s), final.worker, case.test_type]
@@ -139,7 +141,8 @@ def _failure(result: TestResult, limit: int, *, is_open: bool) -> str:
         f"{_told(attempt, limit // 4)}</details>"
         for number, attempt in enumerate(result.attempts[:-1], 1)
     )
-    badge = f'<span class="badge o-{final.outcome}">{final.outcome}</span>'
+    new = '<span class="badge o-new">new</span> ' if case.id in seen.new else ""
+    badge = f'{new}<span class="badge o-{final.outcome}">{final.outcome}</span>'
     return (
         f'<details class="failure"{" open" if is_open else ""}><summary>{badge} '
         f'<code class="id">{_text(case.id)}</code> <span class="message">{_text(final.message, 300)}</span></summary>\n'
@@ -189,6 +192,22 @@ def _folded_groups(title: str, groups: Sequence[Group]) -> str:
         return ""
     count = sum(len(group.ids) for group in groups)
     return f'<section class="reasons"><h2>{title} <small>{count:,}</small></h2>{_group_list(groups)}</section>'
+
+
+def _change(run: Run, seen: Digest) -> str:
+    if not seen.change:
+        return ""
+    items = []
+    for section in seen.change:
+        lines = "".join(
+            f"<li><code>{_text(line.subject)}</code> {_text(line.remark, 300)}</li>" for line in section.lines
+        )
+        left = section.count - len(section.lines)
+        more = f"<li>and {left:,} more</li>" if left > 0 and section.lines else ""
+        summary = f"<summary><b>{section.count:,}</b> {_text(section.title, 300)}</summary>"
+        items.append(f'<details class="w-{section.weight}">{summary}<ul>{lines}{more}</ul></details>')
+    title = _text(change_title(run), 200)
+    return f'<section class="reasons" id="change"><h2>{title}</h2>{"".join(items)}</section>'
 
 
 def _flaky(seen: Digest) -> str:

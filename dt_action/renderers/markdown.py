@@ -15,7 +15,7 @@ from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.budget import Cut, fit
 from dt_action.renderers.change import change_title
-from dt_action.renderers.digest import Digest, Group, bound_line, digest
+from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest
 from dt_action.renderers.templates import fill
 
 ROWS = 1_000
@@ -86,10 +86,7 @@ def _head(run: Run, seen: Digest) -> str:
     facts = [bound_line(run)]
     if seen.flaky:
         facts.append(f"{len(seen.flaky)} flaky")
-    if run.coverage:
-        facts.append(f"{run.coverage.percent:.2f}% covered")
-        if run.coverage.patch:
-            facts.append(f"{run.coverage.patch.percent:.2f}% of the change covered")
+    facts.append(coverage_line(run))
     lines += [f"- {fact}" for fact in facts if fact]
     return "\n".join(lines) + "\n"
 
@@ -115,7 +112,7 @@ def _failures(seen: Digest, cut: Cut) -> str:
     if not seen.failures or not cut.failures:
         return ""
     shown = _distinct_first(seen, cut.failures)
-    return f"### Failures: {len(seen.failures)}\n\n" + "".join(_failure(result, cut) for result in shown) + "\n"
+    return f"### Failures: {len(seen.failures)}\n\n" + "".join(_failure(result, seen, cut) for result in shown) + "\n"
 
 
 def _distinct_first(seen: Digest, count: int) -> Sequence[TestResult]:
@@ -131,17 +128,19 @@ def _distinct_first(seen: Digest, count: int) -> Sequence[TestResult]:
     return [result for _, result in sorted(ranked, key=lambda pair: pair[0])[:count]]
 
 
-def _failure(result: TestResult, cut: Cut) -> str:
+def _failure(result: TestResult, seen: Digest, cut: Cut) -> str:
     final, case = result.final, result.case
     message = one_line(final.message, 200)
     if not cut.trace_characters:
-        return f"- {final.outcome} {code(case.id)}{': ' if message else ''}{code(message)}\n"
+        new = "**new** " if case.id in seen.new else ""
+        return f"- {new}{final.outcome} {code(case.id)}{': ' if message else ''}{code(message)}\n"
     place = f"{case.file}:{case.line}" if case.line else case.file
     about = [code(place), f"{seconds(final.duration_s)}"]
     about += [f"on {code(final.worker)}"] if final.worker else []
     about += [f"attempt {len(result.attempts)}"] if len(result.attempts) > 1 else []
     said = told(final.message, final.detail) or final.outcome
-    summary = f"<b>{final.outcome}</b> <code>{escape(one_line(case.id))}</code> <code>{escape(message)}</code>"
+    new = "<b>new</b> " if case.id in seen.new else ""
+    summary = f"{new}<b>{final.outcome}</b> <code>{escape(one_line(case.id))}</code> <code>{escape(message)}</code>"
     blocks = [f"<details><summary>{summary}</summary>\n", " · ".join(about) + "\n"]
     blocks.append(fence(cut_middle(said, cut.trace_characters)))
     for name, text in (("stdout", final.stdout), ("stderr", final.stderr)):

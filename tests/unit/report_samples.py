@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from dt_action.model.build import Build
 from dt_action.model.case import OUTCOMES, Attempt, TestCase, TestResult
-from dt_action.model.coverage import Coverage
+from dt_action.model.change import Change, FlakyRate, Owned, Selection, Slower, Tolerated
+from dt_action.model.coverage import Coverage, Patch
 from dt_action.model.event import Notice
 from dt_action.model.hardware import (
     NOTHING,
@@ -99,7 +100,22 @@ def sample_run() -> Run:
             ),
         ),
         notices=(Notice(level="warning", text="slot box-2 died between two tests"),),
-        coverage=Coverage(statements=200, covered=191),
+        coverage=Coverage(statements=200, covered=191, patch=Patch(base="main", statements=10, covered=8)),
+        change=Change(
+            against="main",
+            new_failures=("tests/test_native.py::test_segv",),
+            still_failing=("tests/test_cart.py::test_total", "tests/test_net.py::test_hangs"),
+            fixed=("tests/test_cart.py::test_empty",),
+            slower=(Slower(id="tests/test_cart.py::test_negative", before_s=0.01, now_s=0.25),),
+        ),
+        tolerated=(
+            Tolerated(
+                id="tests/test_net.py::test_hangs", reason="quarantined until 2027-01-31", owner="@net", issue="#9"
+            ),
+        ),
+        breaches=("coverage is 95.50 %; --fail-under asks for 96 %",),
+        flaky_rates=(FlakyRate(id="tests/test_cart.py::test_total", flaky=2, runs=20),),
+        owners=(Owned(path="tests/test_cart.py", owners=("@shop", "@tax")),),
         started_at=1_700_000_000.0,
         makespan_s=70.5,
         collect_s=0.5,
@@ -196,6 +212,17 @@ runs = st.builds(
     notices=st.lists(
         st.builds(Notice, level=st.sampled_from(["info", "warning", "error"]), text=words), max_size=1
     ).map(tuple),
+    tolerated=st.lists(st.builds(Tolerated, id=words, reason=words, owner=words), max_size=2).map(tuple),
+    breaches=st.lists(words, max_size=1).map(tuple),
+    owners=st.lists(st.builds(Owned, path=words, owners=st.lists(words, max_size=2).map(tuple)), max_size=1).map(tuple),
+    selection=st.none() | st.builds(Selection, asked=words),
+    change=st.none()
+    | st.builds(
+        Change,
+        against=words,
+        new_failures=st.lists(words, max_size=2).map(tuple),
+        slower=st.lists(st.builds(Slower, id=words, before_s=seconds_, now_s=seconds_), max_size=1).map(tuple),
+    ),
     missing_shards=st.lists(words, max_size=2).map(tuple),
     coverage=st.none() | st.builds(Coverage, statements=st.integers(0, 99), covered=st.integers(0, 99)),
     status=st.sampled_from(["completed", "cancelled", "timeout", "stopped"]),

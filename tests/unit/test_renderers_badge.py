@@ -8,6 +8,7 @@ import pytest
 from report_samples import HOSTILE, attempt, result, sample_run
 
 from dt_action.formats.shields import endpoint, svg
+from dt_action.model.change import Tolerated
 from dt_action.model.report import Badge
 from dt_action.model.run import Run
 from dt_action.renderers.badge import badges, percentage
@@ -19,7 +20,7 @@ def by_name(run: Run) -> dict[str, tuple[str, str]]:
 
 def test_there_is_a_badge_for_the_whole_for_each_type_and_for_coverage() -> None:
     assert by_name(sample_run()) == {
-        "combined-status": ("3 passed, 4 failed", "red"),
+        "combined-status": ("3 passed, 3 failed", "red"),
         "integration-status": ("1 passed, 1 failed", "red"),
         "coverage": ("95.5%", "brightgreen"),
     }
@@ -28,6 +29,12 @@ def test_there_is_a_badge_for_the_whole_for_each_type_and_for_coverage() -> None
 def test_a_run_that_is_not_whole_is_not_green() -> None:
     run = Run(id="r", results=(result("a.py::t", test_type="fault"),))
     assert by_name(run) == {"combined-status": ("incomplete", "orange"), "fault-status": ("incomplete", "orange")}
+
+
+def test_what_is_tolerated_does_not_colour_the_badge() -> None:
+    failed = result("a.py::t", attempt("failed"), test_type="fault")
+    run = Run(id="r", results=(failed,), tolerated=(Tolerated(id="a.py::t", reason="known"),))
+    assert by_name(run) == {"combined-status": ("0 passed", "brightgreen"), "fault-status": ("0 passed", "brightgreen")}
 
 
 def test_a_green_run_is_green() -> None:
@@ -42,7 +49,7 @@ def test_shields_gets_the_keys_that_it_knows_and_no_other() -> None:
     assert json.loads(endpoint(badges(sample_run())[0])) == {
         "schemaVersion": 1,
         "label": "tests",
-        "message": "3 passed, 4 failed",
+        "message": "3 passed, 3 failed",
         "color": "red",
     }
     empty = Badge(name="x", label="", message="", color="red")

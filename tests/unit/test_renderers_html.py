@@ -110,6 +110,18 @@ def test_totals_and_failures_are_there_without_scripts() -> None:
         assert words in page
 
 
+def test_new_failures_are_marked_and_what_the_run_changed_is_told() -> None:
+    page = Html().render(sample_run()).decode()
+    for words in (
+        "What this change did, against main",
+        "Known failures",
+        "quarantined until 2027-01-31",
+        "--fail-under asks",
+    ):
+        assert words in page
+    assert page.index(">new</span>") < page.index("tests/test_native.py::test_segv")
+
+
 def test_the_data_block_holds_every_test_in_columns() -> None:
     page = Html().render(sample_run())
     data = block(page, "data")
@@ -162,7 +174,7 @@ def test_a_user_s_template_takes_the_place_of_ours_and_knows_the_run(tmp_path: P
         "{{ conclusion }} {{ run.results | length }} {{ totals.passed }}\n{{ failures }}"
     )
     page = Markdown(template_dir=tmp_path).render(sample_run()).decode()
-    assert page.startswith("failed 10 2\n### Failures: 4")
+    assert page.startswith("failed 10 2\n### Failures: 3")
     (tmp_path / "report.css").write_text("body { color: pink }")
     assert b"color: pink" in Html(template_dir=tmp_path).render(sample_run())
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -13,6 +14,7 @@ from report_samples import HOSTILE, attempt, result, sample_run
 
 from dt_action import reporting
 from dt_action.errors import ConfigurationError
+from dt_action.model.change import Change, Tolerated
 from dt_action.model.report import Document, Publication
 from dt_action.model.run import Run
 from dt_action.redaction import Redactor
@@ -110,6 +112,7 @@ NO_ROOM = """
 import resource, sys
 from pathlib import Path
 from dt_action import reporting
+from dt_action.model.change import Change, Tolerated
 from dt_action.model.report import Document
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
@@ -131,10 +134,26 @@ def test_where_there_is_no_room_the_small_documents_are_whole_and_the_large_one_
 def test_one_error_with_many_victims_is_one_annotation_and_new_errors_come_first() -> None:
     same = [result(f"tests/a.py::test_{n}", attempt("failed", f"timeout after {n} s")) for n in range(9)]
     other = result("tests/b.py::test_b", attempt("failed", "KeyError: 'x'", detail="tests/b.py:77: KeyError"))
-    run = Run(id="r", results=(*same, other))
-    made = published(run, ["json"], known_failures=[item.case.id for item in same]).annotations
+    change = Change(against="main", new_failures=("tests/b.py::test_b",))
+    made = published(Run(id="r", results=(*same, other), change=change), ["json"]).annotations
     assert [(remark.path, remark.line) for remark in made] == [("tests/b.py", 77), ("tests/a.py", 12)]
     assert "8 more fail like this: tests/a.py::test_1" in made[1].message
+
+
+def test_two_new_failures_among_thirty_known_ones_are_told_first_and_apart() -> None:
+    known = [result(f"tests/old.py::test_{n}", attempt("failed", f"old trouble {chr(97 + n)}")) for n in range(26)]
+    new = [result(f"tests/new.py::test_{n}", attempt("failed", f"new trouble {chr(97 + n)}")) for n in range(2)]
+    names = tuple(item.case.id for item in new)
+    run = Run(
+        id="r",
+        results=(*known, *new),
+        change=Change(against="main", new_failures=names, still_failing=tuple(item.case.id for item in known)),
+        tolerated=tuple(Tolerated(id=item.case.id, reason="fails in main, too") for item in known),
+    )
+    made = published(run)
+    assert [remark.path for remark in made.annotations if remark.level == "failure"] == ["tests/new.py"] * 2
+    assert re.findall(r"<summary><b>new</b> <b>failed</b> <code>([^<]+)</code>", made.summary_markdown) == [*names]
+    assert "Known failures" in made.summary_markdown
 
 
 def test_what_did_not_run_is_an_annotation_too() -> None:
