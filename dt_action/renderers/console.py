@@ -170,6 +170,9 @@ class Console:
         bound = bound_line(run)
         if bound:
             yield bound
+        if run.coverage:
+            of_change = f", {run.coverage.patch.percent:.2f} % of the change" if run.coverage.patch else ""
+            yield f"{run.coverage.percent:.2f} % of the code ran{of_change}"
         color = CONCLUSION_COLORS.get(seen.conclusion, "yellow")
         word = "incomplete" if seen.conclusion == "failed" else seen.conclusion
         for breach in seen.breaches:
