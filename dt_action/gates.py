@@ -17,13 +17,13 @@ def tolerate(run: Run, quarantined: Sequence[Tolerated], *, fail_on: str) -> Run
     Under `regressions`, failures of the baseline's commit are known. Where no commit is the baseline, every failure
     counts: a gate that compared with just any run before would let through on the second try what it stopped first.
     """
-    failing = {result.case.id for result in run.results if result.final.is_failing}
+    failing = [result.case.id for result in run.results if result.final.is_failing]
     tolerated = {item.id: item for item in quarantined if item.id in failing}
     change = run.change
     if fail_on == "regressions" and change is not None and change.commit:
         for case in change.still_failing:
             tolerated.setdefault(case, Tolerated(id=case, reason=f"fails in {change.against}, too"))
-    return replace(run, tolerated=tuple(tolerated[id] for id in sorted(tolerated)))
+    return replace(run, tolerated=tuple(tolerated[id] for id in failing if id in tolerated))
 
 
 def demand_coverage(run: Run, *, total: float | None, patch: float | None) -> Run:

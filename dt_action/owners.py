@@ -19,6 +19,7 @@ MOST_BYTES = 3 << 20
 """GitHub ignores a larger file."""
 
 _WORD = re.compile(r"(?:\\.|[^\s\\])+")
+_PARTS = {"/**/": "/(?:.*/)?", "**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _SECTION = re.compile(r"\^?\[(?P<name>[^\]]+)\](?:\[\d+\])?(?P<owners>(?:\s+[^#]*)?)")
 
 
@@ -84,18 +85,14 @@ def _until_comment(words: list[str]) -> Iterator[str]:
 def _pattern(glob: str) -> re.Pattern[str]:
     """gitignore's patterns without `!` and `[]`, which CODEOWNERS does not have."""
     is_anchored = "/" in glob.rstrip("/")
-    body = glob.strip("/")
+    path = glob.strip("/")
     is_folder = glob.endswith("/")
-    parts = []
-    for part in re.split(r"(\*\*/|/\*\*|\*\*|\*|\?)", body):
-        parts.append(
-            {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
-        )
-    start = "" if is_anchored or body.startswith("**/") else "(?:.*/)?"
+    body = "".join(_PARTS.get(part, re.escape(part)) for part in re.split(r"(/\*\*/|\*\*/|/\*\*|\*\*|\*|\?)", path))
+    start = "" if is_anchored or path.startswith("**/") else "(?:.*/)?"
     if is_folder:
         end = "/.*"
-    elif body.endswith("/*"):  # the files in a folder, not those in the folders below
+    elif path.endswith("/*"):  # the files in a folder, not those in the folders below
         end = ""
     else:
         end = "(?:/.*)?"
-    return re.compile(f"{start}{''.join(parts)}{end}\\Z", re.DOTALL)
+    return re.compile(f"{start}{body}{end}\\Z", re.DOTALL)

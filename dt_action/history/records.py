@@ -87,4 +87,5 @@ def _strength(record: RunRecord) -> tuple[float, int, str]:
 
     The time comes first, so that a merge never makes a record older: what was dropped as too old stays dropped.
     """
-    return record.started_at, len(record.cases), repr((record.commit, record.branch, sorted(record.cases.items())))
+    words = (record.commit, record.branch, record.environment, record.attempt, record.is_default_branch)
+    return record.started_at, len(record.cases), repr((words, sorted(record.cases.items())))

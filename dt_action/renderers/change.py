@@ -71,7 +71,7 @@ def change_sections(run: Run) -> tuple[Section, ...]:
 
 def change_title(run: Run) -> str:
     """`What this change did, against commit 0123456789ab`."""
-    against = run.change.against if run.change else ""
+    against = one_line(run.change.against, 100) if run.change else ""
     return f"What this change did, against {against}" if against else "What this change did"
 
 
