@@ -46,7 +46,9 @@ class Steps {
             error = { String text -> steps.note('error', text); throw new IllegalStateException(text) }
             checkout = { Object ignored -> steps.note('checkout', null) }
             parallel = { Map branches -> steps.parallel(branches) }
-            getDocker = { -> [image: { String name -> [inside: { String args, Closure body -> steps.inside(name, args, body) }] }] }
+            getDocker = { ->
+                [image: { String name -> [inside: { String args, Closure body -> steps.inside(name, args, body) }] }]
+            }
             getCurrentBuild = { -> steps.currentBuild }
             getScm = { -> 'scm' }
         }
@@ -54,19 +56,19 @@ class Steps {
 
     List named(String step) { calls.findAll { it[0] == step }.collect { it[1] } }
 
-    private Object note(String step, Object arguments) {
+    Object note(String step, Object arguments) {
         calls << [step, arguments]
         return null
     }
 
-    private Object shell(String step, Object arguments) {
+    Object shell(String step, Object arguments) {
         Map options = arguments instanceof Map ? arguments : [script: arguments.toString()]
         note(step, options.script)
         List<String> env = new ArrayList<String>(environment.get())
         List<String> command = ['bash', '-xe', '-c', options.script.toString()]
         if (container.get()) {
             List<String> flags = env.collectMany { ['-e', it] }
-            command = ['docker', 'exec'] + flags + [container.get()] + command.collect { it == 'bash' ? '/bin/bash' : it }
+            command = ['docker', 'exec'] + flags + [container.get()] + command
         }
         int status = run(command, env)
         if (options.returnStatus) {
@@ -81,13 +83,16 @@ class Steps {
     private int start(List<String> command, List<String> env) {
         ProcessBuilder builder = new ProcessBuilder(command.collect { it.toString() })
         builder.directory(workspace).redirectErrorStream(true)
-        env.each { String pair -> builder.environment().put(pair[0..<pair.indexOf('=')], pair[pair.indexOf('=') + 1..-1]) }
+        env.each { String pair ->
+            int sign = pair.indexOf('=')
+            builder.environment().put(pair.substring(0, sign), pair.substring(sign + 1))
+        }
         Process process = builder.start()
         process.inputStream.eachLine { println "    | ${it}" }
         return process.waitFor()
     }
 
-    private Object withEnv(List env, Closure body) {
+    Object withEnv(List env, Closure body) {
         List<String> before = environment.get()
         environment.set(before + env.collect { it.toString() })
         try {
@@ -97,26 +102,26 @@ class Steps {
         }
     }
 
-    private Object withCredentials(List bindings, Closure body) {
+    Object withCredentials(List bindings, Closure body) {
         note('withCredentials', bindings.collect { it.credentialsId })
         return withEnv(bindings.collect { "${it.variable}=${secret(it.credentialsId)}" }, body)
     }
 
-    private String secret(String id) {
+    String secret(String id) {
         if (!secrets.containsKey(id)) {
             throw new IllegalStateException("Could not find credentials entry with ID '${id}'")
         }
         return secrets[id]
     }
 
-    private Object coverage(Map arguments) {
+    Object coverage(Map arguments) {
         if (!hasCoverage) {
             throw new NoSuchMethodError("No such DSL method 'recordCoverage' found")
         }
         return note('recordCoverage', arguments)
     }
 
-    private Object parallel(Map branches) {
+    Object parallel(Map branches) {
         List<Throwable> problems = Collections.synchronizedList([])
         branches.collect { name, body ->
             Thread.start {
@@ -133,7 +138,7 @@ class Steps {
         return null
     }
 
-    private Object inside(String image, String arguments, Closure body) {
+    Object inside(String image, String arguments, Closure body) {
         note('inside', [image, arguments])
         List<String> user = [['id', '-u'].execute().text.trim(), ['id', '-g'].execute().text.trim()]
         List<String> words = arguments.tokenize(' ').collect { it == "--entrypoint=''" ? '--entrypoint=' : it }
