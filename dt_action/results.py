@@ -135,6 +135,7 @@ class Collector:
             collect_s=self._collect_s,
             command=self._command,
             is_selection=self._plan.is_selection,
+            shard=str(self._plan.shard) if self._plan.shard else "",
             selection=self._plan.selection,
         )
 

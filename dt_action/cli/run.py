@@ -43,6 +43,11 @@ def execute(
     settings: Settings, environ: Mapping[str, str], steps: Callable[[Wiring], pipeline.Steps] = Wiring.steps
 ) -> int:
     """Run with these settings and say what came of it. `steps` may put other steps in the place of the wiring's."""
+    return present(settings, environ, lambda wiring: pipeline.run(steps(wiring)))
+
+
+def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiring], pipeline.Outcome]) -> int:
+    """Do the work and say what came of it, in the job's log and by the exit code."""
     secrets = secret_values(settings, environ)
     with job_log(environ, secrets, say=_say, warn_line=_warn) as log:
         wiring = Wiring(
@@ -53,7 +58,7 @@ def execute(
             command=log.command,
         )
         with _termination_as_interrupt(), wiring:
-            outcome = pipeline.run(steps(wiring))
+            outcome = work(wiring)
         log.end_progress()
         for refusal in outcome.refusals:
             log.warn(refusal)
