@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dt_action import pipeline
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.job_log import job_log
+from dt_action.cli.ownership import give_back
 from dt_action.cli.wiring import Listener, Wiring
 from dt_action.errors import ExitCode
 from dt_action.options import Settings, secret_values
@@ -65,6 +66,7 @@ def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiri
         for problem in wiring.problems:
             _warn(f"error: {problem}")
         print(_last_words(outcome.run, secrets, environ), end="", flush=True)
+    give_back(settings.root, (settings.output_dir, ".dt_cache"), environ)
     was_told = not wiring.problems and not (settings.strict_publishing and outcome.refusals)
     return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on))
 
