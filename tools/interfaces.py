@@ -1,5 +1,5 @@
 """
-Writes what CI services read from the table of options: action.yml, composite/action.yml and the Jenkins help.
+Writes what CI services read from the table of options: action.yml, composite/action.yml and the Jenkins library's help.
 
 `python tools/interfaces.py` writes the files; `--check` only says which ones differ. A test compares them, too.
 """
@@ -118,15 +118,43 @@ def jenkins_help() -> str:
         "Of dt, in camel case (docs/options.md says more):",
     ]
     for group, title in GROUPS.items():
-        lines += ["", f"  {title}:"]
-        for row in action_options():
-            if row.group == group and row.name not in _NOT_FOR_JENKINS:
-                default = row.show(row.default).strip("()")
-                lines.append(f"    {camel_case(row.key):<18} {row.help}  [{default}]")
+        rows = [row for row in jenkins_options() if row.group == group]
+        lines += ["", f"  {title}:"] if rows else []
+        for row in rows:
+            lines.append(f"    {camel_case(row.key):<18} {row.help}  [{row.show(row.default).strip('()')}]")
     return "\n".join(lines) + "\n"
 
 
-_NOT_FOR_JENKINS = ("check_run_id", "check_name", "badges", "badge_branch", "comment", "token", "provider", "expect")
+_NOT_FOR_JENKINS = frozenset(
+    {"api_key", "provider", "token", "comment", "check_name", "check_run_id", "badges", "badge_branch"}
+)
+
+
+def jenkins_options() -> list[Option]:
+    """The options that the shared library takes: not those of other services, and no secret, which is a credential."""
+    return [row for row in action_options() if row.group != "matrix" and row.name not in _NOT_FOR_JENKINS]
+
+
+def jenkins_names() -> str:
+    """jenkins/src/org/distributedtesting/DtOptions.groovy"""
+    names = [f"        '{camel_case(row.key)}'," for row in jenkins_options()]
+    return "\n".join(
+        [
+            "package org.distributedtesting",
+            "",
+            f"/** {WRITTEN} */",
+            "class DtOptions implements Serializable {",
+            "",
+            "    private static final long serialVersionUID = 1L",
+            "",
+            "    static final List<String> NAMES = [",
+            *names,
+            "    ]",
+            "",
+            "}",
+            "",
+        ]
+    )
 
 
 def camel_case(key: str) -> str:
@@ -173,6 +201,7 @@ FILES = {
     "action.yml": docker_action,
     "composite/action.yml": composite_action,
     "jenkins/vars/distributedTesting.txt": jenkins_help,
+    "jenkins/src/org/distributedtesting/DtOptions.groovy": jenkins_names,
 }
 
 

@@ -12,6 +12,7 @@ from dt_action.errors import ConfigurationError, DtError, ExitCode
 COMMANDS = {
     "run": "run the tests",
     "plan": "show what would run, and in which order",
+    "report": "merge the reports of many jobs into one, and publish it",
     "badge": "make badges of reports, and commit them on GitHub",
     "explain": "show what tests need, and why",
     "config": "show every option's value and where it came from",

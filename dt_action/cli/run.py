@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dt_action import pipeline
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.job_log import job_log
+from dt_action.cli.ownership import give_back
 from dt_action.cli.wiring import Listener, Wiring
 from dt_action.errors import ExitCode
 from dt_action.options import Settings, secret_values
@@ -43,6 +44,11 @@ def execute(
     settings: Settings, environ: Mapping[str, str], steps: Callable[[Wiring], pipeline.Steps] = Wiring.steps
 ) -> int:
     """Run with these settings and say what came of it. `steps` may put other steps in the place of the wiring's."""
+    return present(settings, environ, lambda wiring: pipeline.run(steps(wiring)))
+
+
+def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiring], pipeline.Outcome]) -> int:
+    """Do the work and say what came of it, in the job's log and by the exit code."""
     secrets = secret_values(settings, environ)
     with job_log(environ, secrets, say=_say, warn_line=_warn) as log:
         wiring = Wiring(
@@ -53,13 +59,14 @@ def execute(
             command=log.command,
         )
         with _termination_as_interrupt(), wiring:
-            outcome = pipeline.run(steps(wiring))
+            outcome = work(wiring)
         log.end_progress()
         for refusal in outcome.refusals:
             log.warn(refusal)
         for problem in wiring.problems:
             _warn(f"error: {problem}")
         print(_last_words(outcome.run, secrets, environ), end="", flush=True)
+    give_back(settings.root, (settings.output_dir, ".dt_cache"), environ)
     was_told = not wiring.problems and not (settings.strict_publishing and outcome.refusals)
     return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on))
 

@@ -180,6 +180,7 @@ def _write_whole(folder: Path, content: bytes, name: str = "") -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+        Path(draft).chmod(0o644)  # a later step, such as one that uploads it, may be another user's
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ def detect(environ: Mapping[str, str]) -> str:
     """The CI service that the environment belongs to; `generic` where there is none that is known."""
     if environ.get("GITHUB_ACTIONS") == "true":
         return "github"
-    if environ.get("GITLAB_CI") == "true":
+    if environ.get("GITLAB_CI") == "true" or (environ.get("CI_JOB_ID") and environ.get("CI_PROJECT_PATH")):
         return "gitlab"
     if environ.get("JENKINS_URL") or (environ.get("JENKINS_HOME") and environ.get("BUILD_TAG")):
         return "jenkins"

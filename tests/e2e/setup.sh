@@ -71,6 +71,13 @@ base_image() { # the official image where a registry answers, else one of the sa
   rm -rf "$root"
 }
 
+gitlab_helper_image() { # gitlab-ci-local copies artifacts and caches with the rsync of this image
+  docker image inspect firecow/gitlab-ci-local-util:latest && return 0
+  timeout 60 docker pull docker.io/firecow/gitlab-ci-local-util:latest && return 0
+  printf 'FROM %s\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends rsync zip unzip\n' "$BASE_IMAGE" |
+    docker build -t docker.io/firecow/gitlab-ci-local-util:latest -
+}
+
 python_programs() {
   [ -x "$TOOLS/venv/bin/python" ] || python3 -m venv "$TOOLS/venv" || return 1
   "$TOOLS/venv/bin/pip" install -q zizmor check-jsonschema || return 1
@@ -90,6 +97,7 @@ fi
 told "Debian packages (docker.io, debootstrap, rsync, groovy)" apt_packages
 told "the Docker Engine" start_engine
 told "the image $BASE_IMAGE" base_image
+told "the helper image of gitlab-ci-local" gitlab_helper_image
 { has zizmor && has check-jsonschema; } || told "zizmor and check-jsonschema" python_programs
 has actionlint || told actionlint env GOBIN="$TOOLS/bin" go install "github.com/rhysd/actionlint/cmd/actionlint@$ACTIONLINT_VERSION"
 has act || told act env GOBIN="$TOOLS/bin" go install "github.com/nektos/act@$ACT_VERSION"

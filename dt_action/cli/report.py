@@ -1,0 +1,104 @@
+"""`dt report`: one report of the reports that many jobs left; a job that left none makes the run incomplete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dt_action.cli.arguments import Parser, settings_from
+from dt_action.cli.run import present
+from dt_action.cli.wiring import Wiring
+from dt_action.errors import ConfigurationError, NoTestsError, UnreadableError
+from dt_action.formats import run_json
+from dt_action.merging import merge
+from dt_action.model.event import Notice
+from dt_action.model.run import Run
+from dt_action.options import Settings
+from dt_action.pipeline import Outcome
+
+MOST_FILES = 10_000
+_OTHER_JSON = (".ctrf.json", ".codequality.json")
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Merge the reports, judge the whole, write and publish it."""
+    parser = Parser("report", "merge the reports of many jobs into one, and publish it")
+    parser.add_argument("parts", nargs="*", help="directories or files with the JSON reports, instead of --reports")
+    settings, given = settings_from(parser, argv, environ)
+    named = tuple(getattr(given, "parts", ())) or settings.reports
+    expected = expected_shards(settings)
+    files = find_parts([settings.root / name for name in named])
+    if not files and not expected:
+        raise NoTestsError(
+            f"there is no JSON report in {', '.join(named) or 'no directory at all'}",
+            hint="name the directories with the reports of the jobs: dt report parts",
+        )
+    return present(settings, environ, lambda wiring: _publish(wiring, files, expected))
+
+
+def _publish(wiring: Wiring, files: Sequence[Path], expected: Sequence[str]) -> Outcome:
+    run = wiring.memory.judged(_merged(files, expected))
+    publication = wiring.report(run)
+    return Outcome(run=run, publication=publication, refusals=wiring.publish(run, publication))
+
+
+def _merged(files: Sequence[Path], expected: Sequence[str]) -> Run:
+    """The runs as one. A part that cannot be read is a part that never came: the run is incomplete and says so."""
+    runs: list[Run] = []
+    unreadable: list[str] = []
+    for path in files:
+        try:
+            runs.append(run_json.read(_content(path), source=path.name))
+        except UnreadableError as error:
+            unreadable.append(str(error))
+    run = merge(runs, expected)
+    notices = (Notice(level="error", text=text) for text in unreadable)
+    names = (f"an unreadable report ({number})" for number in range(1, len(unreadable) + 1))
+    return replace(run, missing_shards=(*run.missing_shards, *names), notices=(*run.notices, *notices))
+
+
+def expected_shards(settings: Settings) -> tuple[str, ...]:
+    """The names, as `merge` takes them, of the jobs of the matrix in `--expect`. Raises ConfigurationError."""
+    if not settings.expect:
+        return ()
+    try:
+        jobs = json.loads(settings.expect)["include"]
+        return tuple(f"{job['label']} {job['shard']}".strip() for job in jobs)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ConfigurationError(
+            f"{settings.told_by('expect')} is {settings.expect[:60]!r}; expected the matrix that dt plan gave",
+            hint="hand over the output `matrix` of the job that ran dt plan --matrix",
+        ) from None
+
+
+def find_parts(paths: Sequence[Path]) -> list[Path]:
+    """
+    The JSON reports named, or anywhere in the directories named, sorted.
+
+    The directories may come from a stranger's pull request: links are not followed, and there may not be more than
+    `MOST_FILES`. Raises ConfigurationError.
+    """
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise ConfigurationError(f"the reports {', '.join(map(str, missing))} do not exist")
+    found = sorted({path for start in paths for path in _reports_in(start)})
+    if len(found) > MOST_FILES:
+        raise ConfigurationError(f"there are {len(found):,} reports; expected at most {MOST_FILES:,}")
+    return found
+
+
+def _reports_in(start: Path) -> Iterator[Path]:
+    if start.is_file():
+        yield start
+        return
+    for path in start.rglob("test_report_*.json"):
+        if path.is_file() and not path.is_symlink() and not path.name.endswith(_OTHER_JSON):
+            yield path
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > run_json.MAX_BYTES:
+        raise UnreadableError(f"{path.name}: expected at most {run_json.MAX_BYTES:,} bytes")
+    return path.read_bytes()

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from dt_action.errors import ConfigurationError
+from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.coverage import Coverage
+from dt_action.model.report import Annotation, Document, Publication
+from dt_action.model.run import Run
+from dt_action.providers import detect, make
+from dt_action.providers.gitlab import GitLab
+from dt_action.providers.rest import Rest
+from dt_action.providers.settings import Settings
+
+MERGE_REQUEST = {
+    "GITLAB_CI": "true",
+    "CI_PROJECT_ID": "12",
+    "CI_PROJECT_PATH": "team/app",
+    "CI_API_V4_URL": "https://gitlab.example/api/v4",
+    "CI_COMMIT_SHA": "merged",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "pushed",
+    "CI_MERGE_REQUEST_DIFF_BASE_SHA": "base",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "feature",
+    "CI_MERGE_REQUEST_IID": "7",
+    "CI_PIPELINE_ID": "99",
+    "CI_JOB_URL": "https://gitlab.example/team/app/-/jobs/5",
+}
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"GITHUB_ACTIONS": "true"}, "github"),
+        ({"GITLAB_CI": "true"}, "gitlab"),
+        ({"GITLAB_CI": "false", "CI_JOB_ID": "1", "CI_PROJECT_PATH": "a/b"}, "gitlab"),
+        ({"JENKINS_URL": "http://j"}, "jenkins"),
+        ({"CI": "true"}, "generic"),
+        ({}, "generic"),
+    ],
+)
+def test_the_service_is_known_by_its_environment(environ: dict[str, str], name: str) -> None:
+    assert detect(environ) == name
+
+
+def test_a_provider_that_does_not_exist_is_told_with_those_that_do() -> None:
+    with pytest.raises(ConfigurationError, match="expected one of github, gitlab, jenkins, generic"):
+        make("travis", {}, Settings(), write=print)
+
+
+def test_gitlab_tells_the_commit_that_was_pushed_and_not_the_merged_one() -> None:
+    build = make("gitlab", MERGE_REQUEST, Settings(), write=print).build()
+    assert (build.commit, build.base_commit, build.branch, build.pull_request) == ("pushed", "base", "feature", 7)
+    assert not build.is_default_branch
+
+
+def test_gitlabs_default_branch_is_told() -> None:
+    environ = {"CI_COMMIT_BRANCH": "main", "CI_DEFAULT_BRANCH": "main", "CI_COMMIT_BEFORE_SHA": "0" * 40}
+    build = make("gitlab", environ, Settings(), write=print).build()
+    assert build.is_default_branch
+    assert build.base_commit == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["git@host:team/app.git", "https://user:secret@host/team/app.git", "ssh://git@host/team/app"]
+)
+def test_jenkins_names_the_repository_without_the_password_in_its_address(url: str) -> None:
+    environ = {"GIT_URL": url, "CHANGE_ID": "3", "CHANGE_BRANCH": "f", "BUILD_NUMBER": "8", "GIT_COMMIT": "c"}
+    build = make("jenkins", environ, Settings(), write=print).build()
+    assert (build.repository, build.pull_request, build.run_number, build.branch) == ("team/app", 3, 8, "f")
+
+
+def a_run() -> Run:
+    case = TestCase(id="tests/test_a.py::test", file="tests/test_a.py", line=4)
+    result = TestResult(case=case, attempts=(Attempt(outcome="failed", message="boom"),))
+    return Run(id="r", results=(result,), coverage=Coverage(statements=200, covered=150), makespan_s=2.0)
+
+
+def a_publication() -> Publication:
+    remark = Annotation(path="tests/test_a.py", line=4, level="failure", title="test", message="boom")
+    report = Document(name="test_report_1.html", format="html", content=b"x")
+    return Publication(title="t", summary_markdown="# t", documents=(report,), annotations=(remark,))
+
+
+def test_gitlab_is_left_its_reports_under_fixed_names_with_paths_from_the_repository(tmp_path: Path) -> None:
+    log: list[str] = []
+    settings = Settings(output_dir=str(tmp_path), root_prefix="python/")
+    assert GitLab(MERGE_REQUEST, settings, write=log.append).publish(a_run(), a_publication()) == []
+    quality = json.loads((tmp_path / "gl-code-quality.json").read_bytes())
+    assert quality[0]["location"] == {"path": "python/tests/test_a.py", "lines": {"begin": 4}}
+    assert "DT_RESULT_FAILED=1\n" in (tmp_path / "dt.env").read_text()
+    assert log == ["TOTAL 200 50 75.0%"]
+
+
+def test_jenkins_is_left_the_totals_and_a_full_disk_is_only_told(tmp_path: Path) -> None:
+    provider = make("jenkins", {}, Settings(output_dir=str(tmp_path / "out")), write=print)
+    assert list(provider.publish(a_run(), a_publication())) == []
+    assert "DT_RESULT_CONCLUSION=failed\n" in (tmp_path / "out" / "dt.env").read_text()
+    (tmp_path / "file").write_text("")
+    refused = make("jenkins", {}, Settings(output_dir=str(tmp_path / "file")), write=print).publish(
+        a_run(), a_publication()
+    )
+    assert refused[0].startswith("the totals for the build's description")
+
+
+class Notes:
+    """GitLab's notes of one merge request, as a transport. `refuses` is a status for every write."""
+
+    def __init__(self, refuses: int = 0) -> None:
+        self.notes: list[dict[str, Any]] = [{"id": 1, "body": "hello", "author": {"id": 5}}]
+        self.refuses = refuses
+
+    def request(self, method: str, url: str, *, json: Any, params: Mapping[str, Any], **_: Any) -> requests.Response:
+        path = url.removeprefix("https://gitlab.example/api/v4/")
+        if path == "user":
+            return answer(200, {"id": 9})
+        assert path.startswith("projects/12/merge_requests/7/notes"), path
+        if method == "GET":
+            start = (int(params["page"]) - 1) * int(params["per_page"])
+            return answer(200, self.notes[start : start + int(params["per_page"])])
+        if self.refuses:
+            return answer(self.refuses, {"message": "403 Forbidden"})
+        if method == "POST":
+            self.notes.append({"id": len(self.notes) + 1, "body": json["body"], "author": {"id": 9}})
+            return answer(201, self.notes[-1])
+        number = int(path.rsplit("/", 1)[-1])
+        self.notes[number - 1]["body"] = json["body"]
+        return answer(200, self.notes[number - 1])
+
+
+def answer(status: int, body: Any) -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    response._content = json.dumps(body).encode()
+    return response
+
+
+def publish(notes: Notes, tmp_path: Path, run: Run, **settings: Any) -> list[str]:
+    provider = GitLab(
+        MERGE_REQUEST,
+        Settings(token="glpat-x", output_dir=str(tmp_path), **settings),
+        write=lambda line: None,
+        connect_api=lambda url, token: Rest(url=url, headers={}, transport=notes, write_pause_s=0),
+    )
+    return list(provider.publish(run, a_publication()))
+
+
+def test_a_merge_request_gets_one_note_among_hundreds_and_it_is_updated(tmp_path: Path) -> None:
+    notes = Notes()
+    notes.notes = [{"id": n, "body": "x", "author": {"id": 5}} for n in range(1, 251)]
+    forged = {"id": 251, "body": "<!-- distributed-testing key=results -->", "author": {"id": 5}}
+    notes.notes.append(forged)
+    for _ in range(2):
+        assert publish(notes, tmp_path, a_run()) == []
+    assert len(notes.notes) == 252
+    assert notes.notes[-1]["body"].endswith("# t")
+    assert forged["body"] == "<!-- distributed-testing key=results -->"
+
+
+def test_a_refused_note_is_told_with_what_kind_of_token_it_needs(tmp_path: Path) -> None:
+    (refused,) = publish(Notes(refuses=403), tmp_path, a_run())
+    assert refused.startswith("the merge request's note: POST projects/12/merge_requests/7/notes: 403")
+    assert "project access token" in refused
+    assert "glpat-x" not in refused
+
+
+def test_no_note_is_written_where_all_is_fine_from_the_start(tmp_path: Path) -> None:
+    notes = Notes()
+    publish(notes, tmp_path, Run(id="r"))
+    assert len(notes.notes) == 1
