@@ -248,7 +248,7 @@ class Execution:
             return self._failed_to_start(died, now)
         kill = self._killed.pop(died.slot, None)
         reason, outcome = (kill.reason, kill.outcome) if kill else (died.reason, "crashed")
-        return self._brain.slot_lost(died.slot, outcome, reason, detail=_crash_detail(died.log_tail), now=now)
+        return self._brain.slot_lost(died.slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
 
     def _failed_to_start(self, died: Died, now: float) -> list[Action]:
         """pytest itself could not start: the same for every slot, unless it had worked before, or was not to blame."""
@@ -259,7 +259,7 @@ class Execution:
         if self._is_dealt and self._failed_starts < MOST_FAILED_STARTS:
             return []
         if conftest is None and not self._is_dealt:
-            raise _start_error(self._terms.python, died)
+            raise start_error(self._terms.python, died)
         id = _relative(conftest["path"], self._terms.root) if conftest else "pytest"
         message = died.log_tail.strip().rpartition("\n")[2] or died.reason
         attempt = Attempt(outcome="error", message=message, detail=died.log_tail)
@@ -371,7 +371,7 @@ def _cases(described: Sequence[dict[str, Any]]) -> list[Collected]:
     ]
 
 
-def _crash_detail(log_tail: str) -> str:
+def crash_detail(log_tail: str) -> str:
     """The part of a dead process's output that says why: from faulthandler's report on, else the last lines."""
     start = log_tail.rfind("Fatal Python error")
     return log_tail[start:] if start >= 0 else "\n".join(log_tail.splitlines()[-20:])
@@ -384,7 +384,8 @@ def _relative(path: str, root: Path) -> str:
         return path
 
 
-def _start_error(python: str, died: Died) -> ConfigurationError:
+def start_error(python: str, died: Died) -> ConfigurationError:
+    """Why pytest did not start, in words that say what to do."""
     if "No module named 'pytest'" in died.log_tail:
         return ConfigurationError(
             f"{python} has no pytest",
