@@ -248,12 +248,13 @@ def check_slot_message(message: Any) -> None:
 
     A test runs in the process that tells it, and could write anything there.
     """
-    fields = _SLOT_MESSAGES.get(message.get("e", "")) if isinstance(message, Mapping) else None
+    event = message.get("e") if isinstance(message, Mapping) else None
+    fields = _SLOT_MESSAGES.get(event) if isinstance(event, str) else None
     if fields is None:
         raise UnreadableError("expected a message of a slot, found something else")
     for name, check in fields.items():
         if not check(message.get(name)):
-            raise UnreadableError(f"a slot's message {message['e']!r} has no fitting {name!r}")
+            raise UnreadableError(f"a slot's message {event!r} has no fitting {name!r}")
 
 
 def _name(value: Any) -> bool:

@@ -21,7 +21,7 @@ from dt_action.coordinator import auth, events, views
 from dt_action.coordinator.protection import Protection
 from dt_action.coordinator.service import Service
 from dt_action.coordinator.store import ENROLMENTS, WORKERS, Changes, rows_of
-from dt_action.coordinator.writer import RefusalError, UnavailableError
+from dt_action.coordinator.writer import BugError, RefusalError, UnavailableError
 from dt_action.errors import UnreadableError
 from dt_action.formats.model_json import to_jsonable
 
@@ -46,6 +46,7 @@ def create_app(service: Service) -> FastAPI:
     app.state.service = service
     app.add_exception_handler(RefusalError, _refused)
     app.add_exception_handler(UnavailableError, _unavailable)
+    app.add_exception_handler(BugError, _bug)
     app.add_exception_handler(UnreadableError, _unreadable)
     app.include_router(_CLIENTS, prefix=wire.API)
     app.include_router(_WORKERS, prefix=wire.API)
@@ -275,7 +276,8 @@ async def goodbye(worker: Id, service: Serving, calling: CallingWorker) -> Respo
 @_WORKERS.post("/leases")
 async def poll(asked: wire.Poll, request: Request, service: Serving, worker: CallingWorker) -> Response:
     """New leases and commands for a worker; waits for some at most `wait_s`. It is the worker's heartbeat, too."""
-    deadline = time.monotonic() + max(0.0, min(asked.wait_s, MOST_WAIT_S))
+    most_s = min(MOST_WAIT_S, service.config.patience.lease_s / 3)  # the next poll is the next sign of life
+    deadline = time.monotonic() + max(0.0, min(asked.wait_s, most_s))
     while True:
         count = service.bells.count(worker)
         work = await service.do(lambda changes: service.desk.poll(changes, worker, asked))
@@ -355,6 +357,10 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _unavailable(_: Request, error: Exception) -> Response:
     return _problem(503, "the answer could not be written down; ask again", headers={"Retry-After": "1"})
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    return _problem(500, "this is a bug in the coordinator; its log says more")
 
 
 async def _unreadable(_: Request, error: Exception) -> Response:

@@ -31,7 +31,7 @@ _HEADERS = [
 ]
 
 
-class _TooLargeError(Exception):
+class _BodyError(Exception):
     """The body is larger than it may be, or comes too slowly; `status` is HTTP's."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -81,8 +81,12 @@ class Protection:
         most = self._max_bundle_bytes if is_bundle else wire.MAX_BODY_BYTES
         has_begun = False
 
+        bounds = _Bounds(receive, most)
+
         async def send_strictly(message: ASGI) -> None:
             nonlocal has_begun
+            if bounds.trouble is not None and not has_begun:
+                return  # the framework's own answer to it, which does not say what was wrong
             if message["type"] == "http.response.start":
                 has_begun = True
                 if message["status"] in (401, 403):
@@ -98,31 +102,41 @@ class Protection:
             await _answer(send_strictly, 413, f"the body may have at most {most:,} bytes")
             return
         try:
-            await self._app(scope, _bounded(receive, most), send_strictly)
-        except _TooLargeError as error:
-            if not has_begun:
-                await _answer(send_strictly, error.status, str(error))
+            await self._app(scope, bounds.receive, send_strictly)
+        except _BodyError:
+            pass
+        trouble, bounds.trouble = bounds.trouble, None
+        if trouble is not None and not has_begun:
+            await _answer(send_strictly, trouble.status, str(trouble))
 
 
-def _bounded(receive: ASGI, most: int) -> ASGI:
-    size = 0
-    is_whole = False
+class _Bounds:
+    """Receives the body of one request, at most `most` bytes, none late; `trouble` is what was wrong with it."""
 
-    async def receive_bounded() -> Any:
-        nonlocal size, is_whole
-        if is_whole:
-            return await receive()
+    def __init__(self, receive: ASGI, most: int) -> None:
+        self.trouble: _BodyError | None = None
+        self._receive = receive
+        self._most = most
+        self._size = 0
+        self._is_whole = False
+
+    async def receive(self) -> Any:
+        """The next piece."""
+        if self._is_whole:
+            return await self._receive()
         try:
-            message = await asyncio.wait_for(receive(), BODY_PATIENCE_S)
+            message = await asyncio.wait_for(self._receive(), BODY_PATIENCE_S)
         except asyncio.TimeoutError:
-            raise _TooLargeError(408, f"nothing came for {BODY_PATIENCE_S:g} s") from None
-        size += len(message.get("body", b""))
-        is_whole = message["type"] != "http.request" or not message.get("more_body", False)
-        if size > most:
-            raise _TooLargeError(413, f"the body may have at most {most:,} bytes")
+            raise self._refuse(408, f"nothing came for {BODY_PATIENCE_S:g} s") from None
+        self._size += len(message.get("body", b""))
+        self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
+        if self._size > self._most:
+            raise self._refuse(413, f"the body may have at most {self._most:,} bytes")
         return message
 
-    return receive_bounded
+    def _refuse(self, status: int, text: str) -> _BodyError:
+        self.trouble = _BodyError(status, text)
+        return self.trouble
 
 
 async def _answer(send: ASGI, status: int, message: str) -> None:

@@ -97,6 +97,9 @@ class Writer:
                     answers.append((future, job(changes)))
                 except RefusalError as refusal:
                     future.set_exception(refusal)
+                except Exception as bug:
+                    future.set_exception(BugError(str(bug)))
+                    raise
             self._write(changes)
         except Exception as error:
             self._is_behind = True
@@ -126,6 +129,10 @@ class Writer:
             except Exception:
                 _LOG.debug("the connection is beyond closing", exc_info=True)
             self._connection = None
+
+
+class BugError(Exception):
+    """Working out the answer failed; asking again will hardly help."""
 
 
 class RefusalError(Exception):

@@ -117,6 +117,7 @@ class Agent:
                 held[id].deliver(commands)
         for id in work.revoked:
             if id in held:
+                _LOG.info("lease %s was given away or is over", id)
                 held[id].revoke()
         self._workspaces.sweep()
 

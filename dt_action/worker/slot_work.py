@@ -25,6 +25,9 @@ STOP_GRACE_S = 10.0
 MOST_AT_ONCE = 500
 OUTPUT_EVERY_S = 1.0
 FETCH_TIMEOUT_S = 300.0
+MOST_BUGS = 5
+"""So many times is told what the coordinator cannot digest, before the lease is given up."""
+
 _URGENT = frozenset({"want", "died", "ready", "exit"})
 
 
@@ -81,6 +84,7 @@ class SlotWork(threading.Thread):
         self._flush_by = 0.0
         self._printed = 0
         self._listens_at = 0.0
+        self._bugs = 0
 
     def deliver(self, commands: tuple[wire.Numbered, ...]) -> None:
         """Commands that came; those that came before are left out."""
@@ -232,7 +236,8 @@ class SlotWork(threading.Thread):
 
     def _after_trouble(self, error: LinkError, wait_s: float) -> float:
         """When to try again; a lease that the coordinator does not know as ours is over."""
-        if error.may_pass:
+        self._bugs = self._bugs + 1 if error.status == 500 else 0
+        if error.may_pass and self._bugs < MOST_BUGS:
             _LOG.info("lease %s: %s; trying again", self.lease.id, error.message)
             return time.monotonic() + max(wait_s, min(error.wait_s, 5.0))
         _LOG.warning("lease %s is over: %s", self.lease.id, error.message)

@@ -199,9 +199,7 @@ def test_a_gated_file_runs_where_the_device_is(world):
     until_over(world, run, [plain, gpu], FILES)
     _is_whole(world, run)
     where = {
-        event.case.file: event.attempt.worker
-        for event in world.events(run)
-        if type(event).__name__ == "CaseFinished"
+        event.case.file: event.attempt.worker for event in world.events(run) if type(event).__name__ == "CaseFinished"
     }
     assert where["tests/test_0.py"] == "gpu"
 
