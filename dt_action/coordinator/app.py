@@ -184,7 +184,7 @@ async def workers(service: Serving, caller: Calling) -> list[dict[str, Any]]:
     return await service.do(lambda _: views.workers(service.desk))
 
 
-@_CLIENTS.post("/workers/{worker}/{action}", status_code=202)
+@_CLIENTS.post("/workers/{worker}/steer/{action}", status_code=202)
 async def steer_worker(
     worker: Id,
     action: Annotated[str, Path(pattern="^(drain|resume|remove)$")],

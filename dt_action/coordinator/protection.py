@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import OrderedDict
@@ -101,10 +102,8 @@ class Protection:
         if length.isdigit() and int(length) > most:
             await _answer(send_strictly, 413, f"the body may have at most {most:,} bytes")
             return
-        try:
+        with contextlib.suppress(_BodyError):
             await self._app(scope, bounds.receive, send_strictly)
-        except _BodyError:
-            pass
         trouble, bounds.trouble = bounds.trouble, None
         if trouble is not None and not has_begun:
             await _answer(send_strictly, trouble.status, str(trouble))

@@ -201,7 +201,7 @@ def test_a_key_for_reading_submits_and_steers_nothing(coordinator):
     assert requests.post(f"{coordinator.api}/runs", json=submission("0" * 64), headers=bearer(key)).status_code == 403
     assert requests.put(f"{coordinator.api}/blobs/{'0' * 64}", data=b"", headers=bearer(key)).status_code == 403
     worker = coordinator.enrol("steered")["worker"]
-    assert requests.post(f"{coordinator.api}/workers/{worker}/drain", headers=bearer(key)).status_code == 403
+    assert requests.post(f"{coordinator.api}/workers/{worker}/steer/drain", headers=bearer(key)).status_code == 403
 
 
 def test_a_key_of_one_repository_submits_for_no_other_and_sees_no_other(coordinator):
@@ -313,7 +313,7 @@ def a_lease(coordinator: Server, name: str) -> tuple[dict, dict]:
     admin = bearer(coordinator.key("admin"))
     for other in requests.get(f"{coordinator.api}/workers", headers=admin).json():
         if not other["busy"]:
-            requests.post(f"{coordinator.api}/workers/{other['id']}/remove", headers=admin)
+            requests.post(f"{coordinator.api}/workers/{other['id']}/steer/remove", headers=admin)
     worker = coordinator.enrol(name)
     submit(coordinator, coordinator.key())
     return worker, poll(coordinator, worker["jwt"], name).json()["leases"][0]
