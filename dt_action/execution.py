@@ -234,12 +234,7 @@ class Execution:
         """
         if base == ".":
             return
-
-        def named_by_pytest(path: str) -> str:
-            is_below = not rootdir.startswith("..")
-            return posixpath.relpath(path, rootdir) if is_below else posixpath.normpath(posixpath.join(base, path))
-
-        files = tuple(replace(file, path=named_by_pytest(file.path)) for file in self._plan.files)
+        files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
         self._brain = self._new_brain(replace(self._plan, files=files))
 
     def _died(self, died: Died, now: float) -> list[Action]:
@@ -329,6 +324,13 @@ def tell_brain(brain: Dispatcher, slot: str, message: dict[str, Any], now: float
         case "exit":
             return brain.cancel("stopped", message["reason"], now)
     return []
+
+
+def named_from(rootdir: str, base: str, path: str) -> str:
+    """`path` as pytest names it. `base` is the way from its rootdir to where it was started, `rootdir` the way back."""
+    if rootdir.startswith(".."):
+        return posixpath.normpath(posixpath.join(base, path))
+    return posixpath.relpath(path, rootdir)
 
 
 def command_for(action: Assign | Grant | Drop | Rest | Stop) -> dict[str, Any]:

@@ -125,7 +125,11 @@ class Poll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """One slot of one run, for a worker. Only `token` speaks for it; `slots` is how many the run may have."""
+    """
+    One slot of one run, for a worker. Only `token` speaks for it.
+
+    `slots` is how many the run may have; `imports` tells that test modules are imported ahead of their turn.
+    """
 
     id: str
     token: str
@@ -138,6 +142,7 @@ class Lease:
     requirements: tuple[str, ...] = ()
     setup: str = ""
     no_output_timeout_s: float | None = None
+    imports: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +298,8 @@ def _described(value: Any) -> bool:
 
 
 _SLOT_MESSAGES: dict[str, dict[str, Check]] = {
-    "ready": {"files": _names, "python": _name, "pytest": _name, "base": _some_text},
+    "ready": {"files": _names, "python": _name, "pytest": _name, "base": _name, "rootdir": _name},
+    "importing": {"file": _name},
     "started": {"id": _name},
     "finished": {
         "id": _name,

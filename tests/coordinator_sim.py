@@ -50,7 +50,9 @@ class SimSlot:
         self.files = files
         self.duration_s = duration_s
         self.outcome = outcome
-        self.told: list[dict[str, Any]] = [{"e": "ready", "files": [*files], "base": ".", "python": "3", "pytest": "9"}]
+        self.told: list[dict[str, Any]] = [
+            {"e": "ready", "files": [*files], "base": ".", "rootdir": ".", "python": "3", "pytest": "9"}
+        ]
         self.is_stopped = False
         self._units: deque[Mapping[str, Any]] = deque()
         self._queue: deque[str] = deque()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from dt_action.dispatch import Action, Dispatcher, Kill, Limits, Rest, Stop, Tell
-from dt_action.execution import MOST_FAILED_STARTS, command_for, crash_detail, start_error, tell_brain
+from dt_action.execution import MOST_FAILED_STARTS, command_for, crash_detail, named_from, start_error, tell_brain
 from dt_action.hosting import Died, slot_name
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, Notice, WorkerJoined
@@ -116,10 +115,10 @@ class Course:
 
     # --- workers and slots come and go ----------------------------------------------------------------------------
 
-    def worker_joined(self, worker: str, capability: Capability, slots: int) -> list[Output]:
+    def worker_joined(self, worker: str, capability: Capability, slots: int, now: float) -> list[Output]:
         """A machine with `slots` places takes part, or has changed."""
         self._workers[worker] = capability, slots
-        return self._follow(self._brain.worker_joined(worker, capability))
+        return self._follow(self._brain.worker_joined(worker, capability, now))
 
     def worker_lost(self, worker: str, reason: str, now: float) -> list[Output]:
         """A machine is gone for good, and its slots with it."""
@@ -136,6 +135,16 @@ class Course:
         self._worker_of[slot] = worker
         self._starting.add(slot)
         return slot
+
+    @property
+    def has_suspects(self) -> bool:
+        """True where a file has killed a process that imported it ahead of its turn."""
+        return bool(self._brain.suspects)
+
+    def brief(self, slot: str) -> list[Output]:
+        """Tell a process that is about to start which files it should not import ahead of their turn."""
+        self._sent[slot] = self._sent.get(slot, 0) + 1
+        return [Command(slot=slot, message={"op": "avoid", "files": sorted(self._brain.suspects)})]
 
     def release(self, slot: str, now: float) -> list[Output]:
         """Let the slot go as soon as it has nothing in hand: somebody else has more need of the place."""
@@ -186,19 +195,19 @@ class Course:
             outputs.append(WorkerJoined(worker=worker, slots=slots, capability=capability, environment=environment))
         if not self._is_ready:
             self._is_ready = True
-            self._rebase(message.get("base", ""), now)
+            self._rebase(message["base"], message["rootdir"], now)
             outputs += self._follow(self._brain.files_known(message["files"], now))
         return outputs + self._follow(self._brain.slot_joined(slot, worker, now))
 
-    def _rebase(self, base: str, now: float) -> None:
-        """pytest names files from its rootdir; `base` is where our root lies, seen from there."""
-        if base in ("", "."):
+    def _rebase(self, base: str, rootdir: str, now: float) -> None:
+        """Name the planned files as pytest does: see `dt_action.execution.named_from`."""
+        if base == ".":
             return
-        files = tuple(replace(file, path=posixpath.normpath(f"{base}/{file.path}")) for file in self._plan.files)
+        files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
         self._plan = replace(self._plan, files=files)
         self._brain = Dispatcher(self._plan, self._limits, now=now)
         for worker, (capability, _) in self._workers.items():
-            self._brain.worker_joined(worker, capability)
+            self._brain.worker_joined(worker, capability, now)
 
     def _failed_to_start(self, worker: str, death: Death, now: float) -> list[Output]:
         """pytest could not start: the same for every slot, unless it had worked before or somewhere else."""

@@ -183,7 +183,7 @@ class Desk:
             self.set_draining(changes, worker_id, who=worker.name)
         self._fill(changes, worker)
         mine = {lease.id: lease for lease in self._leases_of(worker)}
-        commands = {id: mine[id].after(seen) for id, seen in asked.holding.items() if id in mine}
+        commands = {id: lease.after(asked.holding.get(id, 0)) for id, lease in mine.items()}
         return wire.Work(
             leases=tuple(self._offer(lease) for lease in mine.values() if lease.id not in asked.holding),
             commands={id: waiting for id, waiting in commands.items() if waiting},
@@ -319,6 +319,7 @@ class Desk:
             requirements=submission.requirements,
             setup=submission.setup,
             no_output_timeout_s=submission.limits.no_output_timeout_s,
+            imports=submission.isolation != "file",
         )
 
     def _fill(self, changes: Changes, worker: LiveWorker) -> None:
@@ -363,6 +364,8 @@ class Desk:
             opened_at=time.time(),
             closed_at=None,
         )
+        if run.course.has_suspects:
+            self._put(changes, run, "brief", slot=slot)
         self.rung_workers.add(worker.id)
 
     # --- runs -----------------------------------------------------------------------------------------------------

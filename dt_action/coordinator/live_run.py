@@ -168,9 +168,11 @@ class LiveRun:
             return course.died(given["slot"], Death(**given["death"]), now)
         if do == "worker_joined":
             capability = from_jsonable(Capability, given["capability"], source="a worker's capability")
-            return course.worker_joined(given["worker"], capability, given["slots"])
+            return course.worker_joined(given["worker"], capability, given["slots"], now)
         if do == "worker_lost":
             return course.worker_lost(given["worker"], given["reason"], now)
+        if do == "brief":
+            return course.brief(given["slot"])
         if do == "release":
             return course.release(given["slot"], now)
         if do == "cancel":

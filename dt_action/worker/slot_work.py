@@ -143,6 +143,7 @@ class SlotWork(threading.Thread):
             python=workspace.environment.python,
             args=lease.args,
             slots=max(1, lease.slots),
+            imports=lease.imports,
             environ=workspace.environment.variables,
             mark=lease.id,
         )
@@ -154,6 +155,7 @@ class SlotWork(threading.Thread):
         except ConfigurationError as error:
             self._outbox.add({"e": "died", "reason": "the process could not be started", "log_tail": str(error)})
             return
+        self._obey(host)
         backoff = iter(Backoff())
         retry_at = 0.0
         while not self._is_revoked:
