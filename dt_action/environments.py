@@ -47,17 +47,19 @@ def prepare(
     setup: str | None = None,
     run: Runner,
     say: Callable[[str], None] = lambda line: None,
+    home: Path | None = None,
 ) -> Environment:
     """
     The environment for tests: `python` itself, or a virtual environment of it with the requirements and pytest.
 
-    An environment is kept in `.dt_cache/environments` by the digest of what went into it, and used again. `setup`
-    runs every time. Raises ConfigurationError where a file is missing or a command fails.
+    An environment is kept in `home` (`.dt_cache/environments` when None) by the digest of what went into it, and used
+    again. `setup` runs every time. Raises ConfigurationError where a file is missing or a command fails.
     """
     environment = Environment(python=python, variables=dict(environ))
     if requirements:
         files = _existing(root, requirements)
-        environment = _in_virtualenv(_kept(root, python, files, environ, run, say), environ)
+        home = home or root / ".dt_cache" / "environments"
+        environment = _in_virtualenv(_kept(home, root, python, files, environ, run, say), environ)
     if setup:
         variables = environment.variables
         if not requirements:
@@ -97,6 +99,7 @@ def _existing(root: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _kept(
+    home: Path,
     root: Path,
     python: str,
     files: Sequence[Path],
@@ -105,7 +108,6 @@ def _kept(
     say: Callable[[str], None],
 ) -> Path:
     """The directory of the environment with these requirements, built where there is none yet."""
-    home = root / ".dt_cache" / "environments"
     digest = _digest(python, files)
     pointer = home / f"{digest}.txt"
     if pointer.is_file() and _python_of(home / pointer.read_text(encoding="utf-8")).exists():

@@ -235,12 +235,7 @@ class Execution:
         """
         if base == ".":
             return
-
-        def named_by_pytest(path: str) -> str:
-            is_below = not rootdir.startswith("..")
-            return posixpath.relpath(path, rootdir) if is_below else posixpath.normpath(posixpath.join(base, path))
-
-        files = tuple(replace(file, path=named_by_pytest(file.path)) for file in self._plan.files)
+        files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
         self._brain = self._new_brain(replace(self._plan, files=files))
 
     def _died(self, died: Died, now: float) -> list[Action]:
@@ -249,7 +244,7 @@ class Execution:
             return self._failed_to_start(died, now)
         kill = self._killed.pop(died.slot, None)
         reason, outcome = (kill.reason, kill.outcome) if kill else (died.reason, "crashed")
-        return self._brain.slot_lost(died.slot, outcome, reason, detail=_crash_detail(died.log_tail), now=now)
+        return self._brain.slot_lost(died.slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
 
     def _failed_to_start(self, died: Died, now: float) -> list[Action]:
         """pytest itself could not start: the same for every slot, unless it had worked before, or was not to blame."""
@@ -260,7 +255,7 @@ class Execution:
         if self._is_dealt and self._failed_starts < MOST_FAILED_STARTS:
             return []
         if conftest is None and not self._is_dealt:
-            raise _start_error(self._terms.python, died)
+            raise start_error(self._terms.python, died)
         id = _relative(conftest["path"], self._terms.root) if conftest else "pytest"
         message = died.log_tail.strip().rpartition("\n")[2] or died.reason
         attempt = Attempt(outcome="error", message=message, detail=died.log_tail)
@@ -332,6 +327,13 @@ def tell_brain(brain: Dispatcher, slot: str, message: dict[str, Any], now: float
     return []
 
 
+def named_from(rootdir: str, base: str, path: str) -> str:
+    """`path` as pytest names it. `base` is the way from its rootdir to where it was started, `rootdir` the way back."""
+    if rootdir.startswith(".."):
+        return posixpath.normpath(posixpath.join(base, path))
+    return posixpath.relpath(path, rootdir)
+
+
 def command_for(action: Assign | Grant | Drop | Rest | Stop) -> dict[str, Any]:
     """The command that a slot is sent for an action."""
     match action:
@@ -372,7 +374,7 @@ def _cases(described: Sequence[dict[str, Any]]) -> list[Collected]:
     ]
 
 
-def _crash_detail(log_tail: str) -> str:
+def crash_detail(log_tail: str) -> str:
     """The part of a dead process's output that says why: from faulthandler's report on, else the last lines."""
     start = log_tail.rfind("Fatal Python error")
     return log_tail[start:] if start >= 0 else "\n".join(log_tail.splitlines()[-20:])
@@ -385,7 +387,8 @@ def _relative(path: str, root: Path) -> str:
         return path
 
 
-def _start_error(python: str, died: Died) -> ConfigurationError:
+def start_error(python: str, died: Died) -> ConfigurationError:
+    """Why pytest did not start, in words that say what to do."""
     if "No module named 'pytest'" in died.log_tail:
         return ConfigurationError(
             f"{python} has no pytest",

@@ -52,8 +52,9 @@ class Session:
     What every slot's pytest session has in common.
 
     `slots` processes of the interpreter `python` are started in `root` with pytest's arguments `args`. `environ` is
-    what the tests see of the environment: pass none of our secrets in it. `run` is a name that no other run has.
-    `imports` tells that each process imports all test modules first, as plain pytest does.
+    what the tests see of the environment: pass none of our secrets in it. `run` is a name that no other run has, `mark`
+    one that no other host has (of a run that has several; else the run's). `imports` tells that each process imports
+    all test modules first, as plain pytest does.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class Session:
     run: str = field(default_factory=lambda: os.urandom(16).hex())
     measuring: Measuring | None = None
     imports: bool = True
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,7 @@ class _Process:
     sock: socket.socket
     log: Path
     pidfd: int = -1
+    shown: int = 0
     sent: int = 0
     pending: bytearray = field(default_factory=bytearray)
 
@@ -146,9 +149,13 @@ class Host:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._mark = session.mark or session.run
         self._processes: dict[str, _Process] = {}
         self._groups: list[int] = []
         self._selector = selectors.DefaultSelector()
+        self._waker, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._scratch = new_scratch()
 
     @property
@@ -222,13 +229,31 @@ class Host:
 
     def poll(self, timeout_s: float) -> Iterator[Heard | Died]:
         """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
-        ready = {id(key.data): key.data for key, _ in self._selector.select(timeout_s)}
+        ready = {id(key.data): key.data for key, _ in self._selector.select(timeout_s) if key.data is not None}
+        with contextlib.suppress(BlockingIOError):
+            self._woken.recv(4096)
         for process in ready.values():
             yield from self._read(process)
         for process in [*self._processes.values()]:
             if process.slot in self._processes and process.popen.poll() is not None:
                 yield from self._read(process)
                 yield self._bury(process)
+
+    def wake(self) -> None:
+        """Let a `poll` that waits in another thread return."""
+        with contextlib.suppress(OSError):
+            self._waker.send(b".")
+
+    def new_output(self, slot: str, most: int = 65536) -> str:
+        """What a slot printed outside of pytest's capture since this was asked last, at most `most` bytes of it."""
+        process = self._processes.get(slot)
+        if process is None:
+            return ""
+        with process.log.open("rb") as file:
+            file.seek(process.shown)
+            content = file.read(most)
+        process.shown += len(content)
+        return content.decode("utf-8", "replace")
 
     def output_bytes(self, slot: str) -> int:
         """
@@ -276,8 +301,10 @@ class Host:
             process.popen.kill()
             process.popen.wait()
             self._forget(process)
-        _kill_marked(self.session.run)
+        _kill_marked(self._mark)
         self._selector.close()
+        self._waker.close()
+        self._woken.close()
         end_scratch(self._scratch)
 
     def _environ(self, slot: str) -> dict[str, str]:
@@ -288,7 +315,7 @@ class Host:
             "PYTEST_XDIST_WORKER": slot,
             "PYTEST_XDIST_WORKER_COUNT": str(self.session.slots),
             "PYTEST_XDIST_TESTRUNUID": self.session.run,
-            RUNS_VARIABLE: f"{runs},{self.session.run}" if runs else self.session.run,
+            RUNS_VARIABLE: f"{runs},{self._mark}" if runs else self._mark,
         }
 
     def _read(self, process: _Process) -> Iterator[Heard]:
@@ -307,7 +334,8 @@ class Host:
         *lines, rest = process.pending.split(b"\n")
         process.pending = rest
         for line in lines:
-            yield Heard(slot=process.slot, message=json.loads(line))
+            with contextlib.suppress(ValueError):  # a test that found the line wrote to it
+                yield Heard(slot=process.slot, message=json.loads(line))
 
     def _bury(self, process: _Process) -> Died:
         _kill_group(process.popen.pid)
@@ -370,9 +398,9 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _kill_marked(run: str) -> None:
-    """End what left its process group: on Linux, every process that has the run's id in its environment."""
-    needle = run.encode("ascii")
+def _kill_marked(mark: str) -> None:
+    """End what left its process group: on Linux, every process that has the mark in its environment."""
+    needle = mark.encode("ascii")
     for entry in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
         with contextlib.suppress(OSError):
             variables = (entry / "environ").read_bytes().split(b"\0")

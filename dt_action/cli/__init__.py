@@ -16,6 +16,8 @@ COMMANDS = {
     "badge": "make badges of reports, and commit them on GitHub",
     "explain": "show what tests need, and why",
     "config": "show every option's value and where it came from",
+    "coordinator": "serve workers and clients, make keys and enrolment tokens",
+    "worker": "run tests that a coordinator hands out",
     "doctor": "check this machine and project for what a run needs",
 }
 """Each is a module of this package with `main(argv, environ) -> int`."""
@@ -81,7 +83,7 @@ def _overview() -> str:
         "",
         "usage: dt COMMAND [OPTION ...]",
         "",
-        *(f"  {name:<9} {summary}" for name, summary in COMMANDS.items()),
+        *(f"  {name:<11} {summary}" for name, summary in COMMANDS.items()),
         "",
         "`dt COMMAND --help` lists a command's options; `dt --version` tells the version.",
     ]

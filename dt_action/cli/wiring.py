@@ -184,15 +184,21 @@ class Wiring:
     def fleet(self, plan: Plan) -> Fleet:
         """The fleet that the settings name."""
         settings = self.settings
+        if settings.fleet == "coordinator":
+            return self._coordinator_fleet(plan)
         if settings.fleet != "local":
             raise FleetError(
                 f"the fleet {settings.fleet!r} (from {settings.told_by('fleet')}) is not in this version of dt",
                 hint="use --fleet local",
             )
+        return self._local_fleet(plan)
+
+    def _local_fleet(self, plan: Plan) -> Fleet:
         from dt_action.dispatch import Limits
         from dt_action.fleets.local import LocalFleet
         from dt_action.worker.probes import this_machine
 
+        settings = self.settings
         return LocalFleet(
             host=self._host or self.host([file.path for file in plan.files]),
             capability=this_machine(self.environ),
@@ -206,6 +212,43 @@ class Wiring:
             isolation=settings.isolation,
         )
 
+    def _coordinator_fleet(self, plan: Plan) -> Fleet:
+        from dt_action.environments import AUTO, own_requirements
+        from dt_action.fleets.coordinator import CoordinatorFleet
+        from dt_action.wire import RunLimits, Submission
+
+        settings, build = self.settings, self.provider().build()
+        asked = settings.requirements
+        return CoordinatorFleet(
+            url=settings.coordinator or "",
+            credential=lambda: settings.api_key or "",
+            root=settings.root,
+            submission=Submission(
+                nonce="",
+                bundle="",
+                plan=plan,
+                args=self._pytest_arguments([file.path for file in plan.files]),
+                limits=RunLimits(
+                    case_timeout_s=settings.case_timeout_s,
+                    no_output_timeout_s=settings.no_output_timeout_s,
+                    run_timeout_s=settings.timeout_s,
+                    retries=settings.retries,
+                    fail_fast=settings.fail_fast or 0,
+                ),
+                isolation=settings.isolation,
+                requirements=own_requirements(settings.root) if asked == (AUTO,) else asked,
+                setup=settings.setup or "",
+                repository=build.repository,
+                commit=build.commit,
+            ),
+            poll_interval_s=settings.poll_interval_s,
+            fallback=(lambda: self._local_fleet(plan)) if settings.fallback == "local" else None,
+        )
+
+    def _pytest_arguments(self, files: Sequence[str]) -> tuple[str, ...]:
+        paths = tuple(files) if self.names_files else collection_arguments(self.settings, files)
+        return (*self.settings.pytest_args, *paths)
+
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
         prepared = self.environment()
@@ -214,12 +257,11 @@ class Wiring:
             from dt_action.cli.coverage import Measurement
 
             self._measurement = Measurement(self.settings)
-        paths = tuple(files) if self.names_files else collection_arguments(self.settings, files)
         return Host(
             Session(
                 root=self.settings.root,
                 python=prepared.python,
-                args=(*self.settings.pytest_args, *paths),
+                args=self._pytest_arguments(files),
                 slots=self.settings.workers or processors(),
                 environ=prepared.variables,
                 imports=self.settings.isolation != "file",

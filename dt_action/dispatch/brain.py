@@ -68,6 +68,16 @@ class Dispatcher:
         """True while there is work that no slot holds."""
         return not self.is_finished and (not self._is_dealt or len(self._backlog) > 0)
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work no slot holds."""
+        return len(self._backlog)
+
+    @property
+    def resting(self) -> list[str]:
+        """The slots that wait for work, with nothing in hand."""
+        return [state.name for state in self._slots.values() if state.is_resting and not state.running]
+
     def wants_slot_on(self, worker: str) -> bool:
         """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
         if self.is_finished or not self._is_dealt or self._backlog.has_for(worker):
@@ -76,7 +86,7 @@ class Dispatcher:
             self._pace.of_case(state.file_of(case), case)
             for state in self._slots.values()
             for case in state.uncommitted()
-            if not self._ledger[case].group
+            if not self._ledger[case].group and self._backlog.may_run(worker, self._requirement(case))
         )
         return spare_s > WORTH_A_SLOT_S
 

@@ -64,11 +64,15 @@ def reviver_of(kind: Any) -> Reviver:
     """The function that turns a JSON value into a `kind`; worked out once for each type."""
     if kind in _SCALARS:
         return _SCALARS[kind]
+    if kind is Any:
+        return lambda value: value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return _choice(frozenset(arguments))
     if origin in (typing.Union, types.UnionType):
         return _optional(reviver_of(next(argument for argument in arguments if argument is not type(None))))
+    if origin is Mapping:
+        return _mapping(reviver_of(arguments[1]))
     if origin in (tuple, frozenset):
         return _collection(origin, reviver_of(arguments[0]))
     if is_dataclass(kind):
@@ -138,6 +142,22 @@ def _collection(kind: Any, inner: Reviver) -> Reviver:
                 error.where.append(f"[{index}]")
                 raise
         return kind(items)
+
+    return revive
+
+
+def _mapping(inner: Reviver) -> Reviver:
+    def revive(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _WrongValueError("an object", value)
+        items = {}
+        for key, item in value.items():
+            try:
+                items[key] = inner(item)
+            except _WrongValueError as error:
+                error.where.append(f"[{key!r}]")
+                raise
+        return items
 
     return revive
 

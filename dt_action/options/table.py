@@ -220,6 +220,12 @@ class Settings:
         variables=("COORDINATOR_API_KEY",),
         secret=True,
     )
+    fallback: str = option(
+        choice("none", "local"),
+        "none",
+        "where the tests run when the coordinator cannot be reached",
+        group="execution",
+    )
     workers: int | None = option(
         WORKERS, None, "how many processes run tests at a time on this machine", group="execution", unset="auto"
     )

@@ -1,0 +1,115 @@
+"""`dt worker`: be a worker of a coordinator, or show what this machine has."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from dt_action.cli.arguments import Parser
+from dt_action.errors import ConfigurationError
+from dt_action.model.hardware import DEVICE_KINDS, Capability, Device
+
+DATA = "dt-worker"
+_HIDDEN = re.compile(r"^(DT_|COORDINATOR_)", re.IGNORECASE)
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Work until SIGTERM, which lets what runs finish."""
+    parser = Parser("worker", "run tests that a coordinator hands out")
+    parser.add_argument("--coordinator", metavar="URL", help="address of the coordinator")
+    parser.add_argument("--token", help="enrolment token; better in DT_WORKER_TOKEN or a file")
+    parser.add_argument("--token-file", metavar="FILE", help="file that holds the enrolment token")
+    parser.add_argument("--name", help="name of this worker [the host's]")
+    parser.add_argument("--slots", type=int, metavar="N", help="how many tests run at a time [one for each processor]")
+    parser.add_argument("--labels", nargs="+", metavar="WORD", help="words that tests can ask for")
+    parser.add_argument("--device", nargs="+", metavar="KIND", help="devices that no probe finds, such as npu")
+    parser.add_argument("--python", metavar="PATH", help="interpreter in which tests run [the one that runs dt]")
+    parser.add_argument("--data", metavar="DIRECTORY", help=f"where workspaces and environments are kept [{DATA}]")
+    parser.add_argument("--allow-insecure-http", action="store_true", help="plain HTTP to another machine")
+    parser.add_argument("--probe", action="store_true", help="show what this machine has, and why dt thinks so")
+    given = parser.parse(argv)
+    declared = _declared(getattr(given, "device", ()))
+    labels = frozenset(getattr(given, "labels", ()))
+
+    def probe() -> Capability:
+        from dt_action.worker.probes import this_machine
+
+        found = this_machine(environ)
+        return replace(found, devices=(*found.devices, *declared), labels=found.labels | labels)
+
+    if hasattr(given, "probe"):
+        return _show(probe())
+    from dt_action.environments import run_command
+    from dt_action.worker.agent import Agent, DrainRequested, refuse_unless_safe
+    from dt_action.worker.workspaces import Workspaces
+
+    url = getattr(given, "coordinator", environ.get("COORDINATOR_URL", ""))
+    if not url:
+        raise ConfigurationError("no coordinator is named", hint="add --coordinator https://dt.example.org")
+    if not hasattr(given, "allow_insecure_http"):
+        refuse_unless_safe(url)
+    token = _token(getattr(given, "token", ""), getattr(given, "token_file", ""), environ)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    capability = probe()
+    for_tests = {name: value for name, value in environ.items() if not _HIDDEN.match(name)}
+    agent = Agent(
+        url=url,
+        token=token,
+        name=getattr(given, "name", "") or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()),
+        slots=getattr(given, "slots", 0) or capability.cpu_count,
+        probe=probe,
+        workspaces=Workspaces(
+            Path(getattr(given, "data", DATA)).resolve(),
+            python=os.path.abspath(getattr(given, "python", sys.executable)),  # noqa: PTH100 - keeps a venv's link
+            environ=for_tests,
+            run=run_command,
+        ),
+    )
+
+    def drain(signum: int, frame: FrameType | None) -> None:
+        raise DrainRequested
+
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), drain)
+    agent.run()
+    return 0
+
+
+def _token(given: str, file: str, environ: Mapping[str, str]) -> str:
+    if file:
+        try:
+            given = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(f"--token-file {file} cannot be read: {error.strerror}") from None
+    token = given or environ.get("DT_WORKER_TOKEN", "")
+    if not token:
+        raise ConfigurationError(
+            "no enrolment token", hint="make one with `dt coordinator enrol`; add --token-file FILE"
+        )
+    return token
+
+
+def _declared(kinds: Sequence[str]) -> tuple[Device, ...]:
+    unknown = [kind for kind in kinds if kind not in DEVICE_KINDS]
+    if unknown:
+        raise ConfigurationError(
+            f"--device names {', '.join(map(repr, unknown))}; expected some of {', '.join(sorted(DEVICE_KINDS))}"
+        )
+    return tuple(Device(kind=kind, name="declared") for kind in kinds)  # type: ignore[arg-type]  # checked above
+
+
+def _show(capability: Capability) -> int:
+    from dt_action.formats.model_json import to_jsonable
+
+    print(json.dumps(to_jsonable(capability), indent=2))
+    return 0

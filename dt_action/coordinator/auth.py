@@ -1,0 +1,225 @@
+"""Who may do what: API keys, enrolment tokens, workers' JWTs and the token of each lease."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+import sqlalchemy as sa
+
+from dt_action.coordinator.desk import Owner
+from dt_action.coordinator.store import ENROLMENTS, KEYS, Changes, as_text, rows_of, storable
+from dt_action.coordinator.writer import RefusalError
+from dt_action.errors import ConfigurationError
+
+SCOPES = ("submit", "read", "admin")
+JWT_S = 600.0
+_AUDIENCE = "dt-worker"
+_BAD = RefusalError(401, "the credential is missing, wrong, expired or revoked", hint="see docs/security.md for keys")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls: a key or a CI job with a claim, and what it may do."""
+
+    name: str
+    scopes: frozenset[str]
+    repositories: tuple[str, ...] = ()
+    max_slots: int = 0
+    max_runs: int = 0
+    max_priority: int = 0
+
+    @property
+    def owner(self) -> Owner:
+        """The caller as the owner of runs."""
+        return Owner(name=self.name, max_slots=self.max_slots, max_runs=self.max_runs, max_priority=self.max_priority)
+
+    def require(self, scope: str) -> None:
+        """Raise RefusalError unless the caller may do what `scope` allows; `admin` may do everything."""
+        if scope not in self.scopes and "admin" not in self.scopes:
+            raise RefusalError(403, f"this credential lacks the scope {scope!r}", hint="ask for a key that has it")
+
+    def may_see(self, owner: str, repository: str) -> bool:
+        """True for its own runs, for those of the repositories it is bound to, and for a reader of everything."""
+        if self.name == owner or "admin" in self.scopes:
+            return True
+        return "read" in self.scopes and (not self.repositories or repository in self.repositories)
+
+
+def digest(secret: str) -> str:
+    """What is kept of a secret: it has 256 random bits, so that a plain hash is enough."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def load_secret(directory: Path) -> bytes:
+    """The key that signs workers' JWTs and lease tokens, made at the first start and readable by its owner only."""
+    path = directory / "secret"
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = directory / f"secret.{os.getpid()}"
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        draft.rename(path)
+    secret = path.read_bytes()
+    if len(secret) < 32:
+        raise ConfigurationError(f"{path} is damaged: expected 32 bytes, found {len(secret)}")
+    return secret
+
+
+def make_key(
+    changes: Changes,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    repositories: Sequence[str] = (),
+    expires_s: float | None = None,
+    max_slots: int = 0,
+    max_runs: int = 0,
+    max_priority: int = 0,
+) -> str:
+    """A new API key. It is shown once; only its hash is kept."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise ConfigurationError(f"the scopes are {list(scopes)}; expected some of {', '.join(SCOPES)}")
+    id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+    changes.add(
+        KEYS,
+        id=id,
+        name=storable(name, 255),
+        hash=digest(secret),
+        scopes=as_text(list(scopes)),
+        repositories=as_text(list(repositories)),
+        max_slots=max_slots,
+        max_runs=max_runs,
+        max_priority=max_priority,
+        created_at=time.time(),
+        expires_at=None if expires_s is None else time.time() + expires_s,
+    )
+    changes.audit("operator", "key created", f"{name} ({id}): {', '.join(scopes)}")
+    return f"dtk_{id}_{secret}"
+
+
+def make_enrolment(changes: Changes, *, name: str, uses: int | None, expires_s: float | None) -> str:
+    """A new enrolment token, good for `uses` workers (None: a pool of any size)."""
+    id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+    changes.add(
+        ENROLMENTS,
+        id=id,
+        name=storable(name, 255),
+        hash=digest(secret),
+        uses_left=uses,
+        created_at=time.time(),
+        expires_at=None if expires_s is None else time.time() + expires_s,
+    )
+    changes.audit("operator", "enrolment token created", f"{name} ({id})")
+    return f"dte_{id}_{secret}"
+
+
+class Guard:
+    """Checks credentials. Every comparison of a secret takes the same time whatever it is compared with."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        secret: bytes,
+        *,
+        oidc: Callable[[str], Caller] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine = engine
+        self._secret = secret
+        self._oidc = oidc
+        self._clock = clock
+
+    def caller(self, credential: str) -> Caller:
+        """The holder of an API key or of a CI service's OIDC token. Raises RefusalError."""
+        if credential.startswith("dtk_"):
+            return self._key_holder(credential)
+        if self._oidc is not None and credential.count(".") == 2:
+            return self._oidc(credential)
+        raise _BAD
+
+    def enrolment(self, token: str) -> str:
+        """The id of an enrolment token that is good for one more worker. Raises RefusalError."""
+        row = self._secret_row(ENROLMENTS, token, "dte")
+        if row.uses_left is not None and row.uses_left < 1:
+            raise RefusalError(401, "this enrolment token was used up", hint="make one with: dt coordinator enrol")
+        return str(row.id)
+
+    def worker_jwt(self, worker: str) -> str:
+        """A JWT for a worker, good for `JWT_S` seconds."""
+        now = self._clock()
+        claims = {"sub": worker, "aud": _AUDIENCE, "iss": "dt-coordinator", "iat": now, "exp": now + JWT_S}
+        return jwt.encode(claims, self._secret, algorithm="HS256")
+
+    def worker(self, credential: str) -> str:
+        """The id of the worker that a JWT was made for. Raises RefusalError."""
+        try:
+            claims = jwt.decode(
+                credential,
+                self._secret,
+                algorithms=["HS256"],
+                audience=_AUDIENCE,
+                issuer="dt-coordinator",
+                options={"require": ["exp", "sub", "aud", "iss"], "verify_exp": False, "verify_iat": False},
+            )
+        except (jwt.InvalidTokenError, ValueError):
+            raise _BAD from None
+        if not isinstance(claims["exp"], (int, float)) or claims["exp"] < self._clock():
+            raise RefusalError(401, "the worker's token has expired", hint="renew it")
+        return str(claims["sub"])
+
+    def lease_token(self, lease: str) -> str:
+        """The token of one lease. It is worked out from the lease's id, so that it need not be kept anywhere."""
+        mac = hmac.digest(self._secret, b"lease:" + lease.encode("utf-8", "replace"), "sha256")
+        return "dtl_" + urlsafe_b64encode(mac).decode().rstrip("=")
+
+    def check_lease(self, lease: str, credential: str) -> None:
+        """Raise RefusalError unless the credential is this lease's own token."""
+        if not hmac.compare_digest(self.lease_token(lease).encode(), credential.encode("utf-8", "replace")):
+            raise RefusalError(403, "this is not the token of this lease")
+
+    def _key_holder(self, credential: str) -> Caller:
+        row = self._secret_row(KEYS, credential, "dtk")
+        self._note_use(row)
+        return Caller(
+            name=f"{row.name} ({row.id})",
+            scopes=frozenset(json.loads(row.scopes)),
+            repositories=tuple(json.loads(row.repositories)),
+            max_slots=row.max_slots,
+            max_runs=row.max_runs,
+            max_priority=row.max_priority,
+        )
+
+    def _secret_row(self, table: sa.Table, credential: str, prefix: str) -> Any:
+        head, _, rest = storable(credential, 200).partition("_")
+        id, _, secret = rest.partition("_")
+        rows = rows_of(self._engine, sa.select(table).where(table.c.id == id)) if head == prefix else []
+        known = rows[0].hash if rows else digest("")
+        is_same = hmac.compare_digest(known, digest(secret))
+        if not rows or not is_same or rows[0].revoked_at is not None:
+            raise _BAD
+        if rows[0].expires_at is not None and rows[0].expires_at < self._clock():
+            raise _BAD
+        return rows[0]
+
+    def _note_use(self, row: Any) -> None:
+        """When a key was used last, to the minute; a database that is busy is no reason to refuse."""
+        now = self._clock()
+        if row.last_used_at is None or now - row.last_used_at > 60:
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(KEYS.update().where(KEYS.c.id == row.id).values(last_used_at=now))
+            except sa.exc.SQLAlchemyError:
+                return

@@ -1,0 +1,517 @@
+"""Who is here and what is under way: the state in memory, and each thing that may happen to it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from dt_action import wire
+from dt_action.coordinator import allocation
+from dt_action.coordinator.live_run import LiveLease, LiveRun, capability_of
+from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
+from dt_action.coordinator.writer import RefusalError
+from dt_action.errors import UnreadableError
+from dt_action.formats.model_json import to_jsonable
+from dt_action.model.hardware import Capability
+
+_LOG = logging.getLogger("dt.coordinator")
+
+SEEN_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """
+    How long a worker may be silent, in seconds: `lease_s` until its leases are given to others, `promise_s` until
+    it no longer counts as one that will come back.
+    """
+
+    lease_s: float = 45.0
+    promise_s: float = 300.0
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveWorker:
+    """A worker. `name` is unique among them; `heard_at` is by the steady clock; `state` is `active` or `draining`."""
+
+    id: str
+    name: str
+    boot: str
+    slots: int
+    capability: Capability
+    heard_at: float
+    state: str = "active"
+    version: str = ""
+    enrolled_at: float = 0.0
+    noted_at: float = 0.0
+    is_silent: bool = False
+    revoked: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who submits: the key or claim it came with, and what it may have."""
+
+    name: str
+    max_slots: int = 0
+    max_runs: int = 0
+    max_priority: int = 0
+
+
+class Desk:
+    """
+    The coordinator's state. Only the writer's thread may call what takes `changes`; each such call is one job.
+
+    Everything here can be read anew from the database at any time: `load`.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        patience: Patience,
+        lease_token: Callable[[str], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.workers: dict[str, LiveWorker] = {}
+        self.runs: dict[str, LiveRun] = {}
+        self.leases: dict[str, LiveLease] = {}
+        self.rung_workers: set[str] = set()
+        self.rung_leases: set[str] = set()
+        self.rung_runs: set[str] = set()
+        self._engine = engine
+        self._patience = patience
+        self._lease_token = lease_token
+        self._clock = clock
+
+    def load(self) -> None:
+        """Read everything from the database."""
+        now = self._clock()
+        rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(("active", "draining"))))
+        self.workers = {row.id: _worker(row, now) for row in rows}
+        open_leases = rows_of(self._engine, sa.select(LEASES).where(LEASES.c.state == "open"))
+        leases = [
+            LiveLease(id=row.id, run=row.run, worker=row.worker, boot=row.boot, slot=row.slot, heard=row.heard)
+            for row in open_leases
+        ]
+        self.runs, self.leases = {}, {}
+        for row in rows_of(self._engine, sa.select(RUNS).where(RUNS.c.ended_at.is_(None))):
+            run = LiveRun(row, clock=self._clock)
+            mine = [lease for lease in leases if lease.run == run.id]
+            run.replay(self._inputs(run.id), mine, events=self._count(run.id))
+            self.runs[run.id] = run
+            self.leases.update({lease.id: lease for lease in mine})
+        _LOG.info("%d workers, %d runs, %d leases", len(self.workers), len(self.runs), len(self.leases))
+
+    def _inputs(self, run: str) -> list[str]:
+        statement = sa.select(INPUTS.c.payload).where(INPUTS.c.run == run).order_by(INPUTS.c.seq)
+        return [row.payload for row in rows_of(self._engine, statement)]
+
+    def _count(self, run: str) -> int:
+        statement = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.run == run)
+        return rows_of(self._engine, statement)[0][0] or 0
+
+    def rung(self) -> tuple[set[str], set[str]]:
+        """The workers and the runs for which there is something new, since this was asked last."""
+        workers = self.rung_workers | {self.leases[id].worker for id in self.rung_leases if id in self.leases}
+        runs = self.rung_runs
+        self.rung_workers, self.rung_runs, self.rung_leases = set(), set(), set()
+        return workers, runs
+
+    # --- workers --------------------------------------------------------------------------------------------------
+
+    def enrol(self, changes: Changes, asked: wire.Enrolment, *, enrolment: str, renewal_hash: str) -> LiveWorker:
+        """A machine becomes a worker. One of the same name that is silent, or was the same process, makes way."""
+        for other in [worker for worker in self.workers.values() if worker.name == asked.name]:
+            if other.boot == asked.boot or self.silence_s(other) > min(10.0, self._patience.lease_s):
+                self._remove(changes, other, "another worker enrolled with its name")
+        taken = {worker.name for worker in self.workers.values()}
+        name, number = asked.name, 2
+        while name in taken:
+            name, number = f"{asked.name}-{number}", number + 1
+        worker = LiveWorker(
+            id=secrets.token_hex(8),
+            name=name,
+            boot=asked.boot,
+            slots=asked.slots,
+            capability=asked.capability,
+            heard_at=self._clock(),
+            version=asked.version,
+            enrolled_at=time.time(),
+        )
+        self.workers[worker.id] = worker
+        changes.add(
+            WORKERS,
+            id=worker.id,
+            name=name,
+            enrolment=enrolment,
+            renewal_hash=renewal_hash,
+            boot=asked.boot,
+            slots=asked.slots,
+            capability=as_text(to_jsonable(asked.capability)),
+            version=storable(asked.version, 255),
+            state="active",
+            enrolled_at=worker.enrolled_at,
+            seen_at=worker.enrolled_at,
+        )
+        changes.audit(f"enrolment {enrolment}", "worker enrolled", f"{name} ({worker.id}), {asked.slots} slots")
+        self._announce(changes, worker)
+        return worker
+
+    def poll(self, changes: Changes, worker_id: str, asked: wire.Poll) -> wire.Work:
+        """What there is for a worker: new leases, commands, and what it must give up."""
+        worker = self._worker(worker_id)
+        self._heard_of(changes, worker)
+        if asked.boot != worker.boot:
+            worker.boot = asked.boot
+            changes.update(WORKERS, worker.id, boot=asked.boot)
+        for lease in self._leases_of(worker):
+            if lease.boot != worker.boot:
+                self._lose(changes, lease, f"worker {worker.name} was started anew")
+        if asked.capability is not None and asked.capability != worker.capability:
+            worker.capability = asked.capability
+            changes.update(WORKERS, worker.id, capability=as_text(to_jsonable(asked.capability)))
+            self._announce(changes, worker)
+        if asked.is_draining and worker.state == "active":
+            self.set_draining(changes, worker_id, who=worker.name)
+        self._fill(changes, worker)
+        mine = {lease.id: lease for lease in self._leases_of(worker)}
+        commands = {id: lease.after(asked.holding.get(id, 0)) for id, lease in mine.items()}
+        return wire.Work(
+            leases=tuple(self._offer(lease) for lease in mine.values() if lease.id not in asked.holding),
+            commands={id: waiting for id, waiting in commands.items() if waiting},
+            revoked=tuple(id for id in asked.holding if id not in mine),
+            is_draining=worker.state == "draining",
+        )
+
+    def set_draining(self, changes: Changes, worker_id: str, *, who: str) -> None:
+        """Give the worker nothing new, and let its slots go as soon as they have nothing in hand."""
+        worker = self._worker(worker_id)
+        worker.state = "draining"
+        changes.update(WORKERS, worker.id, state="draining")
+        changes.audit(who, "worker drained", worker.name)
+        for lease in self._leases_of(worker):
+            self._put(changes, self.runs[lease.run], "release", slot=lease.slot)
+        self.rung_workers.add(worker.id)
+
+    def resume(self, changes: Changes, worker_id: str, *, who: str) -> None:
+        """Let a draining worker work again."""
+        worker = self._worker(worker_id)
+        worker.state = "active"
+        changes.update(WORKERS, worker.id, state="active")
+        changes.audit(who, "worker resumed", worker.name)
+        self._fill(changes, worker)
+        self.rung_workers.add(worker.id)
+
+    def leave(self, changes: Changes, worker_id: str, *, reason: str) -> None:
+        """The worker says goodbye, or somebody removes it."""
+        self._remove(changes, self._worker(worker_id), reason)
+
+    def _worker(self, worker_id: str) -> LiveWorker:
+        worker = self.workers.get(worker_id)
+        if worker is None:
+            raise RefusalError(401, "this worker is not enrolled (any more)", hint="enrol it again")
+        return worker
+
+    def _announce(self, changes: Changes, worker: LiveWorker) -> None:
+        for run in self.runs.values():
+            if not run.is_over:
+                self._join(changes, run, worker)
+
+    def _join(self, changes: Changes, run: LiveRun, worker: LiveWorker) -> None:
+        capability = to_jsonable(worker.capability)
+        self._put(changes, run, "worker_joined", worker=worker.name, capability=capability, slots=worker.slots)
+
+    def _remove(self, changes: Changes, worker: LiveWorker, reason: str) -> None:
+        for lease in self._leases_of(worker):
+            self._lose(changes, lease, f"worker {worker.name} left: {reason}")
+        self.workers.pop(worker.id, None)
+        changes.update(WORKERS, worker.id, state="gone")
+        changes.audit(worker.name, "worker left", reason)
+        for run in [*self.runs.values()]:
+            if worker.name in run.course.workers and not run.is_over:
+                self._put(changes, run, "worker_lost", worker=worker.name, reason=reason)
+
+    def _heard_of(self, changes: Changes, worker: LiveWorker) -> None:
+        worker.heard_at, worker.is_silent = self._clock(), False
+        if time.time() - worker.noted_at > SEEN_EVERY_S:
+            worker.noted_at = time.time()
+            changes.update(WORKERS, worker.id, seen_at=worker.noted_at)
+
+    def silence_s(self, worker: LiveWorker) -> float:
+        """How long nothing was heard of a worker."""
+        return self._clock() - worker.heard_at
+
+    # --- leases ---------------------------------------------------------------------------------------------------
+
+    def told(self, changes: Changes, lease_id: str, told: wire.Told) -> wire.Taken:
+        """What a slot told. What was taken in before is not taken in again."""
+        lease = self.leases.get(lease_id)
+        if lease is None:
+            raise RefusalError(410, "this lease was given away or is over; what it tells is ignored")
+        if told.first > lease.heard + 1:
+            raise RefusalError(409, f"expected message {lease.heard + 1} of this lease, found {told.first}")
+        fresh = told.messages[lease.heard + 1 - told.first :]
+        try:
+            for message in fresh:
+                wire.check_slot_message(message)
+        except UnreadableError as error:
+            raise RefusalError(422, str(error)) from None
+        worker = self.workers.get(lease.worker)
+        if worker is not None:
+            self._heard_of(changes, worker)
+        run = self.runs[lease.run]
+        for message in fresh:
+            lease.heard += 1
+            self._hear(changes, run, lease, message)
+        if fresh and lease.id in self.leases:
+            changes.update(LEASES, lease.id, heard=lease.heard)
+        self.rung_leases.discard(lease.id)  # this answer brings its commands
+        return wire.Taken(heard=lease.heard, commands=lease.after(told.seen))
+
+    def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Mapping[str, Any]) -> None:
+        if message["e"] == "died":
+            log_tail, root = message["log_tail"][-16384:], message.get("root") or ""
+            death = {"reason": message["reason"], "log_tail": log_tail, "root": root}
+            self._bury(changes, lease, death, "closed")
+            worker = self.workers.get(lease.worker)
+            if worker is not None:
+                self._fill(changes, worker)
+        elif message["e"] == "log":
+            run.log(changes, lease, message["text"])
+            self.rung_runs.add(run.id)
+        else:
+            self._put(changes, run, "heard", slot=lease.slot, message=message, at=time.time())
+
+    def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:
+        self.rung_workers.add(lease.worker)
+        self._bury(changes, lease, {"reason": reason, "with_worker": True}, "lost")
+
+    def _bury(self, changes: Changes, lease: LiveLease, death: Mapping[str, Any], state: str) -> None:
+        if self.leases.pop(lease.id, None) is None:
+            return  # it ended with its run just now
+        run = self.runs[lease.run]
+        run.close_lease(changes, lease, state)
+        self._put(changes, run, "died", slot=lease.slot, death=death)
+        self._forget_when_done(run)
+
+    def _leases_of(self, worker: LiveWorker) -> list[LiveLease]:
+        return [lease for lease in self.leases.values() if lease.worker == worker.id]
+
+    def _offer(self, lease: LiveLease) -> wire.Lease:
+        submission = self.runs[lease.run].submission
+        return wire.Lease(
+            id=lease.id,
+            token=self._lease_token(lease.id),
+            run=lease.run,
+            slot=lease.slot,
+            slots=sum(worker.slots for worker in self.workers.values()),
+            bundle=submission.bundle,
+            directory=submission.directory,
+            args=submission.args,
+            requirements=submission.requirements,
+            setup=submission.setup,
+            no_output_timeout_s=submission.limits.no_output_timeout_s,
+            imports=submission.isolation != "file",
+        )
+
+    def _fill(self, changes: Changes, worker: LiveWorker) -> None:
+        """Give the worker's free slots to the runs that deserve them most."""
+        free = worker.slots - len(self._leases_of(worker))
+        while free > 0 and worker.state == "active" and not worker.is_silent:
+            run = allocation.most_deserving(self._claims(worker))
+            if run is None:
+                break
+            self._open(changes, self.runs[run], worker)
+            free -= 1
+
+    def _claims(self, worker: LiveWorker) -> list[allocation.Claim]:
+        slots_of = Counter(self.runs[lease.run].repository for lease in self.leases.values())
+        owned = Counter(self.runs[lease.run].owner for lease in self.leases.values())
+        return [
+            allocation.Claim(
+                run=run.id,
+                priority=run.priority,
+                repository_slots=slots_of[run.repository],
+                created_at=run.created_at,
+                repository=run.repository,
+            )
+            for run in self.runs.values()
+            if not (run.max_slots and owned[run.owner] >= run.max_slots) and run.course.wants_slot_on(worker.name)
+        ]
+
+    def _open(self, changes: Changes, run: LiveRun, worker: LiveWorker) -> None:
+        self._put(changes, run, "slot_starting", worker=worker.name)
+        slot = run.course.slots[-1]
+        lease = LiveLease(id=secrets.token_hex(12), run=run.id, worker=worker.id, boot=worker.boot, slot=slot)
+        run.leases[slot] = self.leases[lease.id] = lease
+        changes.add(
+            LEASES,
+            id=lease.id,
+            run=run.id,
+            worker=worker.id,
+            boot=worker.boot,
+            slot=slot,
+            state="open",
+            heard=0,
+            opened_at=time.time(),
+            closed_at=None,
+        )
+        if run.course.has_suspects:
+            self._put(changes, run, "brief", slot=slot)
+        self.rung_workers.add(worker.id)
+
+    # --- runs -----------------------------------------------------------------------------------------------------
+
+    def submit(self, changes: Changes, submission: wire.Submission, owner: Owner) -> wire.Submitted:
+        """Begin a run. The same nonce of the same owner is the same run."""
+        known = sa.select(RUNS.c.id).where(RUNS.c.owner == owner.name, RUNS.c.nonce == submission.nonce)
+        for row in rows_of(self._engine, known):
+            return wire.Submitted(run=row.id)
+        live = sum(run.owner == owner.name and not run.is_over for run in self.runs.values())
+        if owner.max_runs and live >= owner.max_runs:
+            hint = "wait for one of them to end, or ask for a higher quota"
+            raise RefusalError(429, f"{live} runs of this key are under way, as many as it may have", hint=hint)
+        columns = {
+            "id": secrets.token_hex(8),
+            "nonce": submission.nonce,
+            "owner": owner.name,
+            "repository": storable(submission.repository, 255),
+            "commit": storable(submission.commit, 255),
+            "priority": min(submission.priority, owner.max_priority),
+            "max_slots": owner.max_slots,
+            "bundle": submission.bundle,
+            "submission": as_text(to_jsonable(submission)),
+            "created_at": time.time(),
+            "ended_at": None,
+            "status": "running",
+            "reason": "",
+            "totals": "{}",
+        }
+        run = LiveRun(_Row(columns), clock=self._clock)
+        self.runs[run.id] = run
+        changes.add(RUNS, **columns)
+        changes.audit(owner.name, "run submitted", f"{run.id} of {run.repository or 'no repository'}")
+        for worker in self.workers.values():
+            self._join(changes, run, worker)
+        for worker in self.workers.values():
+            self._fill(changes, worker)
+        return wire.Submitted(run=run.id, warnings=tuple(self._infeasible(submission)))
+
+    def cancel(self, changes: Changes, run_id: str, *, who: str, reason: str) -> None:
+        """End a run early. One that is over stays as it is."""
+        run = self.runs.get(run_id)
+        if run is None or run.is_over:
+            return
+        changes.audit(who, "run cancelled", run_id)
+        self._put(changes, run, "cancel", status="cancelled", reason=reason or f"cancelled by {who}")
+
+    def tick(self, changes: Changes) -> None:
+        """Time passed: look for what is overdue, for workers that are silent, and for places that are free."""
+        for worker in [*self.workers.values()]:
+            silent_s = self.silence_s(worker)
+            if silent_s > self._patience.promise_s:
+                self._remove(changes, worker, f"it was not heard of for {silent_s:.0f} s")
+            elif silent_s > self._patience.lease_s and not worker.is_silent:
+                worker.is_silent = True
+                for lease in self._leases_of(worker):
+                    self._lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
+        for run in [*self.runs.values()]:
+            self._put(changes, run, "tick")
+            self._forget_when_done(run)
+        for worker in [*self.workers.values()]:
+            self._fill(changes, worker)
+            self._make_room(changes, worker)
+
+    def _make_room(self, changes: Changes, worker: LiveWorker) -> None:
+        """Where all slots of a worker are taken: let go of one whose run has less need of it than another one."""
+        mine = self._leases_of(worker)
+        if len(self.runs) < 2 or len(mine) < worker.slots or any(lease.is_leaving for lease in mine):
+            return
+        claim = allocation.best(self._claims(worker))
+        if claim is None:
+            return
+        slots_of = Counter(self.runs[lease.run].repository for lease in self.leases.values())
+        holders = [
+            allocation.Holder(
+                lease=lease.id,
+                priority=self.runs[lease.run].priority,
+                repository_slots=slots_of[self.runs[lease.run].repository],
+                is_resting=lease.slot in self.runs[lease.run].course.resting_on(worker.name),
+            )
+            for lease in mine
+            if lease.run != claim.run
+        ]
+        chosen = allocation.who_yields(claim, holders)
+        if chosen is not None:
+            lease = self.leases[chosen]
+            lease.is_leaving = True
+            self._put(changes, self.runs[lease.run], "release", slot=lease.slot)
+
+    def _put(self, changes: Changes, run: LiveRun, do: str, **arguments: Any) -> None:
+        was_over = run.is_over
+        events = run.events
+        run.put(changes, do, **arguments)
+        if run.is_over and not was_over:
+            self._wind_up(changes, run)
+        if run.events != events:
+            self.rung_runs.add(run.id)
+        self.rung_leases |= run.rung
+        run.rung.clear()
+
+    def _wind_up(self, changes: Changes, run: LiveRun) -> None:
+        """The run is over: a slot that is still starting is not needed; the others were told to stop."""
+        for lease in [lease for lease in run.leases.values() if not lease.numbered]:
+            self.leases.pop(lease.id, None)
+            run.close_lease(changes, lease, "closed")
+            self.rung_workers.add(lease.worker)
+        self.rung_runs.add(run.id)
+
+    def _forget_when_done(self, run: LiveRun) -> None:
+        if run.is_over and not run.leases:
+            self.runs.pop(run.id, None)
+
+    def _infeasible(self, submission: wire.Submission) -> list[str]:
+        """The files of which nothing can run on any worker, with the reasons."""
+        capabilities = {worker.name: worker.capability for worker in self.workers.values()}
+        if not capabilities:
+            return ["no worker has enrolled yet; the run waits for one"]
+        told = []
+        for file in submission.plan.files:
+            needs = {file.needs.default, *file.needs.cases.values()}
+            lacking = [
+                need for need in needs if need.enforced and not any(c.satisfies(need) for c in capabilities.values())
+            ]
+            for need in lacking:
+                reasons = "; ".join(f"{name}: {capabilities[name].why_not(need)}" for name in sorted(capabilities))
+                told.append(f"{file.path} needs {need}, which no worker has ({reasons})")
+        return told[:100]
+
+
+class _Row:
+    """The columns of a row that is about to be written, as attributes, as those of one that was read."""
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        self.__dict__.update(columns)
+
+
+def _worker(row: Any, now: float) -> LiveWorker:
+    return LiveWorker(
+        id=row.id,
+        name=row.name,
+        boot=row.boot,
+        slots=row.slots,
+        capability=capability_of(row.capability, f"worker {row.id}"),
+        heard_at=now,
+        state=row.state,
+        version=row.version,
+        enrolled_at=row.enrolled_at,
+        noted_at=row.seen_at,
+    )

@@ -1,0 +1,1 @@
+"""Alembic's steps from one version's tables to the next one's."""

@@ -1,0 +1,130 @@
+"""The coordinator put together: database, state, writer, credentials, blobs, and what goes on in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from dt_action import wire
+from dt_action.coordinator.auth import Caller, Guard, load_secret
+from dt_action.coordinator.blobs import Blobs
+from dt_action.coordinator.desk import Desk, Patience
+from dt_action.coordinator.events import Bells
+from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, migrate, open_engine, rows_of
+from dt_action.coordinator.writer import Job, UnavailableError, Writer
+
+T = TypeVar("T")
+_LOG = logging.getLogger("dt.coordinator")
+
+TICK_S = 0.25
+CLEAN_EVERY_S = 600.0
+BLOB_KEPT_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How a coordinator is set up. `retention_s` is how long runs are kept after their end."""
+
+    data: Path
+    database: str = ""
+    patience: Patience = field(default_factory=Patience)
+    retention_s: float = 30 * 24 * 3600.0
+    max_bundle_bytes: int = wire.MAX_BUNDLE_BYTES
+    max_blobs_bytes: int = 50 << 30
+
+    @property
+    def url(self) -> str:
+        """The database; a file in the data directory unless another one is named."""
+        return self.database or f"sqlite:///{self.data / 'coordinator.db'}"
+
+
+class Service:
+    """All that a request needs."""
+
+    def __init__(self, config: Config, *, oidc: Callable[[str], Caller] | None = None) -> None:
+        config.data.mkdir(parents=True, exist_ok=True)
+        secret = load_secret(config.data)
+        self.config = config
+        self.engine: sa.Engine = open_engine(config.url)
+        self.guard = Guard(self.engine, secret, oidc=oidc)
+        self.desk = Desk(self.engine, patience=config.patience, lease_token=self.guard.lease_token)
+        blobs_root = config.data / "blobs"
+        blobs_root.mkdir(exist_ok=True)
+        self.blobs = Blobs(blobs_root, config.max_bundle_bytes, config.max_blobs_bytes)
+        self.writer = Writer(self.engine, restore=self.desk.load, delivered=self._delivered)
+        self.started_at = time.time()
+        self.is_ready = False
+        self.is_closing = False
+        self._bells: Bells | None = None
+
+    @property
+    def bells(self) -> Bells:
+        """The bells of the event loop that serves. Raises RuntimeError before it does."""
+        if self._bells is None:
+            raise RuntimeError("the service is not running")
+        return self._bells
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Bring the database up to date, read the state, and look after it until the end."""
+        self._bells = Bells(asyncio.get_running_loop())
+        migrate(self.engine)
+        self.desk.load()
+        self.writer.start()
+        self.is_ready = True
+        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._clean())]
+        try:
+            yield
+        finally:
+            self.is_ready = False
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(self.writer.stop)
+            self.engine.dispose()
+
+    async def do(self, job: Job[T]) -> T:
+        """Have the writer do a job; the answer is on disk."""
+        return await asyncio.wrap_future(self.writer.submit(job))
+
+    def _delivered(self) -> None:
+        workers, runs = self.desk.rung()
+        if (workers or runs) and self._bells is not None:
+            self._bells.ring_from_outside([*workers, *runs])
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            with contextlib.suppress(UnavailableError):
+                await self.do(self.desk.tick)
+
+    async def _clean(self) -> None:
+        while True:
+            await asyncio.sleep(CLEAN_EVERY_S)
+            try:
+                await self.do(self._forget_old_runs)
+                await asyncio.to_thread(self.collect_garbage)
+            except Exception:
+                _LOG.exception("cleaning failed; it is tried again later")
+
+    def _forget_old_runs(self, changes: Changes) -> None:
+        oldest = time.time() - self.config.retention_s
+        rows = rows_of(self.engine, sa.select(RUNS.c.id).where(RUNS.c.ended_at < oldest).limit(200))
+        for row in rows:
+            if row.id not in self.desk.runs:
+                for table in (EVENTS, INPUTS, LEASES, RESULTS):
+                    changes.execute(table.delete().where(table.c.run == row.id))
+                changes.execute(RUNS.delete().where(RUNS.c.id == row.id))
+
+    def collect_garbage(self) -> int:
+        """Remove the blobs that no live run needs; how many."""
+        rows = rows_of(self.engine, sa.select(RUNS.c.bundle).where(RUNS.c.ended_at.is_(None)))
+        return self.blobs.collect_garbage({row.bundle for row in rows}, older_than_s=BLOB_KEPT_S)

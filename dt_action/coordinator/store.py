@@ -1,0 +1,226 @@
+"""The tables of the coordinator, and how a change is written: everything of one answer in one transaction."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
+
+METADATA = sa.MetaData()
+
+_ID = sa.String(64)
+_NAME = sa.String(255)
+_SEQ = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+KEYS = sa.Table(
+    "keys",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", _NAME, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("repositories", sa.Text, nullable=False),
+    sa.Column("max_slots", sa.Integer, nullable=False),
+    sa.Column("max_runs", sa.Integer, nullable=False),
+    sa.Column("max_priority", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("expires_at", sa.Float),
+    sa.Column("revoked_at", sa.Float),
+    sa.Column("last_used_at", sa.Float),
+)
+
+ENROLMENTS = sa.Table(
+    "enrolments",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", _NAME, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("uses_left", sa.Integer),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("expires_at", sa.Float),
+    sa.Column("revoked_at", sa.Float),
+)
+
+WORKERS = sa.Table(
+    "workers",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", _NAME, nullable=False),
+    sa.Column("enrolment", _ID, nullable=False),
+    sa.Column("renewal_hash", sa.String(64), nullable=False),
+    sa.Column("boot", _ID, nullable=False),
+    sa.Column("slots", sa.Integer, nullable=False),
+    sa.Column("capability", sa.Text, nullable=False),
+    sa.Column("version", _NAME, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("enrolled_at", sa.Float, nullable=False),
+    sa.Column("seen_at", sa.Float, nullable=False),
+)
+
+RUNS = sa.Table(
+    "runs",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("nonce", _ID, nullable=False),
+    sa.Column("owner", _NAME, nullable=False),
+    sa.Column("repository", _NAME, nullable=False),
+    sa.Column("commit", _NAME, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("max_slots", sa.Integer, nullable=False),
+    sa.Column("bundle", sa.String(64), nullable=False),
+    sa.Column("submission", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("ended_at", sa.Float),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("totals", sa.Text, nullable=False),
+    sa.UniqueConstraint("owner", "nonce"),
+)
+
+INPUTS = sa.Table(
+    "inputs",
+    METADATA,
+    sa.Column("run", _ID, primary_key=True),
+    sa.Column("seq", _SEQ, primary_key=True),
+    sa.Column("payload", sa.Text, nullable=False),
+)
+
+EVENTS = sa.Table(
+    "events",
+    METADATA,
+    sa.Column("run", _ID, primary_key=True),
+    sa.Column("seq", _SEQ, primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+)
+
+LEASES = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("run", _ID, nullable=False, index=True),
+    sa.Column("worker", _ID, nullable=False, index=True),
+    sa.Column("boot", _ID, nullable=False),
+    sa.Column("slot", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("heard", _SEQ, nullable=False),
+    sa.Column("opened_at", sa.Float, nullable=False),
+    sa.Column("closed_at", sa.Float),
+)
+
+RESULTS = sa.Table(
+    "results",
+    METADATA,
+    sa.Column("run", _ID, primary_key=True),
+    sa.Column("event", _SEQ, primary_key=True),
+    sa.Column("repository", _NAME, nullable=False),
+    sa.Column("case", sa.Text, nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("is_flaky", sa.Boolean, nullable=False),
+    sa.Column("duration_s", sa.Float, nullable=False),
+    sa.Column("worker", _NAME, nullable=False),
+    sa.Column("slot", sa.String(32), nullable=False),
+    sa.Column("started_at", sa.Float, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Index("results_of_case", "case", "started_at"),
+)
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("id", _SEQ, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("who", _NAME, nullable=False),
+    sa.Column("what", _NAME, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+
+
+def open_engine(url: str) -> sa.Engine:
+    """
+    The database behind `url`. SQLite runs in WAL mode, so that readers never wait for the writer.
+
+    `synchronous=FULL` makes a commit outlive a power cut, too; commits are grouped, so it costs little.
+    """
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=8)
+    engine = sa.create_engine(url, poolclass=NullPool, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the tables to this version's form, step by step from whichever version made them."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def storable(text: str, most: int = 0) -> str:
+    """`text` as every database takes it: no NUL, no half of a surrogate pair; cut to `most` characters unless 0."""
+    clean = text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+    return clean[:most] if most else clean
+
+
+def as_text(value: Any) -> str:
+    """JSON in ASCII: what no database, however it is set up, can get wrong."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one or more answers change: gathered first, written at once."""
+
+    rows: dict[str, tuple[sa.Table, list[dict[str, Any]]]] = field(default_factory=dict)
+    statements: list[tuple[sa.sql.dml.Update | sa.sql.dml.Delete, Mapping[str, Any]]] = field(default_factory=list)
+    updates: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, table: sa.Table, **row: Any) -> None:
+        """A new row."""
+        self.rows.setdefault(table.name, (table, []))[1].append(row)
+
+    def update(self, table: sa.Table, id: str, **values: Any) -> None:
+        """New values for the row with this id; several changes of one row become one."""
+        self.updates.setdefault((table.name, id), {}).update(values)
+
+    def execute(self, statement: sa.sql.dml.Update | sa.sql.dml.Delete, **parameters: Any) -> None:
+        """Any other change; it comes after the new rows."""
+        self.statements.append((statement, parameters))
+
+    def audit(self, who: str, what: str, detail: str = "") -> None:
+        """Remember who did what."""
+        self.add(AUDIT, at=time.time(), who=storable(who, 255), what=what, detail=storable(detail, 2000))
+
+    def write(self, connection: sa.Connection) -> None:
+        """Write everything."""
+        for table, rows in self.rows.values():
+            connection.execute(table.insert(), rows)
+        for (name, id), values in self.updates.items():
+            table = METADATA.tables[name]
+            connection.execute(table.update().where(table.c.id == id).values(**values))
+        for statement, parameters in self.statements:
+            connection.execute(statement, parameters)
+
+
+def rows_of(engine: sa.Engine, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    """The rows that a query gives."""
+    with engine.connect() as connection:
+        return connection.execute(statement).all()

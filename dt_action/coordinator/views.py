@@ -1,0 +1,103 @@
+"""What is told of the state: runs, workers, results, and why something waits. Reads only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dt_action.coordinator.desk import Desk
+from dt_action.coordinator.store import EVENTS, RESULTS, RUNS, rows_of
+from dt_action.formats.model_json import to_jsonable
+
+if TYPE_CHECKING:
+    from dt_action.coordinator.service import Service
+
+
+def runs(service: Service, most: int) -> list[dict[str, Any]]:
+    """The latest runs, the newest first."""
+    rows = rows_of(service.engine, sa.select(RUNS).order_by(RUNS.c.created_at.desc()).limit(most))
+    return [_run(service, row) for row in rows]
+
+
+def run(service: Service, run_id: str) -> dict[str, Any] | None:
+    """One run; None where there is none."""
+    rows = rows_of(service.engine, sa.select(RUNS).where(RUNS.c.id == run_id))
+    return _run(service, rows[0]) if rows else None
+
+
+def _run(service: Service, row: Any) -> dict[str, Any]:
+    live = service.desk.runs.get(row.id)
+    return {
+        "id": row.id,
+        "owner": row.owner,
+        "repository": row.repository,
+        "commit": row.commit,
+        "priority": row.priority,
+        "status": row.status,
+        "reason": row.reason,
+        "created_at": row.created_at,
+        "ended_at": row.ended_at,
+        "totals": live.totals() if live is not None and not live.is_over else json.loads(row.totals),
+        "slots": len(live.leases) if live is not None else 0,
+    }
+
+
+def workers(desk: Desk) -> list[dict[str, Any]]:
+    """Every worker, by name. To be called by the writer's thread."""
+    told = []
+    for worker in sorted(desk.workers.values(), key=lambda worker: worker.name):
+        leases = [lease for lease in desk.leases.values() if lease.worker == worker.id]
+        told.append(
+            {
+                "id": worker.id,
+                "name": worker.name,
+                "state": "silent" if worker.is_silent else worker.state,
+                "slots": worker.slots,
+                "busy": len(leases),
+                "silent_s": round(desk.silence_s(worker), 1),
+                "version": worker.version,
+                "capability": to_jsonable(worker.capability),
+                "doing": [
+                    {"run": lease.run, "slot": lease.slot, "case": lease.running, "since": lease.since}
+                    for lease in leases
+                ],
+            }
+        )
+    return told
+
+
+def why_waiting(desk: Desk, run_id: str) -> list[dict[str, str]]:
+    """What waits in a run, and for what, in words. To be called by the writer's thread."""
+    live = desk.runs.get(run_id)
+    if live is None or live.is_over:
+        return []
+    if not desk.workers:
+        return [{"file": file.path, "why": "no worker has enrolled"} for file in live.submission.plan.files[:50]]
+    waiting = [{"file": file, "why": why} for file, why in live.course.why_waiting()]
+    if not waiting and not live.leases:
+        return [{"file": "", "why": "waits for a free slot: all are taken by other runs"}]
+    return waiting[:200]
+
+
+def results(service: Service, run_id: str) -> Iterator[str]:
+    """The final outcomes as lines of JSON, page by page."""
+    after = 0
+    while True:
+        statement = (
+            sa.select(RESULTS.c.event, EVENTS.c.payload)
+            .join(EVENTS, sa.and_(EVENTS.c.run == RESULTS.c.run, EVENTS.c.seq == RESULTS.c.event))
+            .where(RESULTS.c.run == run_id, RESULTS.c.event > after)
+            .order_by(RESULTS.c.event)
+            .limit(500)
+        )
+        rows = rows_of(service.engine, statement)
+        if not rows:
+            return
+        for row in rows:
+            finished = json.loads(row.payload)
+            attempt = finished["attempt"]
+            yield json.dumps({"id": finished["case"]["id"], "file": finished["case"]["file"], **attempt}) + "\n"
+        after = rows[-1].event

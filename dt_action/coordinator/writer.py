@@ -1,0 +1,146 @@
+"""The one thread that changes state: what waits is done together, written in one transaction, and answered after it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
+
+import sqlalchemy as sa
+
+from dt_action.coordinator.store import Changes
+
+T = TypeVar("T")
+Job = Callable[[Changes], T]
+"""Works out an answer from the state in memory, and gathers what it changes. It refuses before it changes anything."""
+
+MOST_TOGETHER = 256
+_LOG = logging.getLogger("dt.coordinator")
+
+
+class UnavailableError(Exception):
+    """The answer could not be written down, so it was not given; the caller may ask again."""
+
+
+class Writer:
+    """
+    Does jobs one after the other. An answer is given only when its changes are in the database.
+
+    When a transaction fails, memory may be ahead of the database: `restore` is called to read it anew, and every
+    caller of the group is told to ask again. `delivered` is called after each group that was written.
+    """
+
+    def __init__(self, engine: sa.Engine, *, restore: Callable[[], None], delivered: Callable[[], None]) -> None:
+        self._engine = engine
+        self._restore = restore
+        self._delivered = delivered
+        self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="dt-writer", daemon=True)
+        self._is_behind = False
+        self._connection: sa.Connection | None = None
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what waits, and end."""
+        self._jobs.put(None)
+        self._thread.join(timeout=30)
+
+    def submit(self, job: Job[T]) -> Future[T]:
+        """Have `job` done. Raises, through the future, what the job raises, or UnavailableError."""
+        future: Future[T] = Future()
+        self._jobs.put((cast("Job[Any]", job), cast("Future[Any]", future)))
+        return future
+
+    def _work(self) -> None:
+        while True:
+            group = self._next_group()
+            if group:
+                self._do(group)
+            if group is None or self._closing:
+                break
+        if self._connection is not None:
+            self._connection.close()
+
+    _closing = False
+
+    def _next_group(self) -> list[tuple[Job[Any], Future[Any]]] | None:
+        first = self._jobs.get()
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < MOST_TOGETHER:
+            try:
+                following = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._closing = True
+                break
+            group.append(following)
+        return group
+
+    def _do(self, group: list[tuple[Job[Any], Future[Any]]]) -> None:
+        changes = Changes()
+        answers: list[tuple[Future[Any], Any]] = []
+        try:
+            if self._is_behind:
+                self._restore()
+                self._is_behind = False
+            for job, future in group:
+                try:
+                    answers.append((future, job(changes)))
+                except RefusalError as refusal:
+                    future.set_exception(refusal)
+                except Exception as bug:
+                    future.set_exception(BugError(str(bug)))
+                    raise
+            self._write(changes)
+        except Exception as error:
+            self._is_behind = True
+            _LOG.exception("a change could not be written; what was known is read anew")
+            self._drop_connection()
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(UnavailableError(str(error)))
+            return
+        for future, answer in answers:
+            future.set_result(answer)
+        self._delivered()
+
+    def _write(self, changes: Changes) -> None:
+        if not (changes.rows or changes.updates or changes.statements):
+            return
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        with self._connection.begin():
+            changes.write(self._connection)
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.invalidate()
+                self._connection.close()
+            except Exception:
+                _LOG.debug("the connection is beyond closing", exc_info=True)
+            self._connection = None
+
+
+class BugError(Exception):
+    """Working out the answer failed; asking again will hardly help."""
+
+
+class RefusalError(Exception):
+    """A request that is refused, with HTTP's status, and what to do about it. Raised before anything was changed."""
+
+    def __init__(self, status: int, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.hint = hint
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,217 @@
+"""The fleet behind a coordinator: submits the plan, follows the stream of events, cancels when nobody listens."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dt_action import wire
+from dt_action.bundle import Bundle, make_bundle
+from dt_action.errors import ConfigurationError, FleetError, UnreadableError
+from dt_action.link import Backoff, Link, LinkError, patiently
+from dt_action.model.event import Ended, Event, Notice
+from dt_action.model.plan import Plan
+from dt_action.ports import Fleet
+
+START_PATIENCE_S = 30.0
+"""How long a coordinator that does not answer is asked again before the run has begun."""
+
+FOLLOW_PATIENCE_S = 300.0
+"""The same for a run that is under way: a coordinator may be restarted or upgraded meanwhile."""
+
+SILENCE_S = 45.0
+"""A stream without even a sign of life for so long is broken; the coordinator gives one every 15 s."""
+
+FIRST_WORD_S = 10.0
+CANCEL_PATIENCE_S = 10.0
+LATE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorFleet:
+    """
+    Runs a plan on the workers of the coordinator at `url`.
+
+    `credential` gives an API key, or a CI service's token. `submission` has everything but the plan, the bundle and
+    the nonce. `fallback`, where there is one, runs the plan when the coordinator cannot be reached.
+    """
+
+    url: str
+    credential: Callable[[], str]
+    root: Path
+    submission: wire.Submission
+    poll_interval_s: float = 15.0
+    start_patience_s: float = START_PATIENCE_S
+    follow_patience_s: float = FOLLOW_PATIENCE_S
+    fallback: Callable[[], Fleet] | None = None
+    pack: Callable[[Path], Bundle] = field(default=make_bundle)
+
+    def execute(self, plan: Plan) -> Iterator[Event]:
+        """See `ports.Fleet`. Raises FleetError where the run cannot begin, ConfigurationError where pytest cannot."""
+        try:
+            run = self._begin(plan)
+        except FleetError as error:
+            if self.fallback is None:
+                raise
+            text = f"{error.message}; as --fallback asks, the tests run on this machine"
+            yield Notice(level="warning", text=text)
+            yield from self.fallback().execute(plan)
+            return
+        yield from run
+
+    def _begin(self, plan: Plan) -> Iterator[Event]:
+        bundle = self.pack(self.root)
+        token = self.credential()
+        link = Link(self.url)
+        try:
+            submitted = patiently(lambda: self._submit(link, token, plan, bundle), patience_s=self.start_patience_s)
+        except LinkError as error:
+            raise error.as_fleet_error(self.url) from error
+        return _Following(self, link, token, submitted).events()
+
+    def _submit(self, link: Link, token: str, plan: Plan, bundle: Bundle) -> wire.Submitted:
+        from dataclasses import replace
+
+        if not link.get_json(f"/blobs/{bundle.digest}", token=token)["present"]:
+            headers = {"Content-Type": "application/gzip"}
+            link.request(
+                "PUT", f"/blobs/{bundle.digest}", token=token, data=bundle.content, headers=headers, timeout_s=300.0
+            )
+        nonce = secrets.token_hex(16)
+        submission = replace(self.submission, plan=plan, bundle=bundle.digest, directory=bundle.directory, nonce=nonce)
+        return patiently(
+            lambda: link.post("/runs", submission, wire.Submitted, token=token), patience_s=self.start_patience_s
+        )
+
+
+class _Following:
+    """A run that was begun, followed to its end."""
+
+    def __init__(self, fleet: CoordinatorFleet, link: Link, token: str, submitted: wire.Submitted) -> None:
+        self._fleet = fleet
+        self._link = link
+        self._token = token
+        self._submitted = submitted
+        self._after = 0
+        self._is_over = False
+        self._silent_streams = 0
+
+    def events(self) -> Iterator[Event]:
+        """The run's events, each once. Leaving before the last one cancels the run."""
+        yield Notice(level="info", text=f"run {self._submitted.run} on {self._fleet.url}")
+        for warning in self._submitted.warnings:
+            yield Notice(level="warning", text=warning)
+        try:
+            for event in self._stream_events():
+                if isinstance(event, wire.Refused):
+                    raise ConfigurationError(event.message, hint=event.hint)
+                if isinstance(event, wire.Logged):
+                    continue
+                self._is_over = isinstance(event, Ended)
+                yield event
+                if self._is_over:
+                    return
+        finally:
+            if not self._is_over:
+                self._cancel()
+            self._link.close()
+
+    def _stream_events(self) -> Iterator[wire.StreamEvent]:
+        """Events from as many connections as it takes; an end of our own where the coordinator stays away."""
+        started = heard = time.monotonic()
+        limit_s = self._fleet.submission.limits.run_timeout_s
+        backoff = iter(Backoff())
+        while True:
+            before = self._after
+            try:
+                yield from self._connection()
+                trouble = ""
+            except LinkError as error:
+                if not error.may_pass:
+                    yield self._ended("stopped", f"the coordinator: {error.message}")
+                    return
+                trouble = error.message
+            now = time.monotonic()
+            if self._after > before or not trouble:
+                heard, backoff = now, iter(Backoff())
+            if now - heard > self._fleet.follow_patience_s:
+                yield self._ended("stopped", f"the coordinator stayed away for {now - heard:.0f} s: {trouble}")
+                return
+            if limit_s is not None and now - started > limit_s + LATE_S:
+                yield self._ended("timeout", f"the run's timeout of {limit_s:g} s passed")
+                return
+            if trouble:
+                time.sleep(next(backoff))
+
+    def _ended(self, status: Any, reason: str) -> Ended:
+        self._cancel()
+        return Ended(status=status, reason=reason)
+
+    def _connection(self) -> Iterator[wire.StreamEvent]:
+        """One stream, or where streams do not come through, one page every `poll_interval_s`."""
+        if self._silent_streams < 2:
+            yield from self._one_stream()
+            return
+        page = self._link.get_json(f"/runs/{self._submitted.run}/events?after={self._after}", token=self._token)
+        for item in page:
+            yield from self._read(item["id"], item["event"])
+        if not page:
+            time.sleep(self._fleet.poll_interval_s)
+
+    def _one_stream(self) -> Iterator[wire.StreamEvent]:
+        import requests
+
+        has_spoken = False
+        try:
+            response = self._link.request(
+                "GET",
+                f"/runs/{self._submitted.run}/events?after={self._after}",
+                token=self._token,
+                accept="text/event-stream",
+                stream=True,
+                timeout_s=FIRST_WORD_S if not self._silent_streams else SILENCE_S,
+            )
+            id = 0
+            for line in response.iter_lines(chunk_size=None):
+                has_spoken = True
+                if line.startswith(b"id: "):
+                    id = int(line[4:])
+                elif line.startswith(b"data: "):
+                    yield from self._read(id, json.loads(line[6:]))
+        except (requests.exceptions.RequestException, ValueError) as error:
+            if not has_spoken:
+                self._silent_streams += 1
+            raise LinkError("connection", f"the stream broke off: {type(error).__name__}") from None
+        except LinkError as error:
+            if error.cause == "timeout":
+                self._silent_streams += 1
+            raise
+
+    def _read(self, id: int, value: Any) -> Iterator[wire.StreamEvent]:
+        if id <= self._after:
+            return
+        try:
+            event = wire.event_from_jsonable(value, source="the coordinator's event")
+        except UnreadableError as error:
+            raise LinkError("answer", str(error)) from None
+        self._after = id
+        if event is not None:
+            yield event
+
+    def _cancel(self) -> None:
+        """Best effort, and once: the coordinator's own time limit ends the run if this does not arrive."""
+        if self._is_over:
+            return
+        self._is_over = True
+        link = Link(self._fleet.url, timeout_s=5.0)
+        with suppress(LinkError):
+            asked = wire.Cancel(reason="cancelled by its client")
+            path = f"/runs/{self._submitted.run}/cancel"
+            patiently(lambda: link.post(path, asked, wire.Cancelled, token=self._token), patience_s=CANCEL_PATIENCE_S)
+        link.close()

@@ -1,0 +1,282 @@
+"""One lease at work: a thread that owns a slot's process, tells what it says, and passes commands on to it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dt_action import wire
+from dt_action.errors import ConfigurationError, DtError, UnreadableError
+from dt_action.hosting import Died, Host, Session
+from dt_action.link import Backoff, Link, LinkError
+from dt_action.worker.workspaces import Workspace, Workspaces
+
+_LOG = logging.getLogger("dt.worker")
+
+FLUSH_S = 0.05
+"""What a slot told waits at most so long for more of it, unless the slot waits for an answer."""
+
+STOP_GRACE_S = 10.0
+MOST_AT_ONCE = 500
+OUTPUT_EVERY_S = 1.0
+FETCH_TIMEOUT_S = 300.0
+MOST_BUGS = 5
+"""So many times is told what the coordinator cannot digest, before the lease is given up."""
+
+_URGENT = frozenset({"want", "died", "ready", "exit"})
+
+
+@dataclass(slots=True, kw_only=True)
+class Outbox:
+    """What was told and is not known to have arrived. `first` is the number of the oldest message."""
+
+    first: int = 1
+    messages: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        """One more message; one that no slot may tell is left out."""
+        try:
+            wire.check_slot_message(message)
+        except UnreadableError as error:
+            _LOG.warning("left out: %s", error)
+            return
+        self.messages.append(message)
+
+    def confirm(self, heard: int) -> None:
+        """Everything up to message `heard` has arrived."""
+        done = heard - self.first + 1
+        if done > 0:
+            del self.messages[:done]
+            self.first += done
+
+
+class SlotWork(threading.Thread):
+    """Runs one lease to its end. `deliver` and `revoke` may be called from other threads."""
+
+    def __init__(
+        self,
+        lease: wire.Lease,
+        *,
+        link: Callable[[], Link],
+        workspaces: Workspaces,
+        fitness: Callable[[], str],
+        ended: Callable[[wire.Lease], None],
+    ) -> None:
+        super().__init__(name=f"dt-{lease.slot}", daemon=True)
+        self.lease = lease
+        self.seen = 0
+        self._make_link = link
+        self._workspaces = workspaces
+        self._fitness = fitness
+        self._ended = ended
+        self._outbox = Outbox()
+        self._lock = threading.Lock()
+        self._inbox: list[wire.Numbered] = []
+        self._host: Host | None = None
+        self._is_revoked = False
+        self._stop_by: float | None = None
+        self._wakes_at = 0.0
+        self._flush_by = 0.0
+        self._printed = 0
+        self._listens_at = 0.0
+        self._bugs = 0
+
+    def deliver(self, commands: tuple[wire.Numbered, ...]) -> None:
+        """Commands that came; those that came before are left out."""
+        with self._lock:
+            have = self._inbox[-1].number if self._inbox else self.seen
+            self._inbox.extend(command for command in commands if command.number > have)
+        self._wake()
+
+    def revoke(self) -> None:
+        """The lease is no longer ours: end the process, tell nothing more."""
+        self._is_revoked = True
+        self._wake()
+
+    def _wake(self) -> None:
+        host = self._host
+        if host is not None:
+            host.wake()
+
+    def run(self) -> None:
+        """The thread."""
+        link = self._make_link()
+        try:
+            self._run(link)
+        except Exception:
+            _LOG.exception("lease %s ended by a bug", self.lease.id)
+        finally:
+            self._workspaces.leave(self.lease.run)
+            link.close()
+            self._ended(self.lease)
+
+    def _run(self, link: Link) -> None:
+        try:
+            workspace = self._workspaces.enter(self.lease, lambda lease, path: _fetch(link, lease, path))
+            unfit = self._fitness()
+            if unfit:
+                raise ConfigurationError(unfit)
+        except (DtError, LinkError, OSError) as error:
+            self._outbox.add(
+                {"e": "died", "reason": "the workspace could not be made", "log_tail": str(error)[-16384:]}
+            )
+            self._tell_all(link)
+            return
+        host = self._host = Host(self._session(workspace))
+        try:
+            self._attend(link, host, workspace)
+        finally:
+            self._host = None
+            host.close()
+        self._tell_all(link)
+
+    def _session(self, workspace: Workspace) -> Session:
+        lease = self.lease
+        return Session(
+            run=lease.run,
+            root=workspace.root,
+            python=workspace.environment.python,
+            args=lease.args,
+            slots=max(1, lease.slots),
+            imports=lease.imports,
+            environ=workspace.environment.variables,
+            mark=lease.id,
+        )
+
+    def _attend(self, link: Link, host: Host, workspace: Workspace) -> None:
+        """Carry messages and commands until the process has ended, or the lease has."""
+        try:
+            host.start(self.lease.slot)
+        except ConfigurationError as error:
+            self._outbox.add({"e": "died", "reason": "the process could not be started", "log_tail": str(error)})
+            return
+        self._obey(host)
+        backoff = iter(Backoff())
+        retry_at = 0.0
+        while not self._is_revoked:
+            for happened in host.poll(self._patience_s(retry_at)):
+                if isinstance(happened, Died):
+                    root = str(workspace.root)
+                    _LOG.info("lease %s: %s", self.lease.id, happened.reason)
+                    self._listen(host)
+                    self._outbox.add(
+                        {"e": "died", "reason": happened.reason, "log_tail": happened.log_tail, "root": root}
+                    )
+                    return
+                self._note(happened.message)
+            self._obey(host)
+            self._listen(host)
+            now = time.monotonic()
+            if self._stop_by is not None and now > self._stop_by:
+                host.kill(self.lease.slot)
+            if self._outbox.messages and now >= self._flush_by and now >= retry_at:
+                try:
+                    self._tell(link)
+                    backoff, retry_at = iter(Backoff()), 0.0
+                except LinkError as error:
+                    retry_at = self._after_trouble(error, next(backoff))
+                self._obey(host)
+
+    def _patience_s(self, retry_at: float) -> float:
+        now = time.monotonic()
+        wait_s = 1.0
+        if self._outbox.messages:
+            wait_s = min(wait_s, max(self._flush_by, retry_at) - now)
+        if self._stop_by is not None:
+            wait_s = min(wait_s, self._stop_by - now)
+        return max(0.0, wait_s) + 0.001
+
+    def _note(self, message: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        if not self._outbox.messages:
+            self._flush_by = now + FLUSH_S
+        self._outbox.add(message)
+        if message.get("e") in _URGENT or len(self._outbox.messages) >= MOST_AT_ONCE:
+            self._flush_by = now
+
+    def _obey(self, host: Host) -> None:
+        with self._lock:
+            commands, self._inbox = self._inbox, []
+        for numbered in commands:
+            if numbered.number <= self.seen:
+                continue
+            self.seen = numbered.number
+            command = dict(numbered.command)
+            if command.get("op") == "kill":
+                host.kill(self.lease.slot, show_where=True)
+                continue
+            if command.get("op") == "stop":
+                self._stop_by = time.monotonic() + STOP_GRACE_S
+            host.send(self.lease.slot, **command)
+
+    def _listen(self, host: Host) -> None:
+        """Pass on what the process printed outside of pytest's capture, and that it printed at all."""
+        now = time.monotonic()
+        if now < self._listens_at:
+            return
+        self._listens_at = now + OUTPUT_EVERY_S
+        text = host.new_output(self.lease.slot)
+        if text:
+            self._note({"e": "log", "text": text})
+        if self.lease.no_output_timeout_s is not None:
+            printed = host.output_bytes(self.lease.slot)
+            if printed != self._printed:
+                self._printed = printed
+                self._note({"e": "printed"})
+
+    def _tell(self, link: Link) -> None:
+        outbox = self._outbox
+        told = wire.Told(first=outbox.first, messages=tuple(outbox.messages[:MOST_AT_ONCE]), seen=self.seen)
+        taken = link.post(f"/leases/{self.lease.id}/events", told, wire.Taken, token=self.lease.token)
+        outbox.confirm(taken.heard)
+        self.deliver(taken.commands)
+
+    def _after_trouble(self, error: LinkError, wait_s: float) -> float:
+        """When to try again; a lease that the coordinator does not know as ours is over."""
+        self._bugs = self._bugs + 1 if error.status == 500 else 0
+        if error.may_pass and self._bugs < MOST_BUGS:
+            _LOG.info("lease %s: %s; trying again", self.lease.id, error.message)
+            return time.monotonic() + max(wait_s, min(error.wait_s, 5.0))
+        _LOG.warning("lease %s is over: %s", self.lease.id, error.message)
+        self._is_revoked = True
+        return 0.0
+
+    def _tell_all(self, link: Link) -> None:
+        """Tell the rest, however long the coordinator is away, unless the lease is over."""
+        for wait_s in Backoff():
+            if self._is_revoked or not self._outbox.messages:
+                return
+            try:
+                self._tell(link)
+            except LinkError as error:
+                self._after_trouble(error, wait_s)
+                time.sleep(wait_s)
+
+
+def _fetch(link: Link, lease: wire.Lease, path: Path) -> None:
+    """Get the bundle of a lease; a transfer that broke off is tried again."""
+    from dt_action.link import patiently
+
+    def fetch() -> None:
+        import requests
+
+        response = link.request(
+            "GET", f"/leases/{lease.id}/bundle", token=lease.token, stream=True, timeout_s=FETCH_TIMEOUT_S
+        )
+        size = 0
+        try:
+            with path.open("wb") as file:
+                for chunk in response.iter_content(1 << 20):
+                    size += len(chunk)
+                    if size > wire.MAX_BUNDLE_BYTES:
+                        raise UnreadableError("the bundle is larger than a bundle may be")
+                    file.write(chunk)
+        except requests.exceptions.RequestException as error:
+            raise LinkError("connection", f"the bundle broke off: {error}") from None
+
+    patiently(fetch, patience_s=60.0)

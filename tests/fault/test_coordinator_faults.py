@@ -1,0 +1,157 @@
+"""The coordinator and its workers under faults, as processes: every case exactly one final outcome, none lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from coordinator_rig import (
+    Coordinator,
+    Way,
+    Worker,
+    closing_all,
+    make_project,
+    results_of,
+    start_run,
+    wait_until,
+)
+
+pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
+
+
+@pytest.fixture
+def coordinator(tmp_path: Path):
+    made = Coordinator(tmp_path / "coordinator", options=("--lease", "4s", "--promise", "60s")).start()
+    yield made
+    made.stop()
+
+
+def _all_passed_once(coordinator: Coordinator, told, ids: set[str]) -> None:
+    assert told.outcomes == dict.fromkeys(ids, "passed"), told.output[-3000:]
+    assert told.code == 0, told.output[-3000:]
+    counts = results_of(coordinator)
+    assert set(counts) == ids
+    assert set(counts.values()) == {1}
+
+
+def _has_results(coordinator: Coordinator, least: int):
+    return lambda: sum(results_of(coordinator).values()) >= least
+
+
+def test_the_coordinator_is_killed_ten_times_in_the_middle_of_a_run(tmp_path, coordinator):
+    ids = make_project(tmp_path / "project", files=8, cases=25, case_s=0.1)
+    worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "2")).start()
+    run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
+    with closing_all(worker):
+        kills = []
+        for number in range(10):
+            wait_until(_has_results(coordinator, 5 + number * 15), what=f"progress before kill {number + 1}")
+            coordinator.kill()
+            kills.append(sum(results_of(coordinator).values()))
+            coordinator.start()
+        told = run.finish()
+    print(f"results on disk at each kill: {kills}")
+    assert max(kills) < len(ids), "the last kill came too late to matter"
+    _all_passed_once(coordinator, told, ids)
+
+
+def test_a_worker_is_killed_in_the_middle_of_a_run(tmp_path, coordinator):
+    ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.1)
+    doomed = Worker(tmp_path / "w1", coordinator.url, coordinator.token(), ("--slots", "2", "--name", "doomed")).start()
+    other = Worker(tmp_path / "w2", coordinator.url, coordinator.token(), ("--slots", "1", "--name", "other")).start()
+    run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--retries", "1")
+    with closing_all(doomed, other):
+        wait_until(_has_results(coordinator, 20), what="progress")
+        doomed.kill()
+        told = run.finish()
+    _all_passed_once(coordinator, told, ids)
+    crashed = [test for test in told.report["tests"] if len(test["attempts"]) > 1]
+    print(f"cases that were running when the worker died, and were tried again: {len(crashed)}")
+    assert len(crashed) <= 2
+    assert all("was not heard of" in test["attempts"][0]["message"] for test in crashed)
+
+
+def test_a_case_under_which_a_worker_dies_is_blamed_where_nothing_is_tried_again(tmp_path, coordinator):
+    make_project(tmp_path / "project", files=1, cases=3, case_s=30)
+    doomed = Worker(
+        tmp_path / "w1",
+        coordinator.url,
+        coordinator.token(),
+        (
+            "--slots",
+            "1",
+        ),
+    ).start()
+    run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--timeout", "20s")
+    with closing_all(doomed):
+        wait_until(lambda: coordinator.rows("select 1 from events where kind = 'CaseStarted'"), what="a start")
+        doomed.kill()
+        told = run.finish()
+    assert sorted(told.outcomes.values()) == ["crashed", "lost", "lost"]
+    assert told.code == 1
+
+
+def test_a_partition_shorter_than_the_lease_costs_nothing(tmp_path, coordinator):
+    ids = make_project(tmp_path / "project", files=4, cases=25, case_s=0.1)
+    way = Way(coordinator.port)
+    worker = Worker(tmp_path / "w", way.url, coordinator.token(), ("--slots", "2")).start()
+    run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
+    with closing_all(worker, way):
+        wait_until(_has_results(coordinator, 10), what="progress")
+        way.cut()
+        time.sleep(2.0)
+        way.heal()
+        told = run.finish()
+    _all_passed_once(coordinator, told, ids)
+    assert coordinator.rows("select count(*) from leases where state = 'lost'") == [(0,)]
+
+
+def test_a_worker_that_comes_back_after_its_leases_were_given_away_is_not_listened_to(tmp_path, coordinator):
+    ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.1)
+    way = Way(coordinator.port)
+    cut = Worker(tmp_path / "w1", way.url, coordinator.token(), ("--slots", "2", "--name", "cut")).start()
+    other = Worker(tmp_path / "w2", coordinator.url, coordinator.token(), ("--slots", "1", "--name", "other")).start()
+    run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--retries", "1")
+    with closing_all(cut, other, way):
+        wait_until(_has_results(coordinator, 20), what="progress")
+        way.cut()
+        wait_until(
+            lambda: coordinator.rows("select count(*) from leases where state = 'lost'") == [(2,)], what="the loss"
+        )
+        way.heal()
+        wait_until(lambda: "is over: it answered 410" in cut.log() or "was given away" in cut.log(), what="the refusal")
+        told = run.finish()
+        _all_passed_once(coordinator, told, ids)
+        assert "cut" in set(told.workers.values())
+
+
+def test_a_slot_process_outlives_neither_its_worker_nor_its_run(tmp_path, coordinator):
+    make_project(tmp_path / "project", files=1, cases=2, case_s=60)
+    worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "1")).start()
+    run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
+    with closing_all(worker):
+        wait_until(lambda: coordinator.rows("select 1 from events where kind = 'CaseStarted'"), what="a start")
+        assert worker.process is not None
+        slots = _children(worker.process.pid)
+        assert slots
+        run.process.send_signal(signal.SIGINT)
+        told = run.finish(within_s=30)
+        assert told.code == 2, told.output[-2000:]
+        wait_until(lambda: not any(map(_lives, slots)), within_s=20, what="the end of the slot")
+    assert coordinator.rows("select status from runs") == [("cancelled",)]
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(word) for path in text for word in path.read_text().split()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]

@@ -1,0 +1,336 @@
+"""The coordinator's state: each case once, whatever is lost, repeated or late."""
+
+from __future__ import annotations
+
+import pytest
+from coordinator_sim import SimWorker, World, files_of, plan_of, until_over
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dt_action import wire
+from dt_action.coordinator.desk import Owner
+from dt_action.coordinator.writer import RefusalError
+from dt_action.model.event import CaseUnplaced, Ended
+from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
+
+FILES = files_of(4, 25)
+ALL = {case for cases in FILES.values() for case in cases}
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    return World(tmp_path)
+
+
+def _is_whole(world: World, run: str) -> None:
+    finals = world.finals(run)
+    assert set(finals) == ALL
+    assert set(finals.values()) == {1}
+    assert isinstance(world.events(run)[-1], Ended)
+
+
+def test_a_run_reaches_every_case_once(world):
+    run = world.submit(FILES)
+    until_over(world, run, [world.enrol("a", slots=2), world.enrol("b")], FILES)
+    _is_whole(world, run)
+    assert world.events(run)[-1].status == "completed"
+
+
+def test_a_restart_after_every_step_changes_nothing(world):
+    run = world.submit(FILES)
+    workers = [world.enrol("a", slots=2), world.enrol("b")]
+    for _ in range(1000):
+        live = world.desk.runs.get(run)
+        if live is None or live.is_over:
+            break
+        for worker in workers:
+            worker.step(FILES, most=7)
+            world.restart()
+        world.tick(0.25)
+    _is_whole(world, run)
+
+
+def test_a_rebuilt_run_is_the_one_that_was_lost(world):
+    run = world.submit(FILES)
+    worker = world.enrol("a", slots=2)
+    for _ in range(3):
+        worker.step(FILES, most=9)
+    before = world.desk.runs[run]
+    seen = {slot: ([*lease.commands], lease.numbered, lease.heard) for slot, lease in before.leases.items()}
+    world.restart()
+    after = world.desk.runs[run]
+    for slot, (commands, numbered, heard) in seen.items():
+        lease = after.leases[slot]
+        assert (lease.numbered, lease.heard) == (numbered, heard)
+        assert [*lease.commands][len(lease.commands) - len(commands) :] == commands
+    assert after.totals() == before.totals()
+    assert after.events == before.events
+    assert abs(after.now - before.now) < 1.0
+
+
+def test_what_is_told_twice_counts_once(world):
+    run = world.submit(FILES)
+    worker = world.enrol("a")
+    worker.take(worker.poll(), FILES)
+    (lease,) = worker.leases.values()
+    worker.tell(lease)
+    lease.unsent = lease.slot.work()
+    told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
+    first = world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
+    again = world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
+    assert again == first
+    worker.confirm(lease, again)
+    until_over(world, run, [worker], FILES)
+    _is_whole(world, run)
+
+
+def test_a_gap_in_what_is_told_is_refused_and_changes_nothing(world):
+    world.submit(FILES)
+    worker = world.enrol("a")
+    worker.take(worker.poll(), FILES)
+    (lease,) = worker.leases.values()
+    told = wire.Told(first=3, messages=({"e": "want", "seen": 0},))
+    with pytest.raises(RefusalError) as refused:
+        world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
+    assert refused.value.status == 409
+    assert world.desk.leases[lease.lease.id].heard == 0
+
+
+def test_a_silent_worker_loses_its_leases_and_what_it_says_later_is_ignored(world):
+    run = world.submit(FILES)
+    lost, other = world.enrol("a"), world.enrol("b")
+    lost.take(lost.poll(), FILES)
+    (lease,) = lost.leases.values()
+    lost.tell(lease)
+    lease.unsent = lease.slot.work(9)
+    for _ in range(50):
+        world.tick(0.25)
+        other.poll()
+    until_over(world, run, [other], FILES)
+    told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
+    with pytest.raises(RefusalError) as refused:
+        world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
+    assert refused.value.status == 410
+    _is_whole(world, run)
+
+
+def test_a_worker_that_was_started_anew_gives_its_old_leases_back_at_once(world):
+    run = world.submit(FILES)
+    first = world.enrol("a")
+    first.take(first.poll(), FILES)
+    (old,) = first.leases
+    again = SimWorker(world, first.id, "another boot")
+    work = again.poll()
+    assert [lease.id for lease in work.leases] != [old]
+    again.take(work, FILES)
+    until_over(world, run, [again], FILES)
+    _is_whole(world, run)
+
+
+def test_an_offer_that_got_lost_is_made_again(world):
+    world.submit(FILES)
+    worker = world.enrol("a")
+    lost_answer = worker.poll()
+    assert worker.poll().leases == lost_answer.leases
+
+
+def test_the_same_nonce_is_the_same_run(world):
+    assert world.submit(FILES, nonce="x") == world.submit(FILES, nonce="x")
+    assert world.submit(FILES, nonce="x", owner=Owner(name="another")) != world.submit(FILES, nonce="x")
+
+
+def test_a_cancelled_run_ends_and_frees_its_slots(world):
+    run = world.submit(FILES)
+    worker = world.enrol("a", slots=2)
+    worker.step(FILES, most=5)
+    world.do(lambda changes: world.desk.cancel(changes, run, who="me", reason="no more"))
+    assert world.events(run)[-1].status == "cancelled"
+    for _ in range(5):
+        worker.step(FILES)
+    assert not world.desk.leases
+    assert not world.desk.runs
+
+
+def test_the_coordinators_absence_makes_no_test_overdue(world):
+    run = world.submit(FILES, limits=wire.RunLimits(run_timeout_s=100.0, case_timeout_s=5.0))
+    worker = world.enrol("a")
+    worker.step(FILES, most=5)
+    world.clock.now += 3600.0
+    world.restart()
+    until_over(world, run, [worker], FILES)
+    _is_whole(world, run)
+
+
+def test_a_runs_timeout_ends_it_with_everything_finished_kept(world):
+    run = world.submit(FILES, limits=wire.RunLimits(run_timeout_s=100.0))
+    worker = world.enrol("a")
+    worker.take(worker.poll(), FILES)
+    (lease,) = worker.leases.values()
+    worker.tell(lease)
+    worker.tell(lease, most=11)
+    done = len(world.finals(run))
+    assert 0 < done < 100
+    for _ in range(20):
+        world.tick(6.0)
+        worker.poll()
+    assert world.events(run)[-1].status == "timeout"
+    assert len(world.finals(run)) >= done
+
+
+GPU = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
+
+
+def test_what_no_worker_can_run_is_told_at_submission_and_in_the_end(world):
+    needs = {"tests/test_0.py": FileNeeds(path="tests/test_0.py", default=GPU)}
+    worker = world.enrol("plain")
+    submission = wire.Submission(nonce="n", bundle="0" * 64, plan=plan_of(FILES, needs=needs))
+    submitted = world.do(lambda changes: world.desk.submit(changes, submission, Owner(name="ci")))
+    assert "tests/test_0.py needs cuda, which no worker has (plain: needs cuda" in submitted.warnings[0]
+    until_over(world, submitted.run, [worker], FILES)
+    unplaced = [event for event in world.events(submitted.run) if isinstance(event, CaseUnplaced)]
+    assert [event.case.id for event in unplaced] == ["tests/test_0.py"]
+
+
+def test_a_gated_file_runs_where_the_device_is(world):
+    needs = {"tests/test_0.py": FileNeeds(path="tests/test_0.py", default=GPU)}
+    plain = world.enrol("plain", slots=2)
+    gpu = world.enrol("gpu", capability=Capability(platform="linux", devices=(Device(kind="cuda"),)))
+    run = world.submit(FILES, plan=plan_of(FILES, needs=needs))
+    until_over(world, run, [plain, gpu], FILES)
+    _is_whole(world, run)
+    where = {
+        event.case.file: event.attempt.worker for event in world.events(run) if type(event).__name__ == "CaseFinished"
+    }
+    assert where["tests/test_0.py"] == "gpu"
+
+
+def test_a_promised_worker_is_waited_for_and_a_lost_one_is_not(world):
+    needs = {"tests/test_0.py": FileNeeds(path="tests/test_0.py", default=GPU)}
+    plain = world.enrol("plain")
+    world.enrol("gpu", capability=Capability(platform="linux", devices=(Device(kind="cuda"),)))
+    run = world.submit(FILES, plan=plan_of(FILES, needs=needs))
+    for _ in range(40):  # 40 s: the lease is lost, the promise holds
+        world.tick(1.0)
+        plain.step(FILES)
+    assert not world.desk.runs[run].is_over
+    for _ in range(40):
+        world.tick(1.0)
+        plain.step(FILES)
+    assert any(isinstance(event, CaseUnplaced) for event in world.events(run))
+
+
+def test_repositories_share_the_slots_and_the_late_one_need_not_wait_for_the_end(world):
+    big = files_of(40, 25)
+    worker = world.enrol("a", slots=4)
+    first = world.submit(big, plan=plan_of(big, case_s=0.2), repository="one")
+    for _ in range(3):
+        worker.step(big, most=20)
+    second = world.submit(FILES, plan=plan_of(FILES, case_s=0.2), repository="two")
+    for _ in range(200):
+        worker.step(big, most=20)
+        world.tick(0.25)
+        if {len(world.desk.runs[run].leases) for run in (first, second)} == {2}:
+            break
+    assert [len(world.desk.runs[run].leases) for run in (first, second)] == [2, 2]
+
+
+def test_a_higher_priority_goes_first_as_far_as_its_key_allows(world):
+    worker = world.enrol("a")
+    world.submit(FILES, repository="one", nonce="1")
+    urgent = world.submit(FILES, repository="one", nonce="2", priority=9, owner=Owner(name="boss", max_priority=5))
+    boast = world.submit(FILES, repository="one", nonce="3", priority=9)
+    assert world.desk.runs[urgent].priority == 5
+    assert world.desk.runs[boast].priority == 0
+    for _ in range(30):
+        worker.step(FILES, most=20)
+        world.tick(0.25)
+        if world.desk.runs[urgent].leases:
+            break
+    assert world.desk.runs[urgent].leases
+
+
+def test_quotas_hold(world):
+    world.enrol("a", slots=8)
+    owner = Owner(name="small", max_slots=2, max_runs=1)
+    run = world.submit(FILES, owner=owner, nonce="1")
+    assert len(world.desk.runs[run].leases) == 2
+    with pytest.raises(RefusalError) as refused:
+        world.submit(FILES, owner=owner, nonce="2")
+    assert refused.value.status == 429
+
+
+def test_a_drained_worker_finishes_what_it_has_and_gets_nothing_new(world):
+    run = world.submit(FILES)
+    leaving, staying = world.enrol("a"), world.enrol("b")
+    for worker in (leaving, staying):
+        worker.step(FILES, most=5)
+    for _ in range(200):
+        leaving.take(leaving.poll(is_draining=True), FILES)
+        for id, lease in [*leaving.leases.items()]:
+            stopped = lease.slot.is_stopped
+            leaving.tell(lease)
+            if stopped:
+                del leaving.leases[id]
+        if not leaving.leases:
+            break
+    assert not leaving.leases
+    assert not leaving.poll(is_draining=True).leases
+    until_over(world, run, [staying], FILES)
+    _is_whole(world, run)
+
+
+STEPS = st.lists(st.sampled_from(["a", "b", "c", "restart", "lose a", "lose b", "repeat", "tick", "late"]), max_size=60)
+
+
+@given(steps=STEPS, sizes=st.integers(1, 12))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_each_case_gets_exactly_one_outcome(tmp_path_factory, steps, sizes):
+    """Workers that come, go silent and come back; answers that get lost; coordinators that are killed."""
+    world = World(tmp_path_factory.mktemp("world"))
+    run = world.submit(FILES)
+    workers = {name: world.enrol(name) for name in "abc"}
+    ghosts: list[tuple[str, wire.Told]] = []
+    for step in steps:
+        if step == "restart":
+            world.restart()
+        elif step == "tick":
+            world.tick(0.25)
+        elif step == "repeat":
+            _tell_without_hearing(world, workers["a"])
+        elif step == "late":
+            for id, told in ghosts:
+                with pytest.raises(RefusalError):
+                    world.do(lambda changes, id=id, told=told: world.desk.told(changes, id, told))
+        elif step.startswith("lose"):
+            name = step[-1]
+            ghosts += [(id, _unsent(lease)) for id, lease in workers[name].leases.items()]
+            workers[name] = SimWorker(world, workers[name].id, workers[name].boot + "+")
+            workers[name].poll()
+            workers[name].leases.clear()
+            workers[name] = SimWorker(world, workers[name].id, workers[name].boot)
+        else:
+            workers[step].step(FILES, most=sizes)
+    until_over(world, run, [*workers.values()], FILES, most=sizes + 5)
+    live = world.finals(run)
+    assert set(live.values()) <= {1}
+    told = {event.case.id for event in world.events(run) if isinstance(event, CaseUnplaced)}
+    blamed = {case for case in live if case not in ALL}  # a file that was in hand when two processes died
+    files_blamed = {case.partition("::")[0] for case in blamed}
+    assert {case for case in ALL if case.partition("::")[0] not in files_blamed} <= set(live) | told
+    assert [event for event in world.events(run) if isinstance(event, Ended)] == [world.events(run)[-1]]
+
+
+def _unsent(lease) -> wire.Told:
+    messages = tuple(lease.unsent + lease.slot.work(5)) or ({"e": "want", "seen": 0},)
+    return wire.Told(first=lease.first, messages=messages, seen=lease.seen)
+
+
+def _tell_without_hearing(world: World, worker: SimWorker) -> None:
+    """The answer gets lost, so that all of it will be told again."""
+    for lease in worker.leases.values():
+        lease.unsent += lease.slot.work(4)
+        told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
+        try:
+            world.do(lambda changes, lease=lease, told=told: world.desk.told(changes, lease.lease.id, told))
+        except RefusalError as error:
+            assert error.status == 410
