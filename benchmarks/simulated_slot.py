@@ -93,7 +93,9 @@ class SimulatedSlot:
         self._resting = False
 
     def _live(self) -> Steps:
-        yield Told({"e": "ready", "files": list(self._suite.files), "base": ".", "rootdir": ".", "python": "3", "pytest": "9"})
+        yield Told(
+            {"e": "ready", "files": list(self._suite.files), "base": ".", "rootdir": ".", "python": "3", "pytest": "9"}
+        )
         while (yield from self._may_start()):
             yield from self._run_case(self._queue.popleft())
 

@@ -83,8 +83,8 @@ class Run:
     files that were planned and never collected. `collect_s` is the time that collecting took on all slots.
     `started_at` is Unix time in seconds. `tolerated` are failing results that do not make the run red (quarantined, or
     known from the baseline); `breaches` are gates that the run as a whole did not pass, a sentence each.
-    `is_selection` tells that some tests were left out on purpose. `shard` names the static share that this run was, such
-    as `2/4`.
+    `is_selection` tells that some tests were left out on purpose. `shard` names the static share that this run was,
+    such as `2/4`.
     """
 
     id: str
