@@ -85,6 +85,12 @@ def test_any_run_is_valid_ctrf_whose_counts_add_up(run: Run) -> None:
         assert summary[status] == sum(test["status"] == status for test in tests)
 
 
+def test_a_test_without_a_name_is_valid_too() -> None:
+    jsonschema.Draft7Validator(SCHEMA).validate(
+        json.loads(ctrf.write(Run(id="r", results=(result("", attempt("passed")),))))
+    )
+
+
 def test_what_did_not_run_never_looks_green() -> None:
     tests = {test["name"]: test for test in json.loads(ctrf.write(sample_run()))["results"]["tests"]}
     assert tests["test_after"]["status"] == "failed"

@@ -74,6 +74,13 @@ def test_a_merged_run_can_be_written_and_read(parts: list[Run]) -> None:
     assert run_json.read(run_json.write(merged)) == merged
 
 
+def test_two_reports_that_claim_the_same_share_merge_alike_in_both_orders() -> None:
+    one = shard("1/2", result("a.py::t", attempt("passed")), reason="one", started_at=5.0)
+    other = shard("1/2", result("a.py::u", attempt("passed")), reason="other", started_at=7.0)
+    assert merge([one, other]) == merge([other, one])
+    assert merge([one, other]).reason == "other"
+
+
 def test_a_shard_that_never_came_is_named_and_the_run_is_not_green() -> None:
     parts = [shard(name, result(f"a.py::test_{name}", attempt("passed"))) for name in ("1/4", "2/4", "4/4")]
     merged = merge(parts)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from hypothesis import given, settings
@@ -95,6 +96,13 @@ def test_hostile_names_stay_text_in_a_table_and_mention_nobody(text: str) -> Non
     outside = re.sub(r"<(code|pre).*?</\1>", "", page, flags=re.DOTALL)
     assert "@everyone" not in outside
     assert "{{" not in outside
+
+
+def test_a_name_with_a_bar_stays_whole_in_its_cell() -> None:
+    run = Run(id="r", results=(result("a.py::t[x|y]", attempt("passed")), result("a.py::t[x\\|y]", attempt("passed"))))
+    page = unescape(re.sub(r"</?code>", "", PARSER.render(Markdown().render(run).decode())))
+    assert "<td>a.py::t[x|y]</td>" in page
+    assert "<td>a.py::t[x\\|y]</td>" in page
 
 
 def test_code_keeps_what_it_says() -> None:
