@@ -62,7 +62,11 @@ def read(content: bytes, *, source: str = "the JSON report") -> Run:
         )
     run = from_jsonable(Run, {**_as_object(report.get("run")), "id": report.get("run_id")}, source=source)
     revive = _result_reader(source)
-    return replace(run, results=tuple(revive(index, test) for index, test in enumerate(report["tests"])))
+    try:
+        results = tuple(revive(index, test) for index, test in enumerate(report["tests"]))
+    except RecursionError:
+        raise UnreadableError(f"{source}: expected tests, found a nest too deep to be one") from None
+    return replace(run, results=results)
 
 
 def _head(run: Run) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def _result_reader(source: str) -> Callable[[int, Any], TestResult]:
     def revive(index: int, test: Any) -> TestResult:
         where = f"{source}, test {index + 1}"
         test = _as_object(test)
-        key = _ENCODER.encode(test.get("needs") or {})
+        key = repr(test.get("needs") or {})
         if key not in requirements:
             requirements[key] = from_jsonable(Requirement, test["needs"], source=where)
         attempts = test.get("attempts")

@@ -109,11 +109,11 @@ def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:
 
 
 def coverage_line(run: Run) -> str:
-    """`95.50% covered, 80.00% of the change`; empty where nothing was measured."""
+    """`95.50 % of the code ran, 80.00 % of the change`; empty where nothing was measured."""
     if run.coverage is None:
         return ""
-    change = f", {run.coverage.patch.percent:.2f}% of the change" if run.coverage.patch else ""
-    return f"{run.coverage.percent:.2f}% covered{change}"
+    change = f", {run.coverage.patch.percent:.2f} % of the change" if run.coverage.patch else ""
+    return f"{run.coverage.percent:.2f} % of the code ran{change}"
 
 
 def headline(seen: Digest) -> str:

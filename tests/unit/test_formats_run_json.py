@@ -87,6 +87,8 @@ def test_foreign_json_is_refused_in_words(value: object) -> None:
         b'{"tests": [], "schema_version": 2}',
         b'{"tests": [], "schema_version": 1, "run": {"makespan_s": 1' + b"0" * 400 + b'}, "run_id": "r"}',
         b'{"tests": [], "schema_version": 1, "run": {"makespan_s": NaN}, "run_id": "r"}',
+        b'{"tests": [{"needs": Infinity}], "schema_version": 1, "run_id": "r"}',
+        b'{"tests": [{"needs": {"x": ' + b"[" * 900 + b"]" * 900 + b'}}], "schema_version": 1, "run_id": "r"}',
         b'{"tests": [], "schema_version": 1' + b"9" * 5_000 + b"}",
     ],
 )
