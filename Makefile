@@ -28,6 +28,7 @@ format: $(VENV)/dev.stamp
 
 docs: $(VENV)/run.stamp  ## pages that are written from code
 	$(DT) config --reference > docs/options.md
+	$(BIN)/python tools/interfaces.py
 
 bench: $(VENV)/dev.stamp  ## every script in benchmarks/
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done

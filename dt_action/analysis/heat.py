@@ -5,18 +5,62 @@ from __future__ import annotations
 import ast
 import re
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Final
 
 from dt_action.analysis.project import FunctionNode, SourceModule, Statement, bound_names, flat
 
-HOT: Final = re.compile(
-    r"skip|cuda|gpu|rocm|hip\b|mps|xpu|hpu|npu|tpu|xla|accel|device|adapter|require(?!s_grad)|platform|cpu_count|"
-    r"virtual_memory|browser|webdriver|cupy|cudf|runif|gaudi|os\.name|uname|sm_|compute_cap|jtu\.|wp\.|providers|"
-    r"core\(|flash_attn|\brmm\b|tensorrt|transformer_engine|neuron|habana|\bpage\b|available|backend|webgl|webnn|"
-    r"qnn|hexagon|nvidia|mark\.dt\b|only_?on",
-    re.IGNORECASE,
+HOT: Final = (
+    *("skip", "cuda", "gpu", "rocm", ".hip", "_hip", "hip_", "mps", "xpu", "hpu", "npu", "tpu", "xla", "accel"),
+    *("device", "adapter", "require", "platform", "cpu_count", "virtual_memory", "browser", "webdriver", "cupy"),
+    *("cudf", "runif", "gaudi", "os.name", "uname", "sm_", "compute_cap", "jtu.", "wp.", "providers", "core("),
+    *("flash_attn", "rmm", "tensorrt", "transformer_engine", "neuron", "habana", "(page", ", page", "available"),
+    *("backend", "webgl", "webnn", "qnn", "hexagon", "nvidia", "mark.dt", "only_on", "onlyon", "playwright"),
+    *("(selenium", ", selenium"),
 )
-"""Words without which a piece of code has no bearing on hardware; it is then not followed."""
+"""Words, in small letters, without which a piece of code has no bearing on hardware; it is then not followed."""
+_COOL: Final = "requires_grad"
+
+
+_FOREIGN: Final = re.compile(
+    r"^[ \t]*@(?!pytest\.(?:fixture|mark\.(?:parametrize|asyncio|usefixtures|anyio|django_db|xfail|slow|timeout))\b|"
+    r"(?:mock\.|unittest\.mock\.)?patch\b|staticmethod|classmethod|property|functools|contextmanager|dataclass)|"
+    r"^[ \t]*class \w+\((?!(?:unittest\.)?(?:IsolatedAsyncio)?TestCase\)|object\)|Exception\)|\w*Error\)|Enum\))|"
+    r"\bpytestmark\b|import \*",
+    re.MULTILINE,
+)
+"""A decorator, a base class or a star import through which a file without a hot word can still get a gate."""
+
+
+def may_matter(module: SourceModule, conftests: Iterable[SourceModule]) -> bool:
+    """False for a file that has no gate, which a look at its words and those of its conftest files can tell."""
+    if _is_hot_text(module.text) or _FOREIGN.search(module.text):
+        return True
+    return any("autouse" in conftest.text and _is_hot_text(conftest.text) for conftest in conftests)
+
+
+def _is_hot_text(text: str) -> bool:
+    lowered = text.lower().replace(_COOL, "")
+    return any(word in lowered for word in HOT)
+
+
+def _hot_lines(text: str) -> list[int]:
+    """The numbers of the lines with a hot word, in order."""
+    lowered = text.lower().replace(_COOL, "#" * len(_COOL))
+    places: set[int] = set()
+    for word in HOT:
+        place = lowered.find(word)
+        while place >= 0:
+            places.add(place)
+            place = lowered.find(word, place + 1)
+    lines: list[int] = []
+    line = last = 0
+    for place in sorted(places):
+        line += lowered.count("\n", last, place)
+        last = place
+        if not lines or lines[-1] != line + 1:
+            lines.append(line + 1)
+    return lines
 
 
 def heat_of(module: SourceModule) -> Heat:
@@ -28,7 +72,7 @@ class Heat:
     """Tells which functions and statements of a module can bear on hardware."""
 
     def __init__(self, module: SourceModule) -> None:
-        self._lines = [number for number, line in enumerate(module.lines, 1) if HOT.search(line)]
+        self._lines = _hot_lines(module.text)
         self._names: frozenset[str] | None = None
         self._module = module
 

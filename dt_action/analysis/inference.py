@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dt_action.analysis.heat import may_matter
 from dt_action.analysis.interpreter import BudgetError
 from dt_action.analysis.project import Project, SourceModule
 from dt_action.analysis.requirement import Leaf, Needs, derive, leaf_of
@@ -19,9 +20,13 @@ Tree = Sequence[tuple[Mapping[str, Hashable], list[Case]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseNeeds:
-    """A case and its needs. `name` is None where the id of its parameters cannot be told from the code."""
+    """
+    Cases that need the same, by what they are called (node ids without the file).
 
-    name: str | None
+    `names` is empty where the ids of the parameters cannot be told from the code.
+    """
+
+    names: tuple[str, ...]
     needs: Needs
     marks: tuple[Mark, ...] = ()
 
@@ -51,6 +56,8 @@ class FileInference:
 
 def infer(project: Project, module: SourceModule) -> FileInference:
     """What the tests of `module` need, from its code and that of its helpers."""
+    if not may_matter(module, project.conftests(module)):
+        return FileInference(whole=Needs(), tests=())
     simulator = Simulator(project, module)
     whole = _whole(simulator)
     tests = tests_in(module, simulator.interpreter(World({})))
@@ -90,8 +97,9 @@ def _infer_test(simulator: Simulator, test: Test) -> TestNeeds:
             case = _identified(cases).get(identity)
             met: tuple[Hashable, ...] = case.met if case else (missing,) if len(cases) < most else ()
             leaves.append(leaf_of(choices, met))
-        marks = next((case.marks for _, cases in tree if (case := _identified(cases).get(identity))), ())
-        found.append(CaseNeeds(name=_name(test, identity), needs=derive(leaves), marks=marks))
+        like = next(case for _, cases in tree if (case := _identified(cases).get(identity)))
+        names = tuple(f"{test.key}{suffix}" for suffix in like.suffixes)
+        found.append(CaseNeeds(names=names, needs=derive(leaves), marks=like.marks))
     common = derive([_shared(choices, cases, missing, most) for choices, cases in tree])
     shared = tuple(mark for mark in (found[0].marks if found else ()) if all(mark in case.marks for case in found))
     if all(case.needs.requirement == common.requirement and case.marks == shared for case in found):
@@ -102,11 +110,6 @@ def _infer_test(simulator: Simulator, test: Test) -> TestNeeds:
 def _identified(cases: Sequence[Case]) -> dict[Identity, Case]:
     """Cases by their id; by their place where they have none."""
     return {(-1, case.id) if case.id else (place, None): case for place, case in enumerate(cases)}
-
-
-def _name(test: Test, identity: Identity) -> str | None:
-    _, label = identity
-    return f"{test.key}[{label}]" if label else None
 
 
 def _shared(choices: Mapping[str, Hashable], cases: Sequence[Case], missing: Gate, most: int) -> Leaf:

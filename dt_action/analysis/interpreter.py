@@ -479,7 +479,9 @@ def _binary(self: Interpreter, node: ast.BinOp, scope: Scope) -> Value:
     both_lists = isinstance(left, (list, tuple)) and type(left) is type(right) and isinstance(node.op, ast.Add)
     if not both_lists and not (is_known(left) and is_known(right)):
         return UNKNOWN
-    if isinstance(node.op, (ast.Mult, ast.Pow, ast.LShift)) and not _is_small(left, right):
+    if isinstance(node.op, (ast.Pow, ast.LShift)) and not _is_small(left, right, 64):
+        return UNKNOWN
+    if isinstance(node.op, ast.Mult) and not _is_small(left, right, 2**40):
         return UNKNOWN
     arithmetic = _ARITHMETIC.get(type(node.op))
     try:
@@ -488,10 +490,9 @@ def _binary(self: Interpreter, node: ast.BinOp, scope: Scope) -> Value:
         return UNKNOWN
 
 
-def _is_small(left: Value, right: Value) -> bool:
-    return all(isinstance(side, (int, float)) and abs(side) <= 2**40 for side in (left, right)) and (
-        abs(right) <= 64 or abs(left) > 2
-    )
+def _is_small(left: Value, right: Value, most: int) -> bool:
+    numbers = all(isinstance(side, (int, float)) for side in (left, right))
+    return numbers and abs(left) <= 2**40 and abs(right) <= most
 
 
 def _formatted(self: Interpreter, node: ast.JoinedStr, scope: Scope) -> Value:

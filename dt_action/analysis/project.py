@@ -176,14 +176,15 @@ def parse(text: str) -> ast.Module:
 
 
 class Project:
-    """The files under `root`, each read and parsed once. `touched` collects those that an analysis looked at."""
+    """The files under `root`, each read and parsed once, with the imports that were followed between them."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._modules: dict[str, SourceModule | None] = {}
         self._found: dict[tuple[str, str], str | None] = {}
         self._listings: dict[str, frozenset[str]] = {}
-        self.touched: dict[str, str] = {}
+        self._followed: dict[str, set[str]] = {}
+        self._conftests: dict[str, tuple[str, ...]] = {}
 
     def read(self, path: str) -> SourceModule:
         """Read and parse the file at `path`. Raises UnreadableError."""
@@ -197,7 +198,7 @@ class Project:
         text = read_source(raw)
         tree = parse(text)
         digest = hashlib.sha256(raw).hexdigest()
-        module = SourceModule(path, text, tree, digest, bindings_of(tree.body), lines=text.splitlines())
+        module = SourceModule(path, text, tree, digest, bindings_of(tree.body), lines=text.split("\n"))
         self._modules[path] = module
         return module
 
@@ -208,9 +209,27 @@ class Project:
                 self.read(path)
             except UnreadableError:
                 self._modules[path] = None
-        module = self._modules[path]
-        self.touched[path] = module.digest if module else ""
-        return module
+        return self._modules[path]
+
+    def sources_of(self, path: str) -> dict[str, str]:
+        """The file at `path` and every file that was looked at on its behalf, with the digests of their bytes."""
+        sources: dict[str, str] = {}
+        waiting = [path]
+        while waiting:
+            source = waiting.pop()
+            if source not in sources:
+                sources[source] = self._digest_of(source)
+                waiting += self._followed.get(source, ())
+        return sources
+
+    def _digest_of(self, path: str) -> str:
+        module = self._modules.get(path)
+        if module is not None:
+            return module.digest
+        try:
+            return hashlib.sha256((self._root / path).read_bytes()).hexdigest()
+        except OSError:
+            return ""
 
     def find(self, dotted: str, importer: SourceModule, level: int = 0) -> SourceModule | None:
         """The project's module that `dotted` names in `importer`, `level` being the number of leading dots."""
@@ -218,18 +237,24 @@ class Project:
         if key not in self._found:
             self._found[key] = self._locate(dotted, importer, level)
         path = self._found[key]
-        return self.module_at(path) if path else None
+        if path is None:
+            return None
+        self._followed.setdefault(importer.path, set()).add(path)
+        return self.module_at(path)
 
     def conftests(self, module: SourceModule) -> list[SourceModule]:
         """The conftest files that hold for `module`, nearest first."""
-        here = PurePosixPath(module.path).parent
-        found = []
-        for folder in (here, *here.parents):
-            if "conftest.py" in self._listing(str(folder)):
-                conftest = self.module_at(str(folder / "conftest.py"))
-                if conftest is not None and conftest is not module:
-                    found.append(conftest)
-        return found
+        paths = self._conftests.get(module.directory)
+        if paths is None:
+            here = PurePosixPath(module.path).parent
+            folders = (str(folder) for folder in (here, *here.parents))
+            paths = self._conftests[module.directory] = tuple(
+                str(PurePosixPath(folder) / "conftest.py")
+                for folder in folders
+                if "conftest.py" in self._listing(folder)
+            )
+        self._followed.setdefault(module.path, set()).update(paths)
+        return [found for path in paths if path != module.path and (found := self.module_at(path)) is not None]
 
     def _locate(self, dotted: str, importer: SourceModule, level: int) -> str | None:
         here = PurePosixPath(importer.directory)

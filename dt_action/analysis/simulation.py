@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from math import prod
 from typing import Any, Final, TypeGuard
 
 from dt_action.analysis import gates, vocabulary
@@ -36,6 +37,7 @@ from dt_action.analysis.worlds import World
 SETUPS: Final = ("setUpClass", "setup_class", "setUp", "asyncSetUp", "setup_method", "setup")
 EXPLICIT_MARK: Final = "dt"
 MAX_COMBINATIONS: Final = 48
+MAX_NAMES: Final = 256
 _MOCKS: Final = re.compile(
     r"(?:patch|setattr|setitem|mock_\w+)\b[^\n]*\n?[^\n]*"
     r"(?:cuda|device_count|is_available|mps|xla|tpu|hpu|npu|xpu|rocm|accelerator)",
@@ -64,11 +66,17 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case of a test on one machine: which rows it takes, its id, and what it met."""
+    """
+    A case of a test on one machine.
+
+    `id` names its rows that bear on hardware, `met` is what it met, `suffixes` are the ends of the node ids that it
+    stands for.
+    """
 
     id: CaseId
     met: tuple[Hashable, ...]
     marks: tuple[Mark, ...] = ()
+    suffixes: tuple[str, ...] = ()
 
 
 class Simulator:
@@ -217,14 +225,13 @@ class _Run:
         base = list(self.world.gates)
         relevant = self._relevant(dimensions)
         cases: list[Case] = []
-        met_by: dict[tuple[int, ...], tuple[Hashable, ...]] = {}
         for rows in product(*(range(len(d.rows)) if d in relevant else (-1,) for d in dimensions)):
             self.world.gates = list(base)
             self._run_case(value, body, dimensions, rows, fixtures)
-            met_by[rows] = tuple(self.world.gates)
             own = [mark for d, row in zip(dimensions, rows, strict=True) if row >= 0 for mark in d.rows[row].marks]
             explicit = tuple(mark for mark in (*own, *marks) if mark.name == EXPLICIT_MARK)
-            cases.append(Case(_case_id(dimensions, rows), met_by[rows], explicit))
+            met = tuple(self.world.gates)
+            cases.append(Case(_case_id(dimensions, rows), met, explicit, _suffixes(dimensions, rows)))
         return cases
 
     def _module_marks(self) -> list[Mark]:
@@ -356,11 +363,11 @@ class _Run:
     def _fixture_closure(self, marks: Sequence[Mark]) -> dict[str, Fixture]:
         test = self.test
         assert test is not None  # noqa: S101
-        wanted = _argument_names(test.node)
+        wanted = self._autouse()
         for mark in marks:
             if mark.name == "usefixtures":
                 wanted += [name for name in mark.args if isinstance(name, str)]
-        wanted += self._autouse()
+        wanted += _argument_names(test.node)
         closure: dict[str, Fixture] = {}
         direct = {name for mark in marks for name in _parametrized_names(mark)}
         while wanted:
@@ -371,7 +378,19 @@ class _Run:
             if fixture is not None:
                 closure[name] = fixture
                 wanted += _argument_names(fixture.node)
+            elif name in vocabulary.BROWSER_FIXTURES:
+                self._need_browser()
         return closure
+
+    def _need_browser(self) -> None:
+        """
+        Rule `browser-fixture`: a fixture of a browser plugin.
+
+        Before: `def test_login(page)`. After: the test requires a browser.
+        """
+        test = self.test
+        if test is not None and not self.world.ask("browser"):
+            self.executor.close(test.module.path, test.node.lineno, "browser-fixture")
 
     def _autouse(self) -> list[str]:
         modules = [self.module, *self.simulator.project.conftests(self.module)]
@@ -583,12 +602,23 @@ def _label(names: tuple[str, ...], param: Param, position: int, *, is_torch: boo
 
 
 def _case_id(dimensions: Sequence[Dimension], rows: Sequence[int]) -> CaseId:
-    if not dimensions:
-        return ""
-    labels = [d.ids[row] if row >= 0 else None for d, row in zip(dimensions, rows, strict=True)]
-    if any(label is None for label in labels):
-        return None
+    """What the rows that bear on hardware are called."""
+    labels = [d.ids[row] for d, row in zip(dimensions, rows, strict=True) if row >= 0]
+    if not labels or any(label is None for label in labels):
+        return None if labels else ""
     return "-".join(str(label) for label in labels)
+
+
+def _suffixes(dimensions: Sequence[Dimension], rows: Sequence[int]) -> tuple[str, ...]:
+    """What the node ids end with, over all rows that bear on nothing; none where a row's name cannot be told."""
+    choices = [d.ids if row < 0 else (d.ids[row],) for d, row in zip(dimensions, rows, strict=True)]
+    if not choices or any(label is None for labels in choices for label in labels):
+        return ()
+    if prod(map(len, choices)) > MAX_NAMES:
+        return ()
+    if all(dimension.is_torch for dimension in dimensions):
+        return tuple("_" + "_".join(map(str, labels)) for labels in product(*choices))
+    return tuple(f"[{'-'.join(map(str, labels))}]" for labels in product(*choices))
 
 
 def _mentions_mocks(module: SourceModule, node: FunctionNode) -> bool:

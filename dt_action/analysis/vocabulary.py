@@ -104,6 +104,18 @@ def needs_axis(name: str) -> Fact:
     return fact
 
 
+def needs_browser(name: str) -> Fact:
+    """Works only where the browser is; `any` for any of them."""
+
+    def fact(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
+        here = world.ask("browser")
+        if not here or name not in ("any", here):
+            raise HardwareMissingError(f"browser {name}")
+        return UNKNOWN
+
+    return fact
+
+
 def constant(value: Value) -> Fact:
     """The same on every machine."""
     return lambda world, args, kwargs: value
@@ -417,6 +429,17 @@ WEBGPU: Final[dict[str, Fact]] = {
     "wgpu.request_adapter_sync": needs_axis("webgpu"),
     "wgpu.gpu.enumerate_adapters_sync": lambda w, a, k: [UNKNOWN] if w.ask("webgpu") else [],
 }
+BROWSER: Final[dict[str, Fact]] = {
+    "selenium.webdriver.Chrome": needs_browser("chrome"),
+    "selenium.webdriver.Firefox": needs_browser("firefox"),
+    "selenium.webdriver.Safari": needs_browser("safari"),
+    "selenium.webdriver.Edge": needs_browser("edge"),
+    "selenium.webdriver.Remote": constant(UNKNOWN),
+    "playwright.sync_api.sync_playwright": needs_browser("any"),
+    "playwright.async_api.async_playwright": needs_browser("any"),
+}
+BROWSER_FIXTURES: Final = frozenset({"page", "browser", "browser_context", "selenium"})
+"""Fixtures of pytest-playwright and pytest-selenium, where the project defines none of the name."""
 MACHINE: Final[dict[str, Fact]] = {
     "sys.platform": sys_platform,
     "platform.system": platform_system,
@@ -437,6 +460,7 @@ DOTTED: Final[dict[str, Fact]] = {
     **TRITON,
     **VLLM,
     **WEBGPU,
+    **BROWSER,
     **MACHINE,
 }
 

@@ -123,6 +123,29 @@ def test_a_passing_and_a_failing_job_and_their_outputs(act: Act, hub: GitHubDoub
     )
 
 
+def test_without_a_container_the_action_runs_on_the_jobs_own_python(act: Act) -> None:
+    act.commit(
+        "tests.yml",
+        """
+        on: [push]
+        jobs:
+          one:
+            runs-on: ubuntu-latest
+            steps:
+              - uses: actions/checkout@v4
+              - run: python3 -m venv .venv && echo "$PWD/.venv/bin" >>"$GITHUB_PATH"
+              - id: dt
+                uses: org/distributed-testing/composite@v1
+                with: {test_dir: tests/integration, comment: "off"}
+              - run: echo "read back ${{ steps.dt.outputs.conclusion }} ${{ steps.dt.outputs.passed }}"
+        """,
+    )
+    done = act.run("push", "-W", ".github/workflows/tests.yml")
+    log = done.stdout + done.stderr
+    assert done.returncode == 0, log
+    assert "read back passed 1" in log
+
+
 def test_the_reusable_workflow_plans_runs_the_matrix_and_reports_once(
     act: Act, hub: GitHubDouble, tmp_path: Path
 ) -> None:

@@ -13,8 +13,9 @@ from github_double import Fault, GitHubDouble
 
 from dt_action.formats import shields
 from dt_action.model.report import Badge
-from dt_action.providers.github_api import connect
+from dt_action.providers.github_api import GitHubApi, connect
 from dt_action.providers.github_badges import BranchProtectedError, Publisher
+from dt_action.providers.rest import Rest
 
 PUBLISHERS = 20
 
@@ -75,6 +76,25 @@ def test_publishers_of_only_two_messages_still_leave_the_newest(github: GitHubDo
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: publisher(github).publish(status("combined-status", words[n]), (n, 1)), orders))
     assert message_of(github, "combined-status") == words[8]
+
+
+def test_a_newer_run_that_had_nothing_to_commit_wins_over_an_older_one_that_was_just_committing(
+    github: GitHubDouble,
+) -> None:
+    """The older one read the register before the newer one was in it, and commits after the newer one has looked."""
+    publisher(github).publish(status("combined-status", "passing"), (5, 1))
+    newer: list[str] = []
+
+    class Slow(GitHubApi):
+        def move_ref(self, ref: str, commit: str) -> None:
+            if ref == "heads/main" and not newer:
+                newer.append(publisher(github).publish(status("combined-status", "passing"), (7, 1)))
+            super().move_ref(ref, commit)
+
+    rest = Rest(url=github.url, headers={"Authorization": "Bearer ghs_write"}, write_pause_s=0)
+    Publisher(api=Slow(rest, "team/app"), branch="main").publish(status("combined-status", "failing"), (6, 1))
+    assert newer == [""]
+    assert message_of(github, "combined-status") == "passing"
 
 
 def test_a_later_attempt_of_the_same_run_wins_over_the_first(github: GitHubDouble) -> None:
