@@ -14,6 +14,7 @@ class DtOptions implements Serializable {
         'shard',
         'fleet',
         'coordinator',
+        'fallback',
         'workers',
         'isolation',
         'pytestArgs',
