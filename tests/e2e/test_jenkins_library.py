@@ -46,7 +46,7 @@ def test_its_style(client: Callable[[str], str], java_home: str) -> None:
     command = [client("npm-groovy-lint"), "--config", ".groovylintrc.json", "--files", "**/*.groovy"]
     java = shutil.which("java") or f"{java_home}/bin/java"
     done = subprocess.run(
-        [*command, "--noparse", "--failon", "warning", "--javaexecutable", java],
+        [*command, "--no-parse", "--noserver", "--failon", "warning", "--javaexecutable", java],
         cwd=JENKINS,
         capture_output=True,
         text=True,
