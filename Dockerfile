@@ -18,7 +18,7 @@ RUN uv venv --quiet --python "$(command -v python3)" /opt/dt \
     && uv pip install --quiet --python /opt/dt/bin/python "/src[${EXTRAS}]" \
     && cp /opt/build/bin/uv /opt/dt/bin/uv
 RUN uv venv --quiet --seed --system-site-packages --python "$(command -v python3)" /opt/tests \
-    && uv pip install --quiet --python /opt/tests/bin/python "pytest>=7.4" \
+    && uv pip install --quiet --python /opt/tests/bin/python "pytest>=7.4" "coverage>=7.15.4" \
     && chmod -R a+rwX /opt/tests
 COPY entrypoint.py docker/healthcheck.py /opt/dt/
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import sys
 import urllib.request
 from pathlib import Path
 
-DEFAULT_PORT = "8080"
+DEFAULT_PORT = "8470"
 
 
 def main() -> int:
     """0 where all is well, 1 where a coordinator does not say so."""
-    words = Path("/proc/1/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-    if "coordinator" not in words or {"key", "enrol"} & set(words):
+    words = Path("/proc/1/cmdline").read_bytes().decode("utf-8", "replace").replace("=", "\0").split("\0")
+    if "coordinator" not in words or {"key", "enrol", "backup"} & set(words):
         return 0
-    port = words[words.index("--port") + 1] if "--port" in words[:-1] else os.environ.get("DT_PORT", DEFAULT_PORT)
-    scheme = "https" if "--tls-cert" in words or os.environ.get("DT_TLS_CERT") else "http"
+    port = words[words.index("--port") + 1] if "--port" in words[:-1] else DEFAULT_PORT
+    scheme = "https" if "--tls-cert" in words else "http"
     anyone = ssl._create_unverified_context()  # noqa: S323 - it asks itself, by an address that no certificate names
     try:
         with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}/healthz", timeout=4, context=anyone) as answer:  # noqa: S310

@@ -38,19 +38,20 @@ class Environment:
     variables: Mapping[str, str]
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - what goes into an environment
     root: Path,
     python: str,
     environ: Mapping[str, str],
     *,
     requirements: Sequence[str] = (),
+    tools: Sequence[str] = ("pytest",),
     setup: str | None = None,
     run: Runner,
     say: Callable[[str], None] = lambda line: None,
     home: Path | None = None,
 ) -> Environment:
     """
-    The environment for tests: `python` itself, or a virtual environment of it with the requirements and pytest.
+    The environment for tests: `python` itself, or a virtual environment of it with the requirements and the tools.
 
     An environment is kept in `home` (`.dt_cache/environments` when None) by the digest of what went into it, and used
     again. `setup` runs every time. Raises ConfigurationError where a file is missing or a command fails.
@@ -59,7 +60,7 @@ def prepare(
     if requirements:
         files = _existing(root, requirements)
         home = home or root / ".dt_cache" / "environments"
-        environment = _in_virtualenv(_kept(home, root, python, files, environ, run, say), environ)
+        environment = _in_virtualenv(_kept(home, root, python, files, tools, environ, run, say), environ)
     if setup:
         variables = environment.variables
         if not requirements:
@@ -103,19 +104,20 @@ def _kept(
     root: Path,
     python: str,
     files: Sequence[Path],
+    tools: Sequence[str],
     environ: Mapping[str, str],
     run: Runner,
     say: Callable[[str], None],
 ) -> Path:
     """The directory of the environment with these requirements, built where there is none yet."""
-    digest = _digest(python, files)
+    digest = _digest(python, files, tools)
     pointer = home / f"{digest}.txt"
     if pointer.is_file() and _python_of(home / pointer.read_text(encoding="utf-8")).exists():
         return home / pointer.read_text(encoding="utf-8")
     directory = home / f"{digest}-{os.getpid()}"
     home.mkdir(parents=True, exist_ok=True)
     say(f"environment: installing {', '.join(file.name for file in files)}")
-    for command in _install_commands(python, directory, files, environ):
+    for command in _install_commands(python, directory, files, tools, environ):
         _expect_success(
             run(command, root, environ), " ".join(command), "the lines above say why; the tests did not start"
         )
@@ -127,9 +129,9 @@ def _kept(
 
 
 def _install_commands(
-    python: str, directory: Path, files: Sequence[Path], environ: Mapping[str, str]
+    python: str, directory: Path, files: Sequence[Path], tools: Sequence[str], environ: Mapping[str, str]
 ) -> Iterator[list[str]]:
-    wanted = ["pytest", *(word for file in files for word in _install_words(file))]
+    wanted = [*tools, *(word for file in files for word in _install_words(file))]
     uv = shutil.which("uv", path=environ.get("PATH"))
     inside = str(_python_of(directory))
     if uv:
@@ -170,11 +172,11 @@ def _is_installable(file: Path) -> bool:
     )
 
 
-def _digest(python: str, files: Sequence[Path]) -> str:
+def _digest(python: str, files: Sequence[Path], tools: Sequence[str]) -> str:
     """Names an environment by its interpreter and by all requirements files, the included ones, too."""
     import hashlib
 
-    digest = hashlib.sha256(os.path.realpath(python).encode())
+    digest = hashlib.sha256("\0".join([os.path.realpath(python), *tools]).encode())
     seen: set[Path] = set()
     waiting = list(files)
     while waiting:

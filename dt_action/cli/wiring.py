@@ -279,6 +279,7 @@ class Wiring:
             tests_python(self.settings),
             without_secrets(self.environ),
             requirements=own_requirements(self.settings.root) if requirements == (AUTO,) else requirements,
+            tools=("pytest", "coverage") if self.settings.coverage else ("pytest",),
             setup=self.settings.setup,
             run=run_command,
             say=self.say,
