@@ -1,4 +1,4 @@
-"""Combines coverage data and writes its documents, under an interpreter that has coverage.py; its order comes in on stdin."""
+"""Combines coverage data and writes its documents, in an interpreter with coverage.py; its order comes on stdin."""
 
 from __future__ import annotations
 
