@@ -133,9 +133,9 @@ def _coverage(totals: Mapping[str, Any] | None) -> Coverage | None:
 def _run_tool(python: str, order: Mapping[str, Any], root: Path) -> None:
     try:
         done = subprocess.run(
-            [python, str(TOOL), json.dumps(order)],
+            [python, str(TOOL)],
             cwd=root,
-            stdin=subprocess.DEVNULL,
+            input=json.dumps(order),  # not an argument: a run of many processes has many files
             capture_output=True,
             text=True,
             errors="replace",

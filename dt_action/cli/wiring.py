@@ -19,7 +19,6 @@ from dt_action.pipeline import Steps
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.cli.coverage import Measurement
     from dt_action.cli.memory import Memory
-    from dt_action.environments import Environment
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
     from dt_action.model.hardware import FileNeeds
@@ -78,10 +77,10 @@ class Wiring:
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
-        self.memory.prepare()
         if self.settings.fleet == "local" and not (self.settings.test_pattern or self.names_files):
             self._host = self.host(self.settings.test_files)
             self._host.start(slot_name(0))
+        self.memory.prepare()
 
     def discover(self) -> Sequence[TestFile]:
         """The test files that the settings ask for."""
@@ -251,8 +250,7 @@ class Wiring:
 
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
-        prepared = self.environment()
-        self._python = prepared.python
+        self._python, variables = self.environment()
         if self.settings.coverage and self._measurement is None:
             from dt_action.cli.coverage import Measurement
 
@@ -260,30 +258,34 @@ class Wiring:
         return Host(
             Session(
                 root=self.settings.root,
-                python=prepared.python,
+                python=self._python,
                 args=self._pytest_arguments(files),
                 slots=self.settings.workers or processors(),
-                environ=prepared.variables,
+                environ=variables,
                 imports=self.settings.isolation != "file",
                 measuring=self._measurement.measuring if self._measurement else None,
             )
         )
 
-    def environment(self) -> Environment:
-        """The tests' environment, prepared as the settings ask."""
+    def environment(self) -> tuple[str, Mapping[str, str]]:
+        """The tests' interpreter and environment variables, prepared as the settings ask."""
+        python, variables = tests_python(self.settings), without_secrets(self.environ)
+        if not self.settings.requirements and not self.settings.setup:
+            return python, variables
         from dt_action.environments import AUTO, own_requirements, prepare, run_command
 
         requirements = self.settings.requirements
-        return prepare(
+        prepared = prepare(
             self.settings.root,
-            tests_python(self.settings),
-            without_secrets(self.environ),
+            python,
+            variables,
             requirements=own_requirements(self.settings.root) if requirements == (AUTO,) else requirements,
             tools=("pytest", "coverage") if self.settings.coverage else ("pytest",),
             setup=self.settings.setup,
             run=run_command,
             say=self.say,
         )
+        return prepared.python, prepared.variables
 
     def provider(self) -> Provider:
         """The CI service that the settings name, or that the environment belongs to."""

@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dt_action import __version__, wire
-from dt_action.coordinator import auth, events, views
+from dt_action.coordinator import auth, dashboard, events, metrics, views
 from dt_action.coordinator.protection import Protection
 from dt_action.coordinator.service import Service
 from dt_action.coordinator.store import ENROLMENTS, WORKERS, Changes, rows_of
@@ -51,6 +51,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(_CLIENTS, prefix=wire.API)
     app.include_router(_WORKERS, prefix=wire.API)
     app.include_router(_HEALTH)
+    app.include_router(dashboard.PAGES)
     app.add_middleware(Protection, max_bundle_bytes=service.config.max_bundle_bytes)
     return app
 
@@ -337,6 +338,13 @@ async def readyz(service: Serving) -> Response:
     return JSONResponse({"status": "ready" if service.is_ready else "starting"})
 
 
+@_HEALTH.get("/metrics")
+async def prometheus(service: Serving) -> Response:
+    """Counts for Prometheus and for autoscalers; no names of tests, keys or repositories."""
+    text = await service.do(lambda _: metrics.text(service.desk))
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
 # --- refusals -------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +356,8 @@ def _problem(status: int, message: str, hint: str = "", headers: dict[str, str] 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, RefusalError)  # noqa: S101 - by its registration
     headers = {}
+    if error.status == 303:
+        return Response(status_code=303, headers={"Location": error.hint})
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:

@@ -24,6 +24,7 @@ from dt_action.errors import ConfigurationError
 
 SCOPES = ("submit", "read", "admin")
 JWT_S = 600.0
+SESSION_S = 12 * 3600.0
 _AUDIENCE = "dt-worker"
 _BAD = RefusalError(401, "the credential is missing, wrong, expired or revoked", hint="see docs/security.md for keys")
 
@@ -190,9 +191,42 @@ class Guard:
         if not hmac.compare_digest(self.lease_token(lease).encode(), credential.encode("utf-8", "replace")):
             raise RefusalError(403, "this is not the token of this lease")
 
+    def session(self, key: str) -> str:
+        """A cookie for the browser of a key's holder, good for `SESSION_S` seconds. Raises RefusalError."""
+        row = self._secret_row(KEYS, key, "dtk")
+        head = f"{row.id}.{int(self._clock() + SESSION_S)}"
+        return f"{head}.{self._mac('session', head)}"
+
+    def session_caller(self, cookie: str) -> Caller:
+        """The holder of a session; a key that was revoked ends its sessions, too. Raises RefusalError."""
+        head, _, mac = cookie.rpartition(".")
+        id, _, until = head.partition(".")
+        if not hmac.compare_digest(mac.encode("utf-8", "replace"), self._mac("session", head).encode()):
+            raise _BAD
+        rows = rows_of(self._engine, sa.select(KEYS).where(KEYS.c.id == id))
+        now = self._clock()
+        if not rows or rows[0].revoked_at is not None or int(until) < now or (rows[0].expires_at or now) < now:
+            raise _BAD
+        return self._caller_of(rows[0])
+
+    def form_token(self, cookie: str) -> str:
+        """What a form of this session must bring with it, which no other site can know."""
+        return self._mac("form", cookie)
+
+    def check_form(self, cookie: str, token: str) -> None:
+        """Raise RefusalError unless the form came from a page of this session."""
+        if not hmac.compare_digest(self.form_token(cookie).encode(), token.encode("utf-8", "replace")):
+            raise RefusalError(403, "this form did not come from a page of yours", hint="load the page again")
+
+    def _mac(self, purpose: str, text: str) -> str:
+        return hmac.digest(self._secret, f"{purpose}:{text}".encode("utf-8", "replace"), "sha256").hex()
+
     def _key_holder(self, credential: str) -> Caller:
         row = self._secret_row(KEYS, credential, "dtk")
         self._note_use(row)
+        return self._caller_of(row)
+
+    def _caller_of(self, row: Any) -> Caller:
         return Caller(
             name=f"{row.name} ({row.id})",
             scopes=frozenset(json.loads(row.scopes)),

@@ -12,7 +12,7 @@ from dt_action.execution import MOST_FAILED_STARTS, command_for, crash_detail, n
 from dt_action.hosting import Died, slot_name
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, Notice, WorkerJoined
-from dt_action.model.hardware import Capability
+from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
 
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
@@ -108,6 +108,10 @@ class Course:
     def resting_on(self, worker: str) -> list[str]:
         """The slots of `worker` that wait for work."""
         return [slot for slot in self._brain.resting if self._worker_of.get(slot) == worker]
+
+    def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
+        """What waits needs, each with the seconds that it is expected to take."""
+        return self._brain.needs_waiting()
 
     def why_waiting(self) -> Iterator[tuple[str, str]]:
         """The file of each piece of work that waits, and what it waits for."""

@@ -90,6 +90,10 @@ class Dispatcher:
         )
         return spare_s > WORTH_A_SLOT_S
 
+    def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
+        """The requirement of each piece that waits, and the seconds that it is expected to take."""
+        return ((piece.requirement, piece.expected_s) for piece in self._backlog)
+
     def why_waiting(self) -> Iterator[tuple[str, str]]:
         """The file of each piece that waits, and what it waits for."""
         locked = self._locked()

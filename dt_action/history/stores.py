@@ -20,7 +20,7 @@ from dt_action.model.run import Run
 MOST_BYTES = 64 << 20
 """A larger file is not ours, and what we write is cut to it, the oldest runs first."""
 
-COMPACT_FROM = 20
+COMPACT_FROM = 10
 """A directory with so many files has them merged into one."""
 
 MOST_FILES = 10_000
@@ -69,9 +69,8 @@ class DirectoryHistory:
         try:
             _make_folder(self.path)
             _write_whole(self.path, encode([record_of(run)]))
-            contents = self._contents()
-            if len(contents) >= COMPACT_FROM:
-                self._compact(contents)
+            if sum(1 for _ in self._files()) >= COMPACT_FROM:
+                self._compact(self._contents())
         except OSError as error:
             self.warn(f"the history could not be kept in {self.path}: {error}")
 

@@ -73,14 +73,13 @@ class Measuring:
 
     def _leave_ourselves_out(self) -> None:
         here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "*")
-        omitted = self._coverage.get_option("run:omit")
-        self._coverage.set_option("run:omit", [*(omitted if isinstance(omitted, list) else []), here])
+        omitted: Any = self._coverage.get_option("run:omit") or []
+        self._coverage.set_option("run:omit", [*omitted, here])
 
     def _direct_children(self, data_file: str) -> None:
         """Children that read the project's configuration again would write their data beside it."""
-        concurrency = self._coverage.get_option("run:concurrency")
-        spawns = isinstance(concurrency, list) and "multiprocessing" in concurrency
-        if spawns or "COVERAGE_PROCESS_START" in os.environ:
+        concurrency: Any = self._coverage.get_option("run:concurrency") or []
+        if "multiprocessing" in concurrency or "COVERAGE_PROCESS_START" in os.environ:
             os.environ["COVERAGE_FILE"] = data_file
 
 

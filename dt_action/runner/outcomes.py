@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, Dict, List
+
+from _pytest._io import TerminalWriter
 
 KEPT_CHARACTERS = 128 * 1024
 """How much of a captured stream or traceback is told, from its start and its end together."""
@@ -96,7 +99,9 @@ def _outcome(report: Any) -> str:
 
 def _text(report: Any) -> str:
     try:
-        return str(report.longreprtext)
+        written = io.StringIO()
+        report.toterminal(TerminalWriter(written))
+        return written.getvalue().strip("\n")  # not all white space, as `longreprtext` does: it starts with an indent
     except Exception as error:  # a plugin's own representation may fail to print
         return f"<the traceback could not be printed: {error!r}>"
 

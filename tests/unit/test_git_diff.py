@@ -11,8 +11,8 @@ DIFF = b"""diff --git a/a.py b/a.py
 --- a/a.py
 +++ b/a.py
 @@ -1,0 +2,2 @@ def f():
-+++ b/not-a-file
 +x
++++ b/not-a-file
 @@ -9 +11 @@
 -old
 +new

@@ -46,7 +46,7 @@ def test_failed_last_is_the_newest_word_on_each_case() -> None:
 
 
 def test_a_baseline_takes_each_case_from_its_nearest_commit() -> None:
-    known = past(record("1", 1, "old", a="failed", b="failed"), record("2", 2, "new", a="passed 3"))
+    known = past(record("2", 2, "old", a="failed", b="failed"), record("1", 1, "new", a="passed 3"))
     baseline = known.baseline(["new", "old", "older"])
     assert baseline is not None
     assert baseline.commit == "new"

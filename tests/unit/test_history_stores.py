@@ -43,6 +43,20 @@ def test_many_files_become_one_and_no_run_is_lost(tmp_path: Path) -> None:
     assert len(store.load().records) == COMPACT_FROM + 5
 
 
+def test_files_that_were_merged_before_are_merged_again_without_loss(tmp_path: Path) -> None:
+    """As when two histories that share runs were put into one directory."""
+    runs = [run_of(result("a.py::x"), id=f"r{number}", at=float(number)) for number in range(COMPACT_FROM)]
+    for run in runs:
+        DirectoryHistory(tmp_path / "one").record(run)
+    for run in runs[:-1]:
+        DirectoryHistory(tmp_path / "two").record(run)
+    for path in (tmp_path / "two").iterdir():
+        path.rename(tmp_path / "one" / path.name)
+    DirectoryHistory(tmp_path / "one").record(runs[-1])
+    assert len(list((tmp_path / "one").iterdir())) == 1
+    assert len(DirectoryHistory(tmp_path / "one").load().records) == COMPACT_FROM
+
+
 def test_writers_that_know_nothing_of_each_other_lose_no_run(tmp_path: Path) -> None:
     told: list[str] = []
 

@@ -38,6 +38,11 @@ def test_brackets_are_part_of_an_id_and_a_star_is_anything() -> None:
     assert told == ["t.py::a[1]", "gpu/x/t.py::test_1"]
 
 
+def test_brackets_in_a_glob_are_no_set_of_characters() -> None:
+    told = quarantine(entry("t.py::a[*-1]")).of(["t.py::a[x-1]", "t.py::ax-1", "t.py::a-1"])
+    assert [item.id for item in told] == ["t.py::a[x-1]"]
+
+
 def test_an_exact_id_is_preferred_to_a_glob() -> None:
     some = quarantine(entry("t.py::*") + "\n" + entry("t.py::a", owner="me"))
     assert [item.owner for item in some.of(["t.py::a", "t.py::b"])] == ["me", ""]
