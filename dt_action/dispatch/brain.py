@@ -30,7 +30,7 @@ from dt_action.model.plan import Batch, Plan, Unit
 WORTH_A_SLOT_S = 2.0
 """So much work that a busy slot could give up makes one more process worth its start."""
 
-LONG_SHARE = 0.03
+LONG_SHARE = 0.1
 """A file with a case longer than this part of a slot's share starts early: at the end, others would wait for it."""
 
 MOST_STRIKES = 2
