@@ -1,11 +1,13 @@
 """
 Load on a coordinator: many simulated workers, a large run, over HTTP. Prints figures as JSON.
 
-    python benchmarks/coordinator_load.py --workers 200 --cases 100000
+    python benchmarks/coordinator_load.py --workers 200 --cases 100000                  # as much as it takes
+    python benchmarks/coordinator_load.py --workers 200 --cases 20000 --case-s 0.2      # 2,000 events a second
 
 The coordinator is a process of its own, with its database on disk; workers are coroutines in this one, which speak
-the wire's messages and "run" cases in no time. So what is measured is the coordinator: events taken in a second, the
-time from an idle slot's question to its batch, and the memory of the process.
+the wire's messages and "run" cases in no time, or in `--case-s` seconds. What is measured is the coordinator: events
+taken in a second, the time from an idle slot's question to its batch, and the memory of the process. Without a pace
+every slot always asks, so that the wait says how many are before it, and not how quick an answer is.
 """
 
 from __future__ import annotations
@@ -18,10 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -35,14 +36,50 @@ from dt_action.model.hardware import Capability
 CASES_PER_FILE = 50
 
 
+@dataclass
+class Answer:
+    """A response."""
+
+    status_code: int
+    content: bytes
+
+    def json(self) -> Any:
+        """The value that its body holds."""
+        return json.loads(self.content)
+
+
+class Client:
+    """HTTP with as little work as possible, on a connection of its own: the two cores are for the coordinator."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, path: str, message: Any, token: str, *, method: str = "POST") -> Answer:
+        """One request, and its answer."""
+        body = message if isinstance(message, bytes) else json.dumps(message, separators=(",", ":")).encode()
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token or 'none'}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        answered = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(answered.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+        return Answer(int(answered[9:12]), await reader.readexactly(length))
+
+
 class LoadWorker:
     """One simulated worker with one slot."""
 
-    def __init__(self, client: Any, api: str, number: int, files: dict[str, list[str]], waits: list[float]) -> None:
-        self._client, self._api, self._files, self._waits = client, api, files, waits
+    def __init__(self, port: int, number: int, files: dict[str, list[str]], waits: list[float]) -> None:
+        self._client, self._api, self._files, self._waits = Client(port), wire.API, files, waits
+        self.case_s = 0.0
         self.name = f"load-{number}"
         self.events = 0
-        self.is_over = False
+        self.is_enrolled = self.is_over = False
         self._held: dict[str, int] = {}
 
     async def run(self, token: str) -> None:
@@ -50,9 +87,10 @@ class LoadWorker:
         asked = wire.Enrolment(
             token=token, name=self.name, boot=self.name, slots=1, capability=Capability(platform="linux")
         )
-        enrolled = (await self._post("/workers", asked, "")).json()
+        enrolled = (await self._post("/workers", to_jsonable(asked), "")).json()
+        self.is_enrolled = True
         while not self.is_over:
-            poll = wire.Poll(boot=self.name, wait_s=5.0, holding=self._held)
+            poll = {"boot": self.name, "wait_s": 5.0, "holding": self._held}
             answer = await self._post("/leases", poll, enrolled["jwt"])
             if answer.status_code != 200:
                 continue
@@ -61,14 +99,16 @@ class LoadWorker:
                 await self._work(lease, enrolled["jwt"])
 
     async def _work(self, lease: wire.Lease, jwt: str) -> None:
-        slot, first, seen, idle_since = SimSlot(self._files, duration_s=0.05), 1, 0, 0.0
+        slot, first, seen, idle_since = SimSlot(self._files, duration_s=self.case_s or 0.05), 1, 0, 0.0
         messages: list[dict[str, Any]] = []
         while True:
-            messages += slot.work(200)
+            fresh = slot.work(8 if self.case_s else 200)
+            await asyncio.sleep(self.case_s * sum(message["e"] == "finished" for message in fresh))
+            messages += fresh
             if messages:
                 if messages[-1]["e"] == "want":
                     idle_since = time.perf_counter()
-                told = wire.Told(first=first, messages=tuple(messages), seen=seen)
+                told = {"first": first, "messages": messages, "seen": seen}
                 answer = await self._post(f"/leases/{lease.id}/events", told, lease.token)
                 if answer.status_code != 200:
                     return
@@ -78,7 +118,7 @@ class LoadWorker:
                 first, messages = first + done, messages[done:]
                 commands = taken.get("commands", ())
             else:
-                poll = wire.Poll(boot=self.name, wait_s=5.0, holding={lease.id: seen})
+                poll = {"boot": self.name, "wait_s": 5.0, "holding": {lease.id: seen}}
                 answer = (await self._post("/leases", poll, jwt)).json()
                 if lease.id in answer.get("revoked", ()) or self.is_over:
                     return
@@ -92,48 +132,49 @@ class LoadWorker:
                         idle_since = 0.0
             if slot.is_stopped and not messages:
                 messages = slot.work()
-                told = wire.Told(first=first, messages=tuple(messages), seen=seen)
+                told = {"first": first, "messages": messages, "seen": seen}
                 await self._post(f"/leases/{lease.id}/events", told, lease.token)
                 return
 
-    async def _post(self, path: str, message: Any, token: str) -> Any:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        body = json.dumps(to_jsonable(message), separators=(",", ":"))
-        return await self._client.post(self._api + path, content=body, headers=headers)
+    async def _post(self, path: str, message: dict[str, Any], token: str) -> Any:
+        return await self._client.post(self._api + path, message, token)
 
 
-async def load(coordinator: Coordinator, workers: int, cases: int) -> dict[str, Any]:
+async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float) -> dict[str, Any]:
     """One run of so many cases on so many workers; the figures."""
     files = files_of(max(1, cases // CASES_PER_FILE), CASES_PER_FILE)
-    api, key, token = coordinator.url + wire.API, coordinator.key(), coordinator.token("--pool")
+    key, token = coordinator.key(), coordinator.token("--pool")
     waits: list[float] = []
-    limits = httpx.Limits(max_connections=workers + 10, max_keepalive_connections=workers + 10)
-    async with httpx.AsyncClient(timeout=60.0, limits=limits) as client:
-        bundle = str(time.time()).encode()
-        digest = hashlib.sha256(bundle).hexdigest()
-        authorized = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        (await client.put(f"{api}/blobs/{digest}", content=bundle, headers=authorized)).raise_for_status()
-        made = [LoadWorker(client, api, number, files, waits) for number in range(workers)]
-        tasks = [asyncio.create_task(worker.run(token)) for worker in made]
-        await asyncio.sleep(1.0 + workers / 100)
-        submission = wire.Submission(nonce=digest[:32], bundle=digest, plan=plan_of(files, case_s=0.05))
-        started, cpu = time.perf_counter(), _cpu_s(coordinator)
-        body = json.dumps(to_jsonable(submission))
-        answer = await client.post(f"{api}/runs", content=body, headers=authorized)
-        run = answer.raise_for_status().json()["run"]
-        while (state := (await client.get(f"{api}/runs/{run}", headers=authorized)).json())["status"] == "running":
-            await asyncio.sleep(0.25)
-        took_s = time.perf_counter() - started
-        for worker in made:
-            worker.is_over = True
-        await asyncio.wait(tasks, timeout=15)
-        for task in tasks:
-            task.cancel()
+    client = Client(coordinator.port)
+    bundle = str(time.time()).encode()
+    digest = hashlib.sha256(bundle).hexdigest()
+    await client.post(f"{wire.API}/blobs/{digest}", bundle, key, method="PUT")
+    made = [LoadWorker(coordinator.port, number, files, waits) for number in range(workers)]
+    for worker in made:
+        worker.case_s = case_s
+    tasks = [asyncio.create_task(worker.run(token)) for worker in made]
+    while not all(worker.is_enrolled for worker in made):
+        await asyncio.sleep(0.1)
+    submission = wire.Submission(nonce=digest[:32], bundle=digest, plan=plan_of(files, case_s=case_s or 0.05))
+    started, cpu = time.perf_counter(), _cpu_s(coordinator)
+    run = (await client.post(f"{wire.API}/runs", to_jsonable(submission), key)).json()["run"]
+    while True:
+        state = (await client.post(f"{wire.API}/runs/{run}", b"", key, method="GET")).json()
+        if state["status"] != "running":
+            break
+        await asyncio.sleep(0.25)
+    took_s = time.perf_counter() - started
+    for worker in made:
+        worker.is_over = True
+    await asyncio.wait(tasks, timeout=15)
+    for task in tasks:
+        task.cancel()
     waits.sort()
     events = sum(worker.events for worker in made)
     return {
         "workers": workers,
         "cases": cases,
+        "case_s": case_s,
         "totals": state["totals"],
         "took_s": round(took_s, 2),
         "events": events,
@@ -164,12 +205,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=200)
     parser.add_argument("--cases", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--case-s", type=float, default=0.0)
     given = parser.parse_args()
     for cases in given.cases:
         with tempfile.TemporaryDirectory() as directory:
             coordinator = Coordinator(Path(directory) / "data").start()
             try:
-                print(json.dumps(asyncio.run(load(coordinator, given.workers, cases))), flush=True)
+                print(json.dumps(asyncio.run(load(coordinator, given.workers, cases, given.case_s))), flush=True)
             except (AssertionError, subprocess.SubprocessError):
                 print(coordinator.log()[-3000:], file=sys.stderr)
                 raise
