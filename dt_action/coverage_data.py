@@ -42,8 +42,13 @@ def shard_data_name(index: int, count: int) -> str:
 
 
 def shard_data_files(directory: Path) -> tuple[Path, ...]:
-    """The data files of shards anywhere under a directory into which their artifacts were downloaded."""
-    return tuple(sorted(directory.rglob(SHARD_GLOB)))
+    """
+    The data files of shards, or of whole runs, anywhere under a directory into which artifacts were downloaded.
+
+    Links are not followed: the artifacts may be a stranger's.
+    """
+    found = (path for glob in (SHARD_GLOB, DATA_NAME) for path in directory.rglob(glob))
+    return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))
 
 
 def combine(

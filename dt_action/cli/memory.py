@@ -159,9 +159,9 @@ class Memory:
             notices=(*run.notices, *self._notices, *self._remarks(run, failing)),
         )
 
-    def changed_lines(self) -> Mapping[str, frozenset[int]] | None:
-        """The lines that are new or edited since the base; None where there is no base, or git does not have it."""
-        return self._git.changed_lines(self.base) if self.base else None
+    def change(self) -> tuple[str, Mapping[str, frozenset[int]] | None]:
+        """The base, and the lines that are new or edited since; None where there is none, or git does not have it."""
+        return self.base, self._git.changed_lines(self.base) if self.base else None
 
     def _baseline(self, past: KnownPast) -> Baseline | None:
         found = past.baseline(self._git.ancestors(self.base)) if self.base else None

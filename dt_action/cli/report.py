@@ -10,6 +10,7 @@ from pathlib import Path
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.run import present
 from dt_action.cli.wiring import Wiring
+from dt_action.coverage_data import shard_data_files
 from dt_action.errors import ConfigurationError, NoTestsError, UnreadableError
 from dt_action.formats import run_json
 from dt_action.merging import merge
@@ -35,11 +36,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             f"there is no JSON report in {', '.join(named) or 'no directory at all'}",
             hint="name the directories with the reports of the jobs: dt report parts",
         )
-    return present(settings, environ, lambda wiring: _publish(wiring, files, expected))
+    data = [path for name in named for path in shard_data_files(settings.root / name)]
+    return present(settings, environ, lambda wiring: _publish(wiring, files, expected, data))
 
 
-def _publish(wiring: Wiring, files: Sequence[Path], expected: Sequence[str]) -> Outcome:
-    run = wiring.memory.judged(_merged(files, expected))
+def _publish(wiring: Wiring, files: Sequence[Path], expected: Sequence[str], data: Sequence[Path]) -> Outcome:
+    run = _merged(files, expected)
+    run = wiring.memory.judged(wiring.covered(run, data) if data else run)
     publication = wiring.report(run)
     return Outcome(run=run, publication=publication, refusals=wiring.publish(run, publication))
 

@@ -51,7 +51,7 @@ class Wiring:
     _host: Host | None = None
     _memory: Memory | None = None
     _measurement: Measurement | None = None
-    _python: str = sys.executable
+    _python: str = ""
 
     def __enter__(self) -> Wiring:
         return self
@@ -77,6 +77,11 @@ class Wiring:
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
+        if self.settings.coverage and self.settings.fleet != "local":
+            raise ConfigurationError(
+                f"--coverage measures on this machine alone, and the fleet is {self.settings.fleet!r}",
+                hint="use --fleet local, and --shard for several machines: dt report combines their coverage",
+            )
         if self.settings.fleet == "local" and not (self.settings.test_pattern or self.names_files):
             self._host = self.host(self.settings.test_files)
             self._host.start(slot_name(0))
@@ -128,14 +133,15 @@ class Wiring:
 
         run = collect(plan, events, listener=self.listener(len(plan.files)))
         if self._measurement is not None and plan.files:
-            run = self._measurement.added(
-                run,
-                python=self._python,
-                base=self.memory.base,
-                changed=self.memory.changed_lines(),
-                say=self.say,
-            )
+            run = self.covered(run, self._measurement.data_files())
         return self.memory.judged(run)
+
+    def covered(self, run: Run, data_files: Sequence[Path]) -> Run:
+        """The run with the coverage that data files hold, and its documents written."""
+        from dt_action.cli.coverage import covered
+
+        python = self._python or tests_python(self.settings)
+        return covered(run, data_files, settings=self.settings, python=python, change=self.memory.change, say=self.say)
 
     @property
     def memory(self) -> Memory:

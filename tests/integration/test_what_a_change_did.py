@@ -71,10 +71,10 @@ class Project:
         self.git("add", ".")
         self.git("commit", "-q", "--allow-empty", "-m", "a change")
 
-    def run(self, *options: str) -> Told:
+    def run(self, *options: str, command: str = "run") -> Told:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("DT_", "GITHUB", "CI"))}
         done = subprocess.run(
-            [sys.executable, "-m", "dt_action", "run", "--workers", "2", *options],
+            [sys.executable, "-m", "dt_action", command, "--workers", "2", *options],
             cwd=self.root,
             env={**environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True,
@@ -226,8 +226,20 @@ def test_coverage_of_a_change_is_a_gate(project: Project) -> None:
     assert (project.root / "test_reports/coverage.xml").is_file()
 
 
-def test_a_shard_keeps_its_coverage_for_those_who_merge(project: Project) -> None:
+def test_shards_keep_their_coverage_for_the_report_that_merges_them(project: Project) -> None:
     pytest.importorskip("coverage")
-    project.run("--coverage", "--shard", "2/2", "--fail-under", "99", "--fail-on", "never")
-    assert (project.root / "test_reports/coverage-shard-2-of-2.data").is_file()
-    assert not (project.root / "test_reports/coverage.xml").exists()
+    project.branch(calc=CALC + "\n\ndef unused():\n    return 1\n")
+    whole = project.run("--coverage", "--fail-on", "never").report["run"]["coverage"]
+    for share in ("1/2", "2/2"):
+        folder = f"parts/{share[0]}"
+        told = project.run("--coverage", "--shard", share, "--output-dir", folder, "--fail-under", "99")
+        assert "--fail-under" not in told.console.split("hint")[0]
+        assert (project.root / folder / f"coverage-shard-{share[0]}-of-2.data").is_file()
+        assert not (project.root / folder / "coverage.xml").exists()
+    (project.root / "test_reports/coverage.xml").unlink()
+    told = project.run("parts", "--fail-under", "99", "--fail-on", "never", command="report")
+    merged = told.report["run"]["coverage"]
+    assert (merged["covered"], merged["statements"]) == (whole["covered"], whole["statements"])
+    assert "--fail-under asks for 99 %" in told.console
+    assert told.code == 1
+    assert (project.root / "test_reports/coverage.xml").is_file()
