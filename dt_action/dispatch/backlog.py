@@ -5,8 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 from dt_action.dispatch.pieces import Allowance, Piece
 from dt_action.dispatch.stretches import Stretches
@@ -32,12 +31,15 @@ class Backlog:
     capabilities: dict[str, Capability] = field(default_factory=dict)
     expected_s: float = 0.0
     _stretches: Stretches = field(default_factory=Stretches)
+    _count: int = 0
     _queues: dict[object, list[_Entry]] = field(default_factory=dict)
+    _kinds: dict[Capability, str] = field(default_factory=dict)
+    _kind_of: dict[str, str] = field(default_factory=dict)
     _allowances: dict[tuple[str, object], Allowance] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __len__(self) -> int:
-        return len(self._stretches) + sum(len(queue) for queue in self._queues.values())
+        return self._count
 
     def __iter__(self) -> Iterator[Piece]:
         yield from self._stretches.waiting()
@@ -46,19 +48,24 @@ class Backlog:
     def add(self, piece: Piece) -> None:
         """Let a piece wait. Plain files are to come in pytest's order."""
         self.expected_s += piece.expected_s
+        self._count += 1
         if piece.is_plain:
             self._stretches.add(piece)
             return
-        queue = self._queues.setdefault(_key(piece), [])
+        queue = self._queues.setdefault(piece.key, [])
         rank = (-piece.priority, not piece.goes_first, -piece.expected_s, piece.file, next(self._numbers))
         heapq.heappush(queue, _Entry(rank=rank, piece=piece))
 
     def set_worker(self, name: str, capability: Capability | None) -> None:
         """A worker came, changed, or (None) went."""
-        if capability is None:
-            self.capabilities.pop(name, None)
-        else:
+        known = self.capabilities.pop(name, None)
+        if known is not None:
+            self._kinds.clear()
+        if capability is not None:
             self.capabilities[name] = capability
+        for other, same in self.capabilities.items() if known is not None else ((name, capability),):
+            if same is not None:
+                self._kind_of[other] = self._kinds.setdefault(same, other)
         self._allowances.clear()
 
     def take(self, worker: str, slot: str, locked: frozenset[str]) -> tuple[Piece, Allowance] | None:
@@ -66,7 +73,8 @@ class Backlog:
         piece = self._take_ranked(worker, locked) or self._stretches.next(slot)
         if piece is None:
             return None
-        self.expected_s = max(0.0, self.expected_s - piece.expected_s)
+        self._count -= 1
+        self.expected_s = max(0.0, self.expected_s - piece.expected_s) if self._count else 0.0
         return piece, self.allowance(worker, piece)
 
     def release(self, slot: str) -> None:
@@ -87,7 +95,7 @@ class Backlog:
                     best = entry
         if best is None:
             return None
-        queue = self._queues[_key(best.piece)]
+        queue = self._queues[best.piece.key]
         if queue[0] is best:
             heapq.heappop(queue)
         else:
@@ -104,15 +112,19 @@ class Backlog:
 
     def allowance(self, worker: str, piece: Piece) -> Allowance:
         """What `worker` may run of `piece`."""
-        key = (worker, _key(piece))
+        key = (self.kind_of(worker), piece.key if piece.is_uniform else piece.file)
         known = self._allowances.get(key)
         if known is None:
             known = self._allowances[key] = self._work_out(worker, piece)
         return known
 
+    def kind_of(self, worker: str) -> str:
+        """The name of a worker that stands for all with the same capability."""
+        return self._kind_of[worker]
+
     def may_move(self, piece: Piece, worker: str) -> bool:
         """True where a slot of `worker` may take over the whole piece; one whose cases need different things stays."""
-        if piece.exclusive or worker in piece.avoid or not (piece.cases or piece.needs.is_uniform):
+        if piece.exclusive or worker in piece.avoid or not piece.is_uniform:
             return False
         return self.may_run(worker, piece.requirement)
 
@@ -129,11 +141,11 @@ class Backlog:
 
     def anybody(self, requirement: Requirement) -> bool:
         """True where some worker, present or promised, satisfies the requirement."""
-        return any(capability.satisfies(requirement) for capability in self.capabilities.values())
+        return any(capability.satisfies(requirement) for capability in self._kinds)
 
     def why_nobody(self, piece: Piece) -> str:
         """Why no worker may run anything of the piece, each in its words; empty where one may, or none is here yet."""
-        if not self.capabilities or any(self.allowance(worker, piece).anything for worker in self.capabilities):
+        if not self.capabilities or any(self.allowance(worker, piece).anything for worker in self._kinds.values()):
             return ""
         reasons = ((name, capability.why_not(piece.requirement)) for name, capability in self.capabilities.items())
         return "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons))
@@ -143,6 +155,7 @@ class Backlog:
         pieces = list(self)
         self._stretches = Stretches()
         self._queues.clear()
+        self._count = 0
         self.expected_s = 0.0
         return pieces
 
@@ -154,11 +167,13 @@ class Backlog:
     def _is_free(self, piece: Piece, worker: str, locked: frozenset[str]) -> bool:
         if locked and piece.exclusive & locked:
             return False
+        if worker not in piece.avoid:
+            return True
         others = (other for other in self.capabilities if other not in piece.avoid)
-        return worker not in piece.avoid or not any(self.may_run(other, piece.requirement) for other in others)
+        return not any(self.allowance(other, piece).anything for other in others)
 
     def _work_out(self, worker: str, piece: Piece) -> Allowance:
-        if piece.cases or piece.needs.is_uniform:
+        if piece.is_uniform:
             return Allowance(anything=self.may_run(worker, piece.requirement))
         may = {name: self.may_run(worker, need) for name, need in piece.needs.cases.items()}
         if self.may_run(worker, piece.needs.default):
@@ -167,14 +182,3 @@ class Backlog:
             )
         only = tuple(sorted(name for name, allowed in may.items() if allowed))
         return Allowance(anything=bool(only), only=only)
-
-
-def _key(piece: Piece) -> object:
-    """Pieces with the same key may run on the same workers."""
-    return _place(piece.requirement) if piece.cases or piece.needs.is_uniform else piece.file
-
-
-@lru_cache(maxsize=4096)
-def _place(requirement: Requirement) -> Requirement:
-    """What of a requirement decides where it can run."""
-    return replace(requirement, evidence=(), timeout_s=None, priority=0, exclusive=frozenset())

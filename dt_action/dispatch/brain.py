@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Literal
 
@@ -12,7 +14,7 @@ from dt_action.dispatch.ledger import Collected, Ledger
 from dt_action.dispatch.pace import Pace
 from dt_action.dispatch.pieces import Piece
 from dt_action.dispatch.slots import Slot
-from dt_action.dispatch.stealing import Rules, choose_loot
+from dt_action.dispatch.stealing import Busy, Rules, choose_loot
 from dt_action.model.case import Attempt
 from dt_action.model.event import (
     CaseFinished,
@@ -30,8 +32,17 @@ from dt_action.model.plan import Batch, Plan, Unit
 WORTH_A_SLOT_S = 2.0
 """So much work that a busy slot could give up makes one more process worth its start."""
 
-LONG_SHARE = 0.1
+EARLY_SHARE = 0.1
 """A file with a case longer than this part of a slot's share starts early: at the end, others would wait for it."""
+
+BLIND_CREDIT = 2
+"""So many cases of a file that is not collected yet may be begun without asking: each may take minutes."""
+
+LONG_SHARE = 0.25
+"""A case is long when it takes this share of what is left of the run, and collecting its file this share of it."""
+
+LOOK_AT = 16
+"""So many of the busiest slots are looked at when one is to give up work, before a tick looks at all of them."""
 
 MOST_STRIKES = 2
 """So many processes may die with a piece in hand and nothing better to blame, before the piece is blamed."""
@@ -56,9 +67,13 @@ class Dispatcher:
         self._pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
         self._backlog = Backlog()
         self._slots: dict[str, Slot] = {}
+        self._resting: dict[str, Slot] = {}
+        self._busy = Busy()
+        self._has_news = False
         self._locks: dict[str, frozenset[str]] = {}
         self._suspects: set[str] = set()
         self._leases = 0
+        self._left_s = 0.0
         self._started_at = self._last_case_at = now
         self._is_dealt = False
         self.is_finished = False
@@ -82,13 +97,8 @@ class Dispatcher:
         """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
         if self.is_finished or not self._is_dealt or self._backlog.has_for(worker):
             return not self.is_finished
-        spare_s = sum(
-            self._pace.of_case(state.file_of(case), case)
-            for state in self._slots.values()
-            for case in state.uncommitted()
-            if not self._ledger[case].group and self._backlog.may_run(worker, self._requirement(case))
-        )
-        return spare_s > WORTH_A_SLOT_S
+        with closing(self._busy.most_first(WORTH_A_SLOT_S)) as busiest:
+            return any(self._can_spare(state, WORTH_A_SLOT_S) for state in itertools.islice(busiest, LOOK_AT))
 
     def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
         """The requirement of each piece that waits, and the seconds that it is expected to take."""
@@ -110,13 +120,16 @@ class Dispatcher:
         """A machine takes part from now on. What waited for any machine at all is judged by the first one."""
         may_only_add = bool(self._backlog.capabilities) and worker not in self._backlog.capabilities
         self._backlog.set_worker(worker, capability)
-        return self._feed_resting() if may_only_add else [*self._judge_again(), *self._after(now)]
+        return self._feed_resting(rob=True) if may_only_add else [*self._judge_again(), *self._after(now)]
 
     def worker_lost(self, worker: str, reason: str, now: float) -> list[Action]:
         """A machine is gone, and its slots with it. What nobody else can run is told as unplaced."""
         self._backlog.set_worker(worker, None)
+        lost = [slot.name for slot in self._slots.values() if slot.worker == worker]
+        for slot in lost:
+            self._resting.pop(slot, None)  # no work for it any more
         actions = self._judge_again()
-        for slot in [slot.name for slot in self._slots.values() if slot.worker == worker]:
+        for slot in lost:
             actions += self.slot_lost(slot, "crashed", f"worker {worker} was lost: {reason}", now=now)
         return actions + self._after(now)
 
@@ -127,9 +140,7 @@ class Dispatcher:
 
     def slot_left(self, slot: str, now: float) -> list[Action]:
         """The slot's process ends of its own will, with nothing in hand."""
-        self._slots.pop(slot, None)
-        self._backlog.release(slot)
-        self._locks.pop(slot, None)
+        self._remove(slot)
         return self._after(now)
 
     def holds_work(self, slot: str) -> bool:
@@ -149,9 +160,7 @@ class Dispatcher:
         A process that died while it did neither leaves all that it held under suspicion: it is dealt out again in
         halves, until one case is left to blame.
         """
-        state = self._slots.pop(slot, None)
-        self._backlog.release(slot)
-        self._locks.pop(slot, None)
+        state = self._remove(slot)
         if state is None or self.is_finished:
             return []
         attempt = Attempt(outcome=outcome, message=reason, detail=detail, worker=state.worker, slot=slot)
@@ -180,7 +189,8 @@ class Dispatcher:
         self._is_dealt = True
         self._ledger.set_files(files, add=not self._is_selection)
         actions: list[Action] = [Tell(FilesKnown(files=tuple(files)))]
-        share_s = sum(file.expected_s for file in self._ledger.files.values()) / self._places
+        self._left_s = sum(file.expected_s for file in self._ledger.files.values())
+        share_s = self._left_s / self._places
         for file in self._ledger.in_order_of(files):
             longest_s = max(file.cases_s.values(), default=0.0)
             actions += self._admit(
@@ -190,7 +200,7 @@ class Dispatcher:
                     requirement=file.needs.default,
                     expected_s=file.expected_s,
                     chosen=file.chosen,
-                    goes_first=file.goes_first or longest_s > LONG_SHARE * share_s,
+                    goes_first=file.goes_first or longest_s > EARLY_SHARE * share_s,
                 )
             )
         return actions + self._after(now)
@@ -206,9 +216,9 @@ class Dispatcher:
         if state.has_work:
             return [self._grant(state, max(1, self._window(state)))]
         if slot in self._locks and state.running:
-            state.is_resting = True  # what it holds exclusively must be torn down before another one may have it
+            self._rest(state)  # what it holds exclusively must be torn down before another one may have it
             return [Rest(slot=slot)]
-        return self._feed(state)
+        return self._feed(state) + self._after(now)
 
     def importing(self, slot: str, file: str, now: float) -> list[Action]:
         """The slot imports a test module before it asks for work."""
@@ -252,12 +262,15 @@ class Dispatcher:
         if not state.collects(file):
             return [*actions, *self._after(now)]  # the file was taken away from it meanwhile
         found = [case.id for case in cases]
-        piece = state.end_file(file, [id for id in found if not self._ledger[id].is_final], duration_s, now)
+        cases_s = {id: self._pace.of_case(file, id) for id in found if not self._ledger[id].is_final}
+        piece = state.end_file(file, cases_s, duration_s, now)
+        self._busy.note(state)
         for id in sorted(set(piece.cases).difference(found)) if piece is not None else ():
             again = (
                 "pytest did not find it when the file was collected again; its id may differ from process to process"
             )
             actions += self._conclude(id, Attempt(outcome="error", message=again), now=now)
+        actions += self._spread(state, file)
         elsewhere = [case.id for case in withheld if not self._ledger[case.id].is_final]
         for piece in self._pieces(file, elsewhere):
             actions += self._admit(piece)
@@ -303,7 +316,8 @@ class Dispatcher:
         state.heard_at = now
         state.running = ""
         if state.is_resting:
-            self._locks.pop(slot, None)
+            self._unlock(slot)
+        self._left_s = max(0.0, self._left_s - self._pace.of_case(state.file_of(case), case))
         self._pace.learn(state.file_of(case), attempt.duration_s)
         return self._conclude(case, replace(attempt, worker=state.worker, slot=slot), now=now) + self._after(now)
 
@@ -328,7 +342,7 @@ class Dispatcher:
             if reason:
                 state.is_doomed = True
                 actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
-        return actions + self._feed_resting()
+        return actions + self._feed_resting(rob=True)
 
     def cancel(self, status: Literal["cancelled", "timeout", "stopped"], reason: str, now: float) -> list[Action]:
         """End the run early. Where time ran out, the running cases are blamed; all else stays without an outcome."""
@@ -349,7 +363,7 @@ class Dispatcher:
             return self.cancel("stopped", f"{self._ledger.failures} failed, as many as --fail-fast allows", now)
         if self._ledger.is_settled:
             return self._end("completed", "")
-        return self._feed_resting() if len(self._backlog) else []
+        return self._feed_resting() if self._has_news else []
 
     def _end(self, status: Literal["completed", "cancelled", "timeout", "stopped"], reason: str) -> list[Action]:
         self.is_finished = True
@@ -359,52 +373,127 @@ class Dispatcher:
 
     # --- dealing out ----------------------------------------------------------------------------------------------
 
-    def _feed_resting(self) -> list[Action]:
+    def _feed_resting(self, *, rob: bool = False) -> list[Action]:
+        """Find work for idle slots: what waits, and with `rob` also what a busy slot could give up."""
+        self._has_news = False
         actions: list[Action] = []
-        if self._is_dealt and not self.is_finished:
-            for state in [state for state in self._slots.values() if state.is_resting and not state.running]:
-                fed = self._feed(state)
-                actions += [] if isinstance(fed[0], Rest) else fed
+        if not self._is_dealt or self.is_finished:
+            return actions
+        idle: set[str] = set()  # what one slot of a worker does not get, another one does not get either
+        poor: set[str] = set()  # kinds of worker for which no busy slot can give up anything
+        for state in [state for state in self._resting.values() if not state.running]:
+            if state.worker in idle:
+                continue
+            kind = self._backlog.kind_of(state.worker)
+            fed = self._deal(state)
+            if not fed and rob and kind not in poor:
+                fed = self._rob(state, look_at=len(self._slots))
+            if not fed:
+                idle.add(state.worker)
+                poor.add(kind)
+            actions += fed
         return actions
 
     def _feed(self, state: Slot) -> list[Action]:
         """A batch from the backlog, else from a busy slot, else rest."""
-        self._locks.pop(state.name, None)
+        self._unlock(state.name)
+        fed = self._deal(state) or self._rob(state, look_at=LOOK_AT)
+        if fed:
+            return fed
+        self._rest(state)
+        return [Rest(slot=state.name)]
+
+    def _deal(self, state: Slot) -> list[Action]:
+        """A batch from the backlog."""
         pieces: list[Piece] = []
         units: list[Unit] = []
         target_s = min(self._limits.batch_s, self._backlog.expected_s / (2 * len(self._slots)))
-        while not pieces or sum(piece.expected_s for piece in pieces) < target_s:
+        got_s = 0.0
+        while not pieces or got_s < target_s:
             taken = self._backlog.take(state.worker, state.name, self._locked())
             if taken is None:
                 break
             piece, allowance = taken
             pieces.append(piece)
             units.append(piece.unit(allowance))
+            got_s += piece.expected_s
             if piece.exclusive:
                 self._locks[state.name] = piece.exclusive
                 break
-        return [self._assign(state, pieces, units)] if pieces else self._rob_or_rest(state)
+        return [self._assign(state, pieces, units)] if pieces else []
 
-    def _rob_or_rest(self, thief: Slot) -> list[Action]:
+    def _rob(self, thief: Slot, *, look_at: int) -> list[Action]:
+        """A batch of what one of the busiest slots could give up."""
         rules = Rules(
             least_s=self._limits.steal_s,
             group_of=lambda case: self._ledger[case].group,
             may_take_case=lambda case: self._may_move(case, thief.worker),
             may_take_piece=lambda piece: self._backlog.may_move(piece, thief.worker),
         )
-        loot = choose_loot(self._slots.values(), thief, self._pace, rules)
+        with closing(self._busy.most_first(0.0)) as victims:
+            loot = choose_loot(itertools.islice(victims, look_at), thief, rules)
         if loot is None:
-            thief.is_resting = True
-            return [Rest(slot=thief.name)]
+            return []
         victim = self._slots[loot.victim]
         pieces = victim.give_up(loot.files, loot.cases, self._pieces)
         units = [piece.unit(self._backlog.allowance(thief.worker, piece)) for piece in pieces]
         return [Drop(slot=victim.name, cases=loot.cases, files=loot.files), self._assign(thief, pieces, units)]
 
+    def _spread(self, state: Slot, file: str) -> list[Action]:
+        """
+        Deal the long cases of a file just collected anew, where they would begin too late to end with all the others.
+
+        An idle slot would take them over in the end, but a case that is as long as what is left of the run must
+        begin now.
+        """
+        fair_s = self._left_s / len(self._slots)
+        worth_s = max(fair_s * LONG_SHARE, self._limits.steal_s, state.collect_s[file] / LONG_SHARE)
+        late: list[str] = []
+        ahead_s = 0.0
+        for index, case in enumerate(state.queue):
+            expected_s = state.expected_s(case)
+            is_movable = index >= max(state.credit, 1) and not self._ledger[case].group
+            if is_movable and expected_s > worth_s and ahead_s + expected_s > fair_s and len(self._slots) > 1:
+                late.append(case)
+            else:
+                ahead_s += expected_s
+        if not late:
+            return []
+        state.give_up((), late, self._pieces)
+        admitted = [action for case in late for action in self._admit(self._piece(state.file_of(case), [case]))]
+        return [Drop(slot=state.name, cases=tuple(late)), *admitted]
+
+    def _can_spare(self, state: Slot, worth_s: float) -> bool:
+        """True where the slot could give up so much work, case by case."""
+        for case in state.uncommitted():
+            if not self._ledger[case].group:
+                worth_s -= state.expected_s(case)
+                if worth_s < 0:
+                    return True
+        return False
+
+    def _rest(self, state: Slot) -> None:
+        state.is_resting = True
+        self._resting[state.name] = state
+
+    def _unlock(self, slot: str) -> None:
+        self._has_news |= self._locks.pop(slot, None) is not None
+
+    def _remove(self, slot: str) -> Slot | None:
+        self._unlock(slot)
+        self._backlog.release(slot)
+        self._resting.pop(slot, None)
+        state = self._slots.pop(slot, None)
+        if state is not None:
+            self._busy.forget(state)
+        return state
+
     def _assign(self, state: Slot, pieces: list[Piece], units: list[Unit]) -> Assign:
         self._leases += 1
         state.is_resting = False
+        self._resting.pop(state.name, None)
         state.pieces.extend(pieces)
+        self._busy.note(state)
         credit = max(1, self._window(state) - state.credit)
         state.credit += credit
         lease = f"{state.name}/{self._leases}"
@@ -417,21 +506,25 @@ class Dispatcher:
     def _window(self, state: Slot) -> int:
         """How many of the slot's next cases fit into the window of time that needs no asking."""
         left_s, count = self._limits.window_s, 0
-        for case in state.queue:
-            left_s -= self._pace.of_case(state.file_of(case), case)
-            if left_s < 0:
-                return count
-            count += 1
-        for piece in state.pieces:
-            case_s = self._pace.of_file(piece.file)
-            count += len(piece.cases) or int(min(piece.expected_s, left_s) / case_s)
-            left_s -= piece.expected_s
+        for expected_s in self._next_cases_s(state):
+            left_s -= expected_s
             if left_s < 0:
                 break
+            count += 1
         return count
 
+    def _next_cases_s(self, state: Slot) -> Iterator[float]:
+        """The expected seconds of each case that the slot has before it, as far as that can be told."""
+        for case in state.queue:
+            yield self._pace.of_case(state.file_of(case), case)
+        for piece in state.pieces:
+            if piece.cases:
+                yield from (self._pace.of_case(piece.file, case) for case in piece.cases)
+            else:
+                yield from itertools.repeat(self._pace.of_file(piece.file), BLIND_CREDIT)
+
     def _locked(self) -> frozenset[str]:
-        return frozenset().union(*self._locks.values())
+        return frozenset().union(*self._locks.values()) if self._locks else frozenset()
 
     def _overdue(self, state: Slot, now: float) -> str:
         if not state.running and state.collecting is None and not state.importing:
@@ -481,6 +574,7 @@ class Dispatcher:
         reason = self._backlog.why_nobody(piece)
         if not reason:
             self._backlog.add(piece)
+            self._has_news = True
             return []
         ids = piece.cases or (self._ledger.register_file(piece.file).id,)
         for id in ids:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from dt_action.model.hardware import FileNeeds, Requirement
 from dt_action.model.plan import Unit
@@ -27,12 +28,24 @@ class Piece:
     avoid: frozenset[str] = frozenset()
     chosen: tuple[str, ...] = ()
     goes_first: bool = False
+    key: object = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Pieces with the same key may run on the same workers."""
+        is_one = bool(self.cases) or self.needs.is_uniform
+        places = map(_place, (self.requirement, *self.needs.cases.values()))
+        self.key = _place(self.requirement) if is_one else frozenset(places)
+
+    @property
+    def is_uniform(self) -> bool:
+        """True where all of its cases need the same."""
+        return not isinstance(self.key, frozenset)
 
     @property
     def is_plain(self) -> bool:
         """True for a whole file that any worker may run at any time: its turn is where pytest would have it."""
         has_wish = self.goes_first or self.priority or self.exclusive or self.strikes or self.avoid
-        return not self.cases and self.needs.is_uniform and self.requirement.needs_nothing and not has_wish
+        return not self.cases and self.is_uniform and self.requirement.needs_nothing and not has_wish
 
     @property
     def priority(self) -> int:
@@ -62,3 +75,9 @@ class Allowance:
     anything: bool
     withheld: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=4096)
+def _place(requirement: Requirement) -> Requirement:
+    """What of a requirement decides where it can run."""
+    return replace(requirement, evidence=(), timeout_s=None, priority=0, exclusive=frozenset())

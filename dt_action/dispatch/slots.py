@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from dt_action.dispatch.pieces import Piece
 
@@ -35,12 +36,19 @@ class Slot:
     is_doomed: bool = False
     collect_s: dict[str, float] = field(default_factory=dict)
     begun_files: set[str] = field(default_factory=set)
+    _queue_s: float = 0.0
     _file_of: dict[str, str] = field(default_factory=dict)
+    _expected_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def has_work(self) -> bool:
         """True while something was handed to it that it has not begun."""
         return bool(self.queue or self.pieces or self.collecting)
+
+    @property
+    def ahead_s(self) -> float:
+        """About how many seconds of work it has not begun, by what was expected when it got it."""
+        return self._queue_s + sum(piece.expected_s for piece in self.pieces)
 
     def begin_file(self, file: str, now: float) -> None:
         """It imports a file; a case in its teardown may be running at the same time."""
@@ -54,11 +62,13 @@ class Slot:
         """True where it imports that file now, and was not told to leave it."""
         return self.collecting is not None and self.collecting.file == file
 
-    def end_file(self, file: str, cases: Sequence[str], duration_s: float, now: float) -> Piece | None:
-        """It knows the cases of the file, and will run them in this order."""
+    def end_file(self, file: str, cases_s: Mapping[str, float], duration_s: float, now: float) -> Piece | None:
+        """It knows the cases of the file, each with its expected seconds, and will run them in this order."""
         piece, self.collecting = self.collecting, None
-        self.queue.extend(cases)
-        self._file_of.update(dict.fromkeys(cases, file))
+        self.queue.extend(cases_s)
+        self._queue_s += sum(cases_s.values())
+        self._expected_s.update(cases_s)
+        self._file_of.update(dict.fromkeys(cases_s, file))
         self.collect_s[file] = max(duration_s, self.collect_s.get(file, 0.0))
         self.since = now
         return piece
@@ -71,6 +81,7 @@ class Slot:
             self.queue.remove(case)
         else:
             return False
+        self._forget([case])
         self.running = case
         self.since = self.heard_at = now
         self.credit = max(0, self.credit - 1)
@@ -81,9 +92,13 @@ class Slot:
         """The file of a case that it holds or held."""
         return self._file_of[case]
 
+    def expected_s(self, case: str) -> float:
+        """The seconds that a case which it has not begun was expected to take when it got it."""
+        return self._expected_s[case]
+
     def uncommitted(self) -> list[str]:
         """The cases that it may not begin without asking, in its order."""
-        return list(self.queue)[self.credit :]
+        return list(islice(self.queue, self.credit, None))
 
     def spare_pieces(self) -> list[Piece]:
         """The pieces that it cannot begin without asking: with credit left over, it may collect the next ones."""
@@ -95,6 +110,7 @@ class Slot:
         self.pieces = [piece for piece in self.pieces if piece.file not in files]
         taken = set(cases)
         self.queue = deque(case for case in self.queue if case not in taken)
+        self._forget(cases)
         return gone + self._as_pieces(cases, make)
 
     def unfinished(self, make: MakePieces) -> Iterator[Piece]:
@@ -106,6 +122,11 @@ class Slot:
         innocent = [self.running] if self.running and self.collecting else []
         yield from self._as_pieces([*innocent, *self.queue], make)
         yield from self.pieces
+
+    def _forget(self, cases: Iterable[str]) -> None:
+        self._queue_s -= sum(self._expected_s.pop(case) for case in cases)
+        if not self.queue:
+            self._queue_s = 0.0  # no rounding is carried on
 
     def _as_pieces(self, cases: Sequence[str], make: MakePieces) -> list[Piece]:
         by_file: dict[str, list[str]] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import heapq
+import itertools
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
-from dt_action.dispatch.pace import Pace
 from dt_action.dispatch.pieces import Piece
 from dt_action.dispatch.slots import Slot
 
@@ -33,22 +35,67 @@ class Rules:
     may_take_piece: Callable[[Piece], bool]
 
 
-def choose_loot(slots: Iterable[Slot], thief: Slot, pace: Pace, rules: Rules) -> Loot | None:
-    """The most worthwhile half of what a busy slot may not begin without asking; None where none is worth it."""
-    best: Loot | None = None
-    for victim in slots:
-        if victim is thief or victim.is_doomed or not victim.has_work:
-            continue
-        for loot in (_files(victim, rules), _cases(victim, thief, pace, rules)):
-            if loot is not None and (best is None or loot.expected_s > best.expected_s):
-                best = loot
-    return best
+class Busy:
+    """Slots by how much they have ahead of them, most first. `note` each one whose work grew; it may shrink unsaid."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Slot]] = []
+        self._current: dict[str, tuple[float, int, Slot]] = {}
+        self._numbers = itertools.count()
+
+    def note(self, slot: Slot) -> None:
+        """The slot was given work, or found some in a file."""
+        entry = self._current[slot.name] = (-slot.ahead_s, next(self._numbers), slot)
+        heapq.heappush(self._heap, entry)
+
+    def forget(self, slot: Slot) -> None:
+        """The slot is gone, or has nothing ahead before it is noted again."""
+        self._current.pop(slot.name, None)
+
+    def most_first(self, least_s: float) -> Generator[Slot, None, None]:
+        """The slots with at least `least_s` ahead, most first. Close it when enough were seen."""
+        seen: list[Slot] = []
+        try:
+            while self._heap and -self._heap[0][0] >= least_s:
+                entry = heapq.heappop(self._heap)
+                slot = entry[2]
+                if self._current.get(slot.name) is not entry:
+                    continue
+                if not slot.has_work:
+                    self.forget(slot)
+                elif slot.ahead_s < -entry[0] - 1e-9:
+                    self.note(slot)
+                else:
+                    seen.append(slot)
+                    yield slot
+        finally:
+            for slot in seen:
+                self.note(slot)
+
+
+def choose_loot(victims: Iterable[Slot], thief: Slot, rules: Rules) -> Loot | None:
+    """
+    About half of what the first of the victims that can give up something may not begin without asking.
+
+    `victims` come with most ahead first: the slot that will end last is the one to relieve, also where another one
+    had more to give.
+    """
+    for victim in victims:
+        if victim is not thief and not victim.is_doomed:
+            loots = (_files(victim, rules), _cases(victim, thief, rules))
+            loot = max(loots, key=lambda loot: loot.expected_s if loot is not None else -1.0)
+            if loot is not None:
+                return loot
+    return None
 
 
 def _files(victim: Slot, rules: Rules) -> Loot | None:
     """The last half of the files it has not collected, by expected time; all but nothing of one file is still one."""
     spare_s: dict[str, float] = {}
-    for piece in victim.spare_pieces():
+    spare = victim.spare_pieces()
+    if not spare:
+        return None
+    for piece in spare:
         spare_s[piece.file] = spare_s.get(piece.file, 0.0) + piece.expected_s
     for file in _held_files(victim, rules):
         spare_s.pop(file, None)
@@ -78,33 +125,35 @@ def _held_files(victim: Slot, rules: Rules) -> set[str]:
     return held | ({victim.collecting.file} if victim.collecting is not None else set())
 
 
-def _cases(victim: Slot, thief: Slot, pace: Pace, rules: Rules) -> Loot | None:
+def _cases(victim: Slot, thief: Slot, rules: Rules) -> Loot | None:
     """
     The last half of the cases of its last file, in whole groups.
 
     The thief has to collect the file too, so the half must be worth more than that; and a group that the victim has
     begun, or may begin by itself, stays.
     """
-    spare = victim.uncommitted()
-    if not spare:
+    if victim.credit >= len(victim.queue):
         return None
-    file = victim.file_of(spare[-1])
-    stays = {rules.group_of(case) for case in list(victim.queue)[: victim.credit]} - {""}
+    file = victim.file_of(victim.queue[-1])
+    overhead_s = 0.0 if file in thief.collect_s else victim.collect_s.get(file, 0.0)
+    spare = victim.uncommitted()
+    left_s = sum(map(victim.expected_s, spare))
+    if left_s < rules.least_s + overhead_s:
+        return None
+    stays = {rules.group_of(case) for case in islice(victim.queue, victim.credit)} - {""}
     stays |= {rules.group_of(victim.running)} if victim.running else set()
     if file in victim.begun_files:
         stays.add(file)  # a group named after the whole file: its first test has run, or is running
-    left_s = sum(pace.of_case(victim.file_of(case), case) for case in spare)
     taken: list[str] = []
     taken_s = 0.0
     for group in _groups_from_the_end([case for case in spare if victim.file_of(case) == file], rules):
-        group_s = sum(pace.of_case(file, case) for case in group)
+        group_s = sum(map(victim.expected_s, group))
         if taken and taken_s + group_s > left_s / 2:
             break
         name = rules.group_of(group[0])
         if (not name or name not in stays) and all(map(rules.may_take_case, group)):
             taken += group
             taken_s += group_s
-    overhead_s = 0.0 if file in thief.collect_s else victim.collect_s.get(file, 0.0)
     if not taken or taken_s < rules.least_s + overhead_s:
         return None
     chosen = set(taken)

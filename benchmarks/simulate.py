@@ -1,0 +1,364 @@
+"""
+Makespan against the lower bound, and decisions a second: the real dispatch brain over simulated slots.
+
+    python benchmarks/simulate.py                                     # the table of docs/scale.md
+    python benchmarks/simulate.py --slots 2000 --profile even --events
+    python benchmarks/simulate.py --history .dt_cache/history.json    # durations of a real project
+
+Nothing runs but the brain: slots are those of simulated_slot.py, on a clock that jumps from event to event, with
+`--latency` seconds on the way between a slot and the brain. The bound is the largest of: the sum of all cases and one
+collection of each file over the slots, the same of what needs a GPU over the slots that have one, and the longest
+case, or group that must stay together, with the collection of its file. A file that is split over slots is collected
+by each of them, which the bound leaves out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import heapq
+import itertools
+import json
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulated_slot import SimulatedCase, SimulatedFile, SimulatedSlot, Suite, Told, Waits, Works
+
+from dt_action.dispatch import Dispatcher, Limits
+from dt_action.execution import Execution, Place, Terms
+from dt_action.hosting import Happened, Heard
+from dt_action.model.event import CaseFinished, Ended
+from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
+from dt_action.model.plan import Plan, PlannedFile
+
+SLOTS_PER_WORKER = 8
+GPU = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
+
+
+# --- suites -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Files to run, and which of them need a GPU."""
+
+    name: str
+    files: Mapping[str, SimulatedFile]
+    gpu_files: frozenset[str] = frozenset()
+
+    def plan(self, known: float, random_: random.Random) -> Plan:
+        """A plan with a history of the share `known` of the files; that of earlier runs is off by some 20 %."""
+        planned = []
+        for path, file in self.files.items():
+            needs = FileNeeds(path=path, default=GPU if path in self.gpu_files else Requirement())
+            if random_.random() < known:
+                cases_s = {case.id: case.duration_s * random_.uniform(0.8, 1.2) for case in file.cases}
+                planned.append(PlannedFile(path=path, needs=needs, expected_s=sum(cases_s.values()), cases_s=cases_s))
+            else:
+                planned.append(PlannedFile(path=path, needs=needs, expected_s=0.02 * len(file.cases)))
+        return Plan(files=tuple(sorted(planned, key=lambda file: (-file.expected_s, file.path))), is_selection=True)
+
+    def bound_s(self, places: Sequence[Place]) -> float:
+        """The seconds that no schedule can beat: all work on all slots, GPU work on GPU slots, the longest group."""
+        gpu_slots = sum(place.slots for place in places if place.capability.devices)
+        gpu_work_s = sum(_work_s(self.files[path]) for path in self.gpu_files)
+        return max(
+            sum(map(_work_s, self.files.values())) / sum(place.slots for place in places),
+            gpu_work_s / max(gpu_slots, 1),
+            *(_longest_group_s(file) for file in self.files.values()),
+        )
+
+
+def _work_s(file: SimulatedFile) -> float:
+    return file.collect_s + sum(case.duration_s for case in file.cases)
+
+
+def _longest_group_s(file: SimulatedFile) -> float:
+    groups: dict[str, float] = {}
+    for case in file.cases:
+        name = case.group or case.id
+        groups[name] = groups.get(name, 0.0) + case.duration_s
+    return file.collect_s + max(groups.values())
+
+
+def even(cases: int, random_: random.Random) -> Profile:
+    """Unit tests: log-normal around 30 ms (sigma 1.5), files of about 20 cases, some far larger."""
+    return _log_normal("even", cases, random_, median_s=0.03, sigma=1.5, longest_s=30.0)
+
+
+def heavy(cases: int, random_: random.Random) -> Profile:
+    """Model tests: log-normal around 0.8 s (sigma 1.8), up to 2 minutes; a tenth of the files needs a GPU."""
+    profile = _log_normal("heavy", cases, random_, median_s=0.8, sigma=1.8, longest_s=120.0)
+    gpu_files = frozenset(path for path in profile.files if random_.random() < 0.1)
+    return Profile(name="heavy", files=profile.files, gpu_files=gpu_files)
+
+
+def grouped(cases: int, random_: random.Random) -> Profile:
+    """As `even`, but a fifth of the files has a module fixture, so that its cases stay together."""
+    files = {
+        path: file if random_.random() < 0.8 else _with_module_fixture(path, file)
+        for path, file in even(cases, random_).files.items()
+    }
+    return Profile(name="grouped", files=files)
+
+
+def from_history(path: Path, cases: int, random_: random.Random) -> Profile:
+    """The measured durations of a real project's files, drawn again until there are `cases` cases."""
+    measured = [list(file.values()) for file in json.loads(path.read_text())["files"].values() if file]
+    files: dict[str, SimulatedFile] = {}
+    left = cases
+    while left > 0:
+        durations = random_.choice(measured)[:left]
+        name = f"tests/test_{len(files)}.py"
+        files[name] = _file(name, durations, random_)
+        left -= len(durations)
+    return Profile(name=path.parent.parent.name or "history", files=files)
+
+
+PROFILES = {"even": even, "heavy": heavy, "grouped": grouped}
+
+
+def _log_normal(
+    name: str, cases: int, random_: random.Random, *, median_s: float, sigma: float, longest_s: float
+) -> Profile:
+    files: dict[str, SimulatedFile] = {}
+    left = cases
+    while left > 0:
+        count = min(left, max(1, int(random_.paretovariate(1.2) * 6)), 3000)
+        scale = median_s * random_.lognormvariate(0.0, 0.7)
+        path = f"tests/test_{len(files)}.py"
+        durations = [min(longest_s, scale * random_.lognormvariate(0.0, sigma)) for _ in range(count)]
+        files[path] = _file(path, durations, random_)
+        left -= count
+    return Profile(name=name, files=files)
+
+
+def _file(path: str, durations: Sequence[float], random_: random.Random) -> SimulatedFile:
+    cases = tuple(
+        SimulatedCase(id=f"{path}::test_{number}", duration_s=seconds) for number, seconds in enumerate(durations)
+    )
+    return SimulatedFile(cases=cases, collect_s=0.005 + 0.0002 * len(cases) * random_.uniform(0.5, 2.0))
+
+
+def _with_module_fixture(path: str, file: SimulatedFile) -> SimulatedFile:
+    cases = tuple(SimulatedCase(id=case.id, duration_s=case.duration_s, group=path) for case in file.cases)
+    return SimulatedFile(cases=cases, collect_s=file.collect_s)
+
+
+# --- slots on a clock that jumps --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    slot: SimulatedSlot
+    sent: int = 0
+    is_waiting: bool = False
+
+
+@dataclass(slots=True)
+class TimedHost:
+    """A host of simulated slots. `latency_s` is how long a message takes, either way."""
+
+    suite: Suite
+    latency_s: float
+    now: float = 0.0
+    _seats: dict[str, _Seat] = field(default_factory=dict)
+    _agenda: list[tuple[float, int, str, Any]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """See `execution.SlotHost`."""
+        return tuple(self._seats)
+
+    def clock(self) -> float:
+        """The simulation's seconds."""
+        return self.now
+
+    def start(self, slot: str, worker: str) -> None:
+        """See `execution.SlotHost`. Slots start at once: the bound knows of no start either."""
+        self._seats[slot] = _Seat(SimulatedSlot(self.suite))
+        self._at(0.0, slot, None)
+
+    def send(self, slot: str, **command: Any) -> None:
+        """See `execution.SlotHost`."""
+        self._seats[slot].sent += 1
+        self._at(self.latency_s, slot, command)
+
+    def sent(self, slot: str) -> int:
+        """See `execution.SlotHost`."""
+        return self._seats[slot].sent
+
+    def poll(self, timeout_s: float) -> Iterator[Happened]:
+        """See `execution.SlotHost`."""
+        end = self.now + timeout_s
+        while self._agenda and self._agenda[0][0] <= end:
+            self.now, _, slot, what = heapq.heappop(self._agenda)
+            if isinstance(what, Told):
+                yield Heard(slot=slot, message=what.message)
+                continue
+            seat = self._seats[slot]
+            if what is not None:
+                seat.slot.inbox.append(what)
+            if what is None or seat.is_waiting:
+                self._go_on(slot, seat)
+        self.now = end
+
+    def output_bytes(self, slot: str) -> int:
+        """See `execution.SlotHost`."""
+        return 0
+
+    def kill(self, slot: str, *, show_where: bool = False) -> None:
+        """See `execution.SlotHost`."""
+
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """See `execution.SlotHost`."""
+
+    def _at(self, delay_s: float, slot: str, what: Any) -> None:
+        heapq.heappush(self._agenda, (self.now + delay_s, next(self._numbers), slot, what))
+
+    def _go_on(self, slot: str, seat: _Seat) -> None:
+        seat.is_waiting = False
+        for step in seat.slot.steps:
+            if isinstance(step, Told):
+                self._at(self.latency_s, slot, step)
+            elif isinstance(step, Works):
+                self._at(step.seconds, slot, None)
+                return
+            elif isinstance(step, Waits):
+                seat.is_waiting = True
+                return
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+TIMED = frozenset({"wants", "collecting", "collected", "case_started", "case_finished", "tick", "slot_joined"})
+
+
+class Recorder:
+    """Stands in front of a brain and remembers every call, so that the same run can be decided again, on its own."""
+
+    def __init__(self, brain: Dispatcher) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._brain = brain
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._brain, name)
+        if not callable(found) or name in ("wants_slot_on", "holds_work", "is_running"):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append((name, args, kwargs))
+            return found(*args, **kwargs)
+
+        return call
+
+
+class _RecordedExecution(Execution):
+    def _new_brain(self, plan: Plan) -> Any:
+        brain = Recorder(Dispatcher(plan, self._limits))
+        for place in self._places.values():
+            brain.worker_joined(place.worker, place.capability, 0.0)
+        self.recorder = brain
+        return brain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One simulated run. `events_per_s` is what the brain alone decided in a second of its own time."""
+
+    profile: str
+    cases: int
+    files: int
+    slots: int
+    bound_s: float
+    makespan_s: float
+    events: int
+    events_per_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.profile:>12} {self.cases:>7} cases {self.files:>6} files {self.slots:>5} slots  "
+            f"bound {self.bound_s:9.2f} s  makespan {self.makespan_s:9.2f} s  "
+            f"ratio {self.makespan_s / self.bound_s:6.3f}  {self.events:>7} events  {self.events_per_s:>8.0f} events/s"
+        )
+
+
+def simulate(profile: Profile, slots: int, *, known: float, latency_s: float, seed: int = 1) -> Measured:
+    """Run the profile once on that many slots; raises AssertionError where a case got no outcome."""
+    plan = profile.plan(known, random.Random(seed))
+    host = TimedHost(Suite(profile.files), latency_s)
+    places = _places(slots, bool(profile.gpu_files))
+    execution = _RecordedExecution(plan, Terms(limits=Limits(run_timeout_s=None)), host, places, clock=host.clock)
+    finished, makespan_s = 0, 0.0
+    for event in execution.events():
+        if isinstance(event, CaseFinished):
+            finished += 1
+        elif isinstance(event, Ended):
+            makespan_s = event.makespan_s
+    cases = sum(len(file.cases) for file in profile.files.values())
+    assert finished == cases, f"{cases - finished} cases got no outcome"
+    return Measured(
+        profile=profile.name,
+        cases=cases,
+        files=len(profile.files),
+        slots=slots,
+        bound_s=profile.bound_s(places),
+        makespan_s=makespan_s,
+        events=len(execution.recorder.calls),
+        events_per_s=_decisions_per_s(plan, execution.recorder.calls),
+    )
+
+
+def _decisions_per_s(plan: Plan, calls: Sequence[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> float:
+    """Decide the recorded run again with a fresh brain, and nothing else on the clock."""
+    brain = Dispatcher(plan, Limits(run_timeout_s=None))
+    bound = [(getattr(brain, name), args, kwargs) for name, args, kwargs in calls]
+    gc.collect()
+    started = time.process_time()  # of this process alone: others may be busy on the machine
+    for call, args, kwargs in bound:
+        call(*args, **kwargs)
+    return len(bound) / (time.process_time() - started)
+
+
+def _places(slots: int, with_gpus: bool) -> tuple[Place, ...]:
+    """Workers of up to 8 slots; with GPUs, one worker in four has them (the first one always)."""
+    gpu = Capability(devices=(Device(kind="cuda"),), platform="linux", cpu_count=SLOTS_PER_WORKER)
+    plain = Capability(platform="linux", cpu_count=SLOTS_PER_WORKER)
+    counts = [min(SLOTS_PER_WORKER, slots - start) for start in range(0, slots, SLOTS_PER_WORKER)]
+    return tuple(
+        Place(worker=f"w{number}", capability=gpu if with_gpus and number % 4 == 0 else plain, slots=count)
+        for number, count in enumerate(counts)
+    )
+
+
+def main() -> int:
+    """Print one line for each profile and number of slots."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots", type=int, nargs="*", default=[2, 8, 32, 128, 512, 2000])
+    parser.add_argument("--profile", choices=sorted(PROFILES), nargs="*", default=[*PROFILES])
+    parser.add_argument("--history", type=Path, nargs="*", default=[], help="history files of real projects")
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--known", type=float, default=1.0, help="the share of the files that ran before")
+    parser.add_argument("--latency", type=float, default=0.001, help="seconds that a message takes, either way")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    profiles = [PROFILES[name](options.cases, random.Random(7)) for name in options.profile]
+    profiles += [from_history(path, options.cases, random.Random(7)) for path in options.history]
+    figures = []
+    for profile in profiles:
+        for slots in options.slots:
+            measured = simulate(profile, slots, known=options.known, latency_s=options.latency)
+            print(measured, flush=True)
+            figures.append(vars(measured))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
