@@ -153,8 +153,7 @@ def test_a_process_that_is_killed_costs_no_more_than_its_own_lines(tmp_path: Pat
     (root / "tests/test_dies.py").write_text("import os\ndef test_dies(): os.kill(os.getpid(), 9)\n")
     run = measured(root, tmp_path, "tests/test_dies.py", "tests/test_plus.py", "tests/test_minus.py")
     assert run.totals().crashed == 1
-    ran = combined(root, tmp_path).lines["pkg/code.py"][0]
-    assert ran
+    assert combined(root, tmp_path).lines["pkg/code.py"][0], "the data of the first test, at least"
 
 
 def test_shards_anywhere_are_the_whole(tmp_path: Path) -> None:
