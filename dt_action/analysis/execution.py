@@ -14,6 +14,7 @@ from typing import Any, Final
 from dt_action.analysis import gates, vocabulary
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import MAX_DEPTH, Interpreter, Scope, is_known, unmarked
+from dt_action.analysis.presumption import presume
 from dt_action.analysis.project import FunctionNode, Statement, bound_names, flat, target_names
 from dt_action.analysis.values import (
     UNKNOWN,
@@ -75,6 +76,7 @@ class Executor:
         self.world = interpreter.world
         self.site: tuple[str, int] | None = None
         self.bodies: dict[TestBody, Callable[[], None]] = {}
+        self.asked_before: int | None = None
         self.uses_devices = True
         self.relevant: frozenset[int] | None = None
 
@@ -234,12 +236,13 @@ class Executor:
     @contextmanager
     def at(self, path: str, line: int) -> Iterator[None]:
         """Everything inside is put down to this line of the test file."""
-        before = self.site
-        self.site = before or (path, line)
+        before = self.site, self.asked_before
+        if self.site is None:
+            self.site, self.asked_before = (path, line), len(self.world.trace)
         try:
             yield
         finally:
-            self.site = before
+            self.site, self.asked_before = before
 
     # -- statements ----------------------------------------------------------------------------------------
 
@@ -326,6 +329,15 @@ class Executor:
             self.world.gates.append(gates.GATE_AWARE)
         if not isinstance(verdict, Unknown):
             return self.block(statement.body if verdict else statement.orelse, scope)
+        guess = None if gates.leads_to_skip(statement) else presume(statement.test)
+        if guess is not None:
+            met = len(self.world.gates)
+            try:
+                return self.block(statement.body if guess else statement.orelse, scope)
+            except HardwareMissingError:
+                return None
+            finally:
+                del self.world.gates[met:]
         flows = [self._supposed(branch, scope) for branch in (statement.body, statement.orelse)]
         self.forget(statement, scope)
         returned = [flow.value for flow in flows if isinstance(flow, Return)]

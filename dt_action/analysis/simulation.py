@@ -38,6 +38,8 @@ SETUPS: Final = ("setUpClass", "setup_class", "setUp", "asyncSetUp", "setup_meth
 EXPLICIT_MARK: Final = "dt"
 MAX_COMBINATIONS: Final = 48
 MAX_NAMES: Final = 256
+FILE_STEPS: Final = 150_000
+"""Steps after which a file's remaining tests are judged by their decorators, classes and fixtures alone."""
 _MOCKS: Final = re.compile(
     r"(?:patch|setattr|setitem|mock_\w+)\b[^\n]*\n?[^\n]*"
     r"(?:cuda|device_count|is_available|mps|xla|tpu|hpu|npu|xpu|rocm|accelerator)",
@@ -85,6 +87,7 @@ class Simulator:
     def __init__(self, project: Project, module: SourceModule) -> None:
         self.project = project
         self.module = module
+        self.steps = 0
         self._fixtures: dict[int, dict[str, Fixture]] = {}
 
     def interpreter(self, world: World) -> Interpreter:
@@ -110,7 +113,9 @@ class Simulator:
 
     def cases(self, test: Test, world: World) -> list[Case]:
         """What becomes of each case of `test` in this world."""
-        return _Run(self, world, test).cases()
+        cases = _Run(self, world, test).cases()
+        self.steps += world.steps
+        return cases
 
     def is_cold(self, test: Test) -> bool:
         """True for a test that says nothing of hardware beyond what its class and its module say."""
@@ -478,7 +483,7 @@ class _Run:
 
         def run() -> None:
             self._run_fixtures(fixtures, requested, environment)
-            if self.simulator.is_hot(test.module, test.node) or environment:
+            if self.simulator.steps < FILE_STEPS and (self.simulator.is_hot(test.module, test.node) or environment):
                 self._run_function(test.node, test.module, environment, "skip-in-body")
 
         self.executor.bodies = {body: run}

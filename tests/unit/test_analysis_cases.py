@@ -242,3 +242,30 @@ def test_a_browser_is_needed_by_its_fixture_and_its_driver(tmp_path: Path) -> No
 def test_evidence_names_the_line_and_the_rule(tmp_path: Path) -> None:
     needs = analyze(tmp_path, NEEDS + "@needs\ndef test_x(): pass\ndef test_y(): pass\n")
     assert [str(evidence) for evidence in needs.of("test_x").evidence] == ["tests/test_it.py:5 (skipif)"]
+
+
+def test_what_hangs_on_software_alone_closes_nothing(tmp_path: Path) -> None:
+    helper = """
+        import os
+
+        def is_internal():
+            return not hasattr(torch.version, "git_version")
+
+        if is_library_available():
+            if "TEST_DEVICE" in os.environ:
+                where = os.environ["TEST_DEVICE"]
+            else:
+                where = "cuda" if torch.cuda.is_available() else "cpu"
+            if is_torch_at_least_2_1:
+                where = "mps" if hasattr(torch.backends, "mps") and torch.backends.mps.is_available() else where
+    """
+    source = """
+        from helper import is_internal, where
+
+        @unittest.skipIf(not is_internal(), "")
+        @unittest.skipIf(where == "cpu", "")
+        def test_x(): pass
+    """
+    needs = analyze(tmp_path, source, {"tests/helper.py": helper})
+    assert str(needs.of("test_x")) == "cuda or mps"
+    assert not needs.findings
