@@ -77,6 +77,7 @@ class Executor:
         self.site: tuple[str, int] | None = None
         self.bodies: dict[TestBody, Callable[[], None]] = {}
         self.asked_before: int | None = None
+        self._wanted: tuple[str, Env] | None = None
         self.uses_devices = True
         self.relevant: frozenset[int] | None = None
 
@@ -129,6 +130,7 @@ class Executor:
     def call(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         """Run a function of the project as far as the analysis can follow it."""
         if self.interpreter.depth >= MAX_DEPTH:
+            self.interpreter.cuts += 1
             return UNKNOWN
         environment = self._arguments(function, args, kwargs)
         scope = Scope(function.module, *function.closure, environment)
@@ -139,7 +141,12 @@ class Executor:
             memory = self._memory_of(function, args, kwargs)
             if memory is None:
                 return self._run_function(function.node, scope, args, kwargs)
-            return memory.recall(self.world, partial(self._run_function, function.node, scope, args, kwargs))
+            before = self.interpreter.cuts
+            return memory.recall(
+                self.world,
+                partial(self._run_function, function.node, scope, args, kwargs),
+                lambda: self.interpreter.cuts == before,
+            )
         finally:
             self.interpreter.depth -= 1
 
@@ -276,10 +283,15 @@ class Executor:
             return None
         return run(self, statement, scope)
 
-    def bind(self, statement: Statement, scope: Scope) -> None:
-        """Run a top-level statement for the names that it binds."""
-        with self.only(None):
-            self.statement(statement, scope, [])
+    def bind(self, statement: Statement, scope: Scope, name: str) -> None:
+        """Run a top-level statement for one name that it binds; what it imports beside is left alone."""
+        before = self._wanted
+        self._wanted = (name, scope.locals[-1])
+        try:
+            with self.only(None):
+                self.statement(statement, scope, [])
+        finally:
+            self._wanted = before
 
     def forget(self, statement: Statement, scope: Scope) -> None:
         """
@@ -476,9 +488,13 @@ class Executor:
         return None
 
     def _import_from(self, statement: ast.ImportFrom, scope: Scope) -> Flow:
+        if not scope.locals:
+            return None
+        name, environment = self._wanted or ("", None)
         for alias in statement.names:
-            if alias.name != "*" and scope.locals:
-                scope.locals[-1][alias.asname or alias.name] = self._imported(statement, alias.name, scope)
+            bound = alias.asname or alias.name
+            if alias.name != "*" and (environment is not scope.locals[-1] or bound == name):
+                scope.locals[-1][bound] = self._imported(statement, alias.name, scope)
         return None
 
     def _imported(self, statement: ast.ImportFrom, name: str, scope: Scope) -> Value:

@@ -64,6 +64,7 @@ class Interpreter:
         self.project = project
         self.world = world
         self.depth = 0
+        self.cuts = 0
         self._pending: set[tuple[int, str]] = set()
         self.executor = execute(self)
 
@@ -142,11 +143,15 @@ class Interpreter:
     def _bound(self, bindings: Bindings, name: str, scope: Scope) -> Value:
         key = (id(bindings), name)
         if key in self._pending:
+            self.cuts += 1
             return UNKNOWN
         self._pending.add(key)
+        before = self.cuts
         try:
             return bindings.memory(name).recall(
-                self.world, lambda: self._bind(bindings.names[name], name, scope.inner({}), scope)
+                self.world,
+                lambda: self._bind(bindings.names[name], name, scope.inner({}), scope),
+                lambda: self.cuts == before or len(self._pending) == 1,
             )
         finally:
             self._pending.discard(key)
@@ -156,9 +161,10 @@ class Interpreter:
         self.depth += 1
         try:
             if self.depth > MAX_DEPTH:
+                self.cuts += 1
                 return UNKNOWN
             for statement in statements:
-                self.executor.bind(statement, scope)
+                self.executor.bind(statement, scope, name)
         except HardwareMissingError:
             pass
         finally:

@@ -154,12 +154,9 @@ class _Run:
         self.module.gate_memory.recall(self.world, self._meet_module)
 
     def _meet_module(self) -> None:
-        scope = Scope(self.module, {})
         for statement in self.module.tree.body:
             if _is_gating(statement):
-                with_names = Scope(self.module, {})
-                self._guarded(statement, with_names, "module-skip")
-        del scope
+                self._guarded(statement, Scope(self.module, {}), "module-skip")
         self._apply_marks(self.interpreter.module_value(self.module, "pytestmark"), self.module, "pytestmark")
 
     def _guarded(self, statement: ast.stmt, scope: Scope, rule: str) -> None:
@@ -168,7 +165,10 @@ class _Run:
         met, line = len(self.world.gates), statement.lineno
         asked = len(self.world.trace)
         try:
-            self.executor.statement(statement, scope, [])
+            if rule == "module-skip" and isinstance(statement, (ast.Import, ast.ImportFrom)):
+                self._check_imports(statement)
+            else:
+                self.executor.statement(statement, scope, [])
         except HardwareMissingError as error:
             if isinstance(error, RaisedError) and len(self.world.trace) == asked:
                 return
@@ -178,6 +178,13 @@ class _Run:
             gate = self.world.gates[position]
             if isinstance(gate, Gate) and gate.rule == "skip-in-body" and rule != "skip-in-body":
                 self.world.gates[position] = Gate(gate.file, gate.line, rule, gate.part, gate.is_certain)
+
+    def _check_imports(self, statement: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                gates.check_import(self.executor, alias.name)
+        elif not statement.level and statement.module:
+            gates.check_import(self.executor, statement.module)
 
     def _apply_marks(self, value: Value, module: SourceModule, name: str) -> None:
         if value is None or value is UNKNOWN:

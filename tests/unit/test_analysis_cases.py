@@ -269,3 +269,19 @@ def test_what_hangs_on_software_alone_closes_nothing(tmp_path: Path) -> None:
     needs = analyze(tmp_path, source, {"tests/helper.py": helper})
     assert str(needs.of("test_x")) == "cuda or mps"
     assert not needs.findings
+
+
+def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
+    sources = {
+        "tests/a.py": "from b import back\nwhere = 'cuda' if torch.cuda.is_available() else 'cpu'\n",
+        "tests/b.py": "from a import where\nback = where\n",
+        "tests/test_1.py": "from b import back\n@pytest.mark.skipif(back == 'cpu', reason='')\ndef test_x(): pass\n",
+        "tests/test_2.py": "from a import where\n@pytest.mark.skipif(where == 'cpu', reason='')\ndef test_x(): pass\n",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(HEAD + text)
+    files = [TestFile(path="tests/test_1.py"), TestFile(path="tests/test_2.py")]
+    for order in (files, files[::-1]):
+        needs = StaticAnalyzer(root=tmp_path).analyze(order)
+        assert {str(found.of("test_x")) for found in needs.values()} == {"cuda"}
