@@ -82,7 +82,7 @@ def predict(inference: FileInference) -> dict[str, Any]:
     return {
         "requires": sorted(requires),
         "whole_file": sorted(whole(by_case)),
-        "excludes": ["gpu"] if excludes >= ACCELERATORS else sorted(excludes),
+        "excludes": sorted((excludes - ACCELERATORS) | {"gpu"} if excludes >= ACCELERATORS else excludes),
         "min_devices": max(counts) or None,
     }
 

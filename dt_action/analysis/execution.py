@@ -14,6 +14,7 @@ from typing import Any, Final
 from dt_action.analysis import gates, vocabulary
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import MAX_DEPTH, Interpreter, Scope, is_known, unmarked
+from dt_action.analysis.presumption import presume
 from dt_action.analysis.project import FunctionNode, Statement, bound_names, flat, target_names
 from dt_action.analysis.values import (
     UNKNOWN,
@@ -75,6 +76,8 @@ class Executor:
         self.world = interpreter.world
         self.site: tuple[str, int] | None = None
         self.bodies: dict[TestBody, Callable[[], None]] = {}
+        self.asked_before: int | None = None
+        self._wanted: tuple[str, Env] | None = None
         self.uses_devices = True
         self.relevant: frozenset[int] | None = None
 
@@ -127,6 +130,7 @@ class Executor:
     def call(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         """Run a function of the project as far as the analysis can follow it."""
         if self.interpreter.depth >= MAX_DEPTH:
+            self.interpreter.cuts += 1
             return UNKNOWN
         environment = self._arguments(function, args, kwargs)
         scope = Scope(function.module, *function.closure, environment)
@@ -137,7 +141,12 @@ class Executor:
             memory = self._memory_of(function, args, kwargs)
             if memory is None:
                 return self._run_function(function.node, scope, args, kwargs)
-            return memory.recall(self.world, partial(self._run_function, function.node, scope, args, kwargs))
+            before = self.interpreter.cuts
+            return memory.recall(
+                self.world,
+                partial(self._run_function, function.node, scope, args, kwargs),
+                lambda: self.interpreter.cuts == before,
+            )
         finally:
             self.interpreter.depth -= 1
 
@@ -234,12 +243,13 @@ class Executor:
     @contextmanager
     def at(self, path: str, line: int) -> Iterator[None]:
         """Everything inside is put down to this line of the test file."""
-        before = self.site
-        self.site = before or (path, line)
+        before = self.site, self.asked_before
+        if self.site is None:
+            self.site, self.asked_before = (path, line), len(self.world.trace)
         try:
             yield
         finally:
-            self.site = before
+            self.site, self.asked_before = before
 
     # -- statements ----------------------------------------------------------------------------------------
 
@@ -273,10 +283,15 @@ class Executor:
             return None
         return run(self, statement, scope)
 
-    def bind(self, statement: Statement, scope: Scope) -> None:
-        """Run a top-level statement for the names that it binds."""
-        with self.only(None):
-            self.statement(statement, scope, [])
+    def bind(self, statement: Statement, scope: Scope, name: str) -> None:
+        """Run a top-level statement for one name that it binds; what it imports beside is left alone."""
+        before = self._wanted
+        self._wanted = (name, scope.locals[-1])
+        try:
+            with self.only(None):
+                self.statement(statement, scope, [])
+        finally:
+            self._wanted = before
 
     def forget(self, statement: Statement, scope: Scope) -> None:
         """
@@ -326,6 +341,15 @@ class Executor:
             self.world.gates.append(gates.GATE_AWARE)
         if not isinstance(verdict, Unknown):
             return self.block(statement.body if verdict else statement.orelse, scope)
+        guess = None if gates.leads_to_skip(statement) else presume(statement.test)
+        if guess is not None:
+            met = len(self.world.gates)
+            try:
+                return self.block(statement.body if guess else statement.orelse, scope)
+            except HardwareMissingError:
+                return None
+            finally:
+                del self.world.gates[met:]
         flows = [self._supposed(branch, scope) for branch in (statement.body, statement.orelse)]
         self.forget(statement, scope)
         returned = [flow.value for flow in flows if isinstance(flow, Return)]
@@ -464,9 +488,13 @@ class Executor:
         return None
 
     def _import_from(self, statement: ast.ImportFrom, scope: Scope) -> Flow:
+        if not scope.locals:
+            return None
+        name, environment = self._wanted or ("", None)
         for alias in statement.names:
-            if alias.name != "*" and scope.locals:
-                scope.locals[-1][alias.asname or alias.name] = self._imported(statement, alias.name, scope)
+            bound = alias.asname or alias.name
+            if alias.name != "*" and (environment is not scope.locals[-1] or bound == name):
+                scope.locals[-1][bound] = self._imported(statement, alias.name, scope)
         return None
 
     def _imported(self, statement: ast.ImportFrom, name: str, scope: Scope) -> Value:

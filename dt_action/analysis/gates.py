@@ -219,8 +219,10 @@ def closed_parts(
             verdict = not negated
         if vocabulary.ROCM_AWARE in world.gates[met:]:
             closed.append(GATE_AWARE)  # type: ignore[arg-type]
-        if verdict is (not negated):
-            is_certain = len(world.trace) == asked
+        before = asked if executor.asked_before is None else executor.asked_before
+        is_certain = len(world.trace) == before
+        if verdict is (not negated) and (not is_certain or isinstance(expression, ast.Constant)):
+            # what is closed everywhere by anything but a plain True hangs on software: it says nothing of hardware
             closed.append(executor.gate(scope.module.path, line, rule, part, is_certain=is_certain))
     return tuple(closed)
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_STEPS = 12_000
 MAX_DEPTH = 14
 MAX_ITEMS = 512
+MAX_LENGTH = 10_000
 PLAIN_TYPES = (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None))
 
 
@@ -63,6 +64,7 @@ class Interpreter:
         self.project = project
         self.world = world
         self.depth = 0
+        self.cuts = 0
         self._pending: set[tuple[int, str]] = set()
         self.executor = execute(self)
 
@@ -141,11 +143,15 @@ class Interpreter:
     def _bound(self, bindings: Bindings, name: str, scope: Scope) -> Value:
         key = (id(bindings), name)
         if key in self._pending:
+            self.cuts += 1
             return UNKNOWN
         self._pending.add(key)
+        before = self.cuts
         try:
             return bindings.memory(name).recall(
-                self.world, lambda: self._bind(bindings.names[name], name, scope.inner({}), scope)
+                self.world,
+                lambda: self._bind(bindings.names[name], name, scope.inner({}), scope),
+                lambda: self.cuts == before or len(self._pending) == 1,
             )
         finally:
             self._pending.discard(key)
@@ -155,9 +161,10 @@ class Interpreter:
         self.depth += 1
         try:
             if self.depth > MAX_DEPTH:
+                self.cuts += 1
                 return UNKNOWN
             for statement in statements:
-                self.executor.bind(statement, scope)
+                self.executor.bind(statement, scope, name)
         except HardwareMissingError:
             pass
         finally:
@@ -260,6 +267,8 @@ class Interpreter:
             return conjunction([truth(item) for item in args[0]], is_or=name == "any")
         if name == "len" and len(args) == 1:
             return len(args[0]) if isinstance(args[0], (str, list, tuple, dict, set)) else UNKNOWN
+        if name == "hasattr" and len(args) == 2 and isinstance(args[0], (External, ModuleValue)):
+            return True if f"{args[0].name}.{args[1]}" in vocabulary.PREFIXES else UNKNOWN
         if name in ("callable", "isinstance") and args:
             return _type_of_thing(name, args)
         plain = _BUILTINS.get(name)
@@ -313,6 +322,9 @@ def conjunction(values: Iterable[bool | Unknown], *, is_or: bool) -> bool | Unkn
 def _call_python(function: Callable[..., Any], args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
     is_mutation = getattr(function, "__name__", "") in ("append", "extend", "insert", "update", "add", "setdefault")
     if not is_mutation and not (all(map(is_known, args)) and all(map(is_known, kwargs.values()))):
+        return UNKNOWN
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, (str, list, dict, set)) and len(owner) > MAX_LENGTH:
         return UNKNOWN
     try:
         return function(*args, **kwargs)
@@ -483,6 +495,8 @@ def _binary(self: Interpreter, node: ast.BinOp, scope: Scope) -> Value:
         return UNKNOWN
     if isinstance(node.op, ast.Mult) and not _is_small(left, right, 2**40):
         return UNKNOWN
+    if any(isinstance(side, (str, bytes, list, tuple)) and len(side) > MAX_LENGTH for side in (left, right)):
+        return UNKNOWN
     arithmetic = _ARITHMETIC.get(type(node.op))
     try:
         return arithmetic(left, right) if arithmetic else UNKNOWN
@@ -620,6 +634,7 @@ _BUILTINS: Final[dict[str, Callable[..., Any]]] = {
 } | {
     "callable": callable,
     "isinstance": isinstance,
+    "hasattr": hasattr,
     "type": type,
     "range": lambda *args: list(range(*args)[:MAX_ITEMS]),
     "zip": lambda *args, **kwargs: list(zip(*args, strict=False)),

@@ -107,6 +107,9 @@ def _polarity(leaves: Sequence[Leaf]) -> tuple[set[Gate], frozenset[str], set[Ga
             continue
         for kind in ACCELERATOR_KINDS:
             of_kind = [leaf for leaf in leaves if leaf.accelerator == kind]
+            is_alias = kind == "rocm" and excluded_by(gate, leaves) == {"cuda", "rocm"}
+            if is_alias and not any(leaf.is_aware for leaf in of_kind):
+                continue  # "cuda" that answers for AMD too is NVIDIA, the usual reading
             if of_kind and all(gate in leaf.gates for leaf in of_kind):
                 excluded.add(kind)
                 excluding.add(gate)
@@ -121,6 +124,14 @@ def _polarity(leaves: Sequence[Leaf]) -> tuple[set[Gate], frozenset[str], set[Ga
                 excluded.add(kind)
                 excluding.add(gate)
     return sites - excluding, frozenset(excluded), excluding
+
+
+def excluded_by(gate: Gate, leaves: Sequence[Leaf]) -> frozenset[str]:
+    """The kinds of accelerator on every machine of which the gate is closed."""
+    kinds = {leaf.accelerator for leaf in leaves if leaf.accelerator not in (None, PLAIN)}
+    return frozenset(
+        str(kind) for kind in kinds if all(gate in leaf.gates for leaf in leaves if leaf.accelerator == kind)
+    )
 
 
 def _clauses(open_leaves: Sequence[Leaf]) -> tuple[Clause, ...]:

@@ -38,6 +38,8 @@ SETUPS: Final = ("setUpClass", "setup_class", "setUp", "asyncSetUp", "setup_meth
 EXPLICIT_MARK: Final = "dt"
 MAX_COMBINATIONS: Final = 48
 MAX_NAMES: Final = 256
+FILE_STEPS: Final = 150_000
+"""Steps after which a file's remaining tests are judged by their decorators, classes and fixtures alone."""
 _MOCKS: Final = re.compile(
     r"(?:patch|setattr|setitem|mock_\w+)\b[^\n]*\n?[^\n]*"
     r"(?:cuda|device_count|is_available|mps|xla|tpu|hpu|npu|xpu|rocm|accelerator)",
@@ -85,6 +87,7 @@ class Simulator:
     def __init__(self, project: Project, module: SourceModule) -> None:
         self.project = project
         self.module = module
+        self.steps = 0
         self._fixtures: dict[int, dict[str, Fixture]] = {}
 
     def interpreter(self, world: World) -> Interpreter:
@@ -110,7 +113,9 @@ class Simulator:
 
     def cases(self, test: Test, world: World) -> list[Case]:
         """What becomes of each case of `test` in this world."""
-        return _Run(self, world, test).cases()
+        cases = _Run(self, world, test).cases()
+        self.steps += world.steps
+        return cases
 
     def is_cold(self, test: Test) -> bool:
         """True for a test that says nothing of hardware beyond what its class and its module say."""
@@ -149,12 +154,9 @@ class _Run:
         self.module.gate_memory.recall(self.world, self._meet_module)
 
     def _meet_module(self) -> None:
-        scope = Scope(self.module, {})
         for statement in self.module.tree.body:
             if _is_gating(statement):
-                with_names = Scope(self.module, {})
-                self._guarded(statement, with_names, "module-skip")
-        del scope
+                self._guarded(statement, Scope(self.module, {}), "module-skip")
         self._apply_marks(self.interpreter.module_value(self.module, "pytestmark"), self.module, "pytestmark")
 
     def _guarded(self, statement: ast.stmt, scope: Scope, rule: str) -> None:
@@ -163,7 +165,10 @@ class _Run:
         met, line = len(self.world.gates), statement.lineno
         asked = len(self.world.trace)
         try:
-            self.executor.statement(statement, scope, [])
+            if rule == "module-skip" and isinstance(statement, (ast.Import, ast.ImportFrom)):
+                self._check_imports(statement)
+            else:
+                self.executor.statement(statement, scope, [])
         except HardwareMissingError as error:
             if isinstance(error, RaisedError) and len(self.world.trace) == asked:
                 return
@@ -173,6 +178,13 @@ class _Run:
             gate = self.world.gates[position]
             if isinstance(gate, Gate) and gate.rule == "skip-in-body" and rule != "skip-in-body":
                 self.world.gates[position] = Gate(gate.file, gate.line, rule, gate.part, gate.is_certain)
+
+    def _check_imports(self, statement: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                gates.check_import(self.executor, alias.name)
+        elif not statement.level and statement.module:
+            gates.check_import(self.executor, statement.module)
 
     def _apply_marks(self, value: Value, module: SourceModule, name: str) -> None:
         if value is None or value is UNKNOWN:
@@ -478,7 +490,7 @@ class _Run:
 
         def run() -> None:
             self._run_fixtures(fixtures, requested, environment)
-            if self.simulator.is_hot(test.module, test.node) or environment:
+            if self.simulator.steps < FILE_STEPS and (self.simulator.is_hot(test.module, test.node) or environment):
                 self._run_function(test.node, test.module, environment, "skip-in-body")
 
         self.executor.bodies = {body: run}

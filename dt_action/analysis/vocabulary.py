@@ -31,7 +31,8 @@ KIND_OF_DEVICE: Final = {
     "npu": ("npu",),
     "xla": ("tpu",),
 }
-JAX_NAMES: Final = {PLAIN: "cpu", "cuda": "gpu", "rocm": "gpu", "tpu": "tpu", "mps": "METAL", "xpu": "xpu"}
+JAX_NAMES: Final = {"cuda": "gpu", "rocm": "gpu", "tpu": "tpu"}
+"""What jax calls the platform; it runs on the processor of any other machine."""
 
 
 def has(*kinds: str) -> Fact:
@@ -194,7 +195,7 @@ def jax_matches(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]
 def jax_words(world: World) -> frozenset[str]:
     """Every name by which jax's test decorators know the machine here."""
     kind = world.accelerator
-    return frozenset({JAX_NAMES.get(kind, "cpu"), kind if kind != PLAIN else "cpu"})
+    return frozenset({JAX_NAMES.get(kind, "cpu"), kind if kind in JAX_NAMES else "cpu"})
 
 
 def providers(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> list[str]:
@@ -279,6 +280,7 @@ TORCH: Final[dict[str, Fact]] = {
     "habana_frameworks.torch.hpu.device_count": count_of("hpu"),
     "torch.npu.is_available": has("npu"),
     "torch_npu.npu.is_available": has("npu"),
+    "torch.neuron.is_available": has("npu"),
     "torch.npu.device_count": count_of("npu"),
     "torch.accelerator.is_available": any_accelerator,
     "torch.accelerator.device_count": count_of(*ACCELERATOR_KINDS),
@@ -362,6 +364,7 @@ JAX: Final[dict[str, Fact]] = {
     "jax._src.test_util.is_device_cuda": has("cuda"),
     "jax._src.test_util.is_device_rocm": has("rocm"),
     "jax._src.test_util.is_device_tpu": has("tpu"),
+    "jax._src.test_util.is_device_tpu_at_least": has("tpu"),
     "jax._src.test_util.is_cuda_compute_capability_at_least": capability_at_least,
     "jax._src.test_util.is_cloud_tpu": has("tpu"),
 }

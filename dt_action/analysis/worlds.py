@@ -137,8 +137,12 @@ class Memory:
     def __init__(self) -> None:
         self._root: object = None
 
-    def recall(self, world: World, compute: Callable[[], T]) -> T:
-        """The value for `world`, computed once per set of answers; gates met on the way are met again."""
+    def recall(self, world: World, compute: Callable[[], T], is_whole: Callable[[], bool] = lambda: True) -> T:
+        """
+        The value for `world`, computed once per set of answers; gates met on the way are met again.
+
+        It is kept only where `is_whole` says afterwards that nothing was cut short while it was computed.
+        """
         path: list[tuple[_Fork, Hashable]] = []
         node = self._root
         while isinstance(node, _Fork):
@@ -150,6 +154,8 @@ class Memory:
             return node.value  # type: ignore[no-any-return]
         asked, met = len(world.trace), len(world.gates)
         value = compute()
+        if not is_whole():
+            return value
         known = _Known(value, tuple(world.gates[met:]))
         axes = [axis for axis in dict.fromkeys(world.trace[asked:]) if all(axis != fork.axis for fork, _ in path)]
         self._plant(path, self._branch(axes, world, known))

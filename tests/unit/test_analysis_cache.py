@@ -90,7 +90,8 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 def test_needs_survive_the_way_through_json(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import pytest\n@pytest.mark.dt(requires='cuda[sm90, 24GiB]>=2 or xpu, not rocm', memory='4GiB',"
-        "\n    platform='linux', browser='chrome', timeout=60, exclusive='license', priority=2)\ndef test_x(): pass\ndef test_y(): pass\n"
+        "\n    platform='linux', browser='chrome', timeout=60, exclusive='license', priority=2)\n"
+        "def test_x(): pass\ndef test_y(): pass\n"
         "# dt: nonsense\n"
     )
     needs = analyze(tmp_path)

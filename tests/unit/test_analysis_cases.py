@@ -242,3 +242,46 @@ def test_a_browser_is_needed_by_its_fixture_and_its_driver(tmp_path: Path) -> No
 def test_evidence_names_the_line_and_the_rule(tmp_path: Path) -> None:
     needs = analyze(tmp_path, NEEDS + "@needs\ndef test_x(): pass\ndef test_y(): pass\n")
     assert [str(evidence) for evidence in needs.of("test_x").evidence] == ["tests/test_it.py:5 (skipif)"]
+
+
+def test_what_hangs_on_software_alone_closes_nothing(tmp_path: Path) -> None:
+    helper = """
+        import os
+
+        def is_internal():
+            return not hasattr(torch.version, "git_version")
+
+        if is_library_available():
+            if "TEST_DEVICE" in os.environ:
+                where = os.environ["TEST_DEVICE"]
+            else:
+                where = "cuda" if torch.cuda.is_available() else "cpu"
+            if is_torch_at_least_2_1:
+                where = "mps" if hasattr(torch.backends, "mps") and torch.backends.mps.is_available() else where
+    """
+    source = """
+        from helper import is_internal, where
+
+        @unittest.skipIf(not is_internal(), "")
+        @unittest.skipIf(where == "cpu", "")
+        def test_x(): pass
+    """
+    needs = analyze(tmp_path, source, {"tests/helper.py": helper})
+    assert str(needs.of("test_x")) == "cuda or mps"
+    assert not needs.findings
+
+
+def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
+    sources = {
+        "tests/a.py": "from b import back\nwhere = 'cuda' if torch.cuda.is_available() else 'cpu'\n",
+        "tests/b.py": "from a import where\nback = where\n",
+        "tests/test_1.py": "from b import back\n@pytest.mark.skipif(back == 'cpu', reason='')\ndef test_x(): pass\n",
+        "tests/test_2.py": "from a import where\n@pytest.mark.skipif(where == 'cpu', reason='')\ndef test_x(): pass\n",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(HEAD + text)
+    files = [TestFile(path="tests/test_1.py"), TestFile(path="tests/test_2.py")]
+    for order in (files, files[::-1]):
+        needs = StaticAnalyzer(root=tmp_path).analyze(order)
+        assert {str(found.of("test_x")) for found in needs.values()} == {"cuda"}

@@ -71,6 +71,14 @@ def test_enormous_values_in_a_gate_are_not_computed(tmp_path: Path) -> None:
     assert analyze(tmp_path, source).of("test_x").needs_nothing
 
 
+def test_values_that_double_stay_small(tmp_path: Path) -> None:
+    source = (
+        b"import pytest\ntext, rows = 'x' * 9, [1]\nfor turn in range(32):\n    text += text\n    rows.extend(rows)\n"
+    )
+    source += b"@pytest.mark.skipif(len(text) > 3 * len(rows), reason='')\ndef test_x(): pass\n"
+    assert analyze(tmp_path, source).of("test_x").needs_nothing
+
+
 def test_the_module_is_never_imported(tmp_path: Path) -> None:
     trace = tmp_path / "imported"
     analyze(tmp_path, HOT + f"open({str(trace)!r}, 'w')\n".encode())
@@ -80,7 +88,8 @@ def test_the_module_is_never_imported(tmp_path: Path) -> None:
 WORDS = st.sampled_from(
     ["def test_x(d):", "class TestA:", "@pytest.mark.skipif(", "torch.cuda.is_available()", ")", "if", "not", ":", "\n",
      "\n    ", "\n        ", "pytest.skip('')", "import torch", "pytestmark", "=", "[", "]", "lambda", "for x in y",
-     "yield", "'cuda'", "d", "1", "(", ",", "with", "try:", "except:", "return", "raise", "self.skipTest()", "await", "*", "**"]
+     "yield", "'cuda'", "d", "1", "(", ",", "with", "try:", "except:", "return", "raise",
+     "self.skipTest()", "await", "*", "**"]
 )  # fmt: skip
 
 
