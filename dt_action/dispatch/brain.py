@@ -38,8 +38,11 @@ EARLY_SHARE = 0.1
 BLIND_CREDIT = 2
 """So many cases of a file that is not collected yet may be begun without asking: each may take minutes."""
 
-LONG_SHARE = 0.25
-"""A case is long when it takes this share of what is left of the run, and collecting its file this share of it."""
+LONG_SHARE = 0.1
+"""A case is long when it takes this share of what a slot has left, if all work were shared out evenly."""
+
+LONG_TO_COLLECT = 4.0
+"""A case is worth collecting its file once more when it takes so many times as long as that."""
 
 LOOK_AT = 16
 """So many of the busiest slots are looked at when one is to give up work, before a tick looks at all of them."""
@@ -447,7 +450,7 @@ class Dispatcher:
         begin now.
         """
         fair_s = self._left_s / len(self._slots)
-        worth_s = max(fair_s * LONG_SHARE, self._limits.steal_s, state.collect_s[file] / LONG_SHARE)
+        worth_s = max(fair_s * LONG_SHARE, self._limits.steal_s, state.collect_s[file] * LONG_TO_COLLECT)
         late: list[str] = []
         ahead_s = 0.0
         for index, case in enumerate(state.queue):
