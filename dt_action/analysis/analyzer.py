@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dt_action.analysis.batch import analyze_apart, analyze_here
 from dt_action.analysis.cache import NeedsCache
-from dt_action.analysis.codec import decode
-from dt_action.analysis.explicit import PathRule
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import FileNeeds
+
+if TYPE_CHECKING:
+    from dt_action.analysis.explicit import PathRule
 
 WORTH_A_PROCESS = 150
 """Files below which starting a process costs more than it saves."""
@@ -40,6 +41,11 @@ class StaticAnalyzer:
         cache = self._cache()
         known = cache.load(paths) if cache else {}
         missing = [path for path in dict.fromkeys(paths) if path not in known]
+        if not missing:
+            return known
+        from dt_action.analysis.batch import analyze_apart, analyze_here  # reading code takes a fifth of dt's modules
+        from dt_action.analysis.codec import decode
+
         processes = min(self._processes, len(missing) // WORTH_A_PROCESS)
         if processes > 1:
             found = analyze_apart(self._root, missing, self._rules, processes=processes)
