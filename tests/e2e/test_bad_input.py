@@ -7,6 +7,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -94,6 +98,45 @@ def test_a_wrong_input_is_one_clear_error_annotation_and_nothing_is_published(
     assert len([line for line in log.splitlines() if line.startswith("::error")]) == 1
     assert "Traceback" not in log
     assert step.double.received == []
+
+
+@contextmanager
+def a_server_that_answers(status: int) -> Iterator[str]:
+    """The address of something that is no coordinator, or does not want us."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [401, 403, 503, 0], ids=["wrong key", "not allowed", "outage", "unreachable"])
+def test_a_coordinator_that_cannot_be_had_is_one_clear_error_without_the_key(step: Step, status: int) -> None:
+    step.test_file("def test_a():", "    pass")
+    with a_server_that_answers(status) if status else nullcontext("http://127.0.0.1:9") as url:
+        code, log = step.run(coordinator_url=url, api_key=SECRET)
+    assert code == 7, log
+    assert len([line for line in log.splitlines() if line.startswith("::error")]) == 1
+    assert url in log
+    assert (f"answered {status}" if status else "no connection") in log
+    assert "Traceback" not in log
+    assert SECRET not in "\n".join(line for line in log.splitlines() if not line.startswith("::add-mask::"))
 
 
 HOSTILE = {

@@ -73,6 +73,23 @@ def test_its_labels_and_its_health_check_are_there(image: str) -> None:
     assert config["Entrypoint"][0] == "/opt/dt/bin/python"
 
 
+def test_a_coordinator_in_it_says_that_it_is_well(image: str) -> None:
+    words = ("coordinator", "--host", "0.0.0.0", "--allow-insecure-http", "--data", "/tmp/data")
+    started = subprocess.run(["docker", "run", "-d", image, *words], capture_output=True, text=True, check=True)
+    container = started.stdout.strip()
+    ask = ["docker", "exec", container, "/opt/dt/bin/python", "/opt/dt/healthcheck.py"]
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            asked = subprocess.run(ask, capture_output=True, text=True, check=False)
+            if asked.returncode == 0 or time.monotonic() > deadline:
+                break
+            assert "refused" in asked.stdout, asked.stdout + asked.stderr  # not up yet
+        assert asked.returncode == 0, asked.stdout
+    finally:
+        subprocess.run(["docker", "rm", "-f", container], capture_output=True, check=False)
+
+
 def test_inputs_with_hyphens_reach_the_action(image: str, project: Path) -> None:
     """GitHub's runner keeps the hyphens of an input's name, which no shell passes on."""
     environment = ("-e", "GITHUB_ACTIONS=true", "-e", "INPUT_TEST-DIR=tests/integration")

@@ -57,3 +57,13 @@ def test_the_requirements_for_a_vendored_copy_are_those_of_the_package() -> None
     wanted = [line.strip().rstrip(",").strip('"') for line in listed[1].splitlines()]
     written = (ROOT / "dt_action" / "requirements.test.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in written if not line.startswith("#")] == wanted
+
+
+def test_the_images_health_check_asks_the_coordinators_own_port() -> None:
+    asked = re.search(r'DEFAULT_PORT = "(\d+)"', (ROOT / "docker" / "healthcheck.py").read_text(encoding="utf-8"))
+    listened = re.search(
+        r"^PORT = (\d+)", (ROOT / "dt_action" / "cli" / "coordinator.py").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert asked is not None
+    assert listened is not None
+    assert asked[1] == listened[1]
