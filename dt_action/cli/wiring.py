@@ -91,7 +91,11 @@ class Wiring:
         """The test files that the settings ask for."""
         from dt_action.discovery import discover
 
-        return discover(self.settings, self.environ)
+        files = discover(self.settings, self.environ)
+        if self._host is not None:  # the other processes, too, while the files are read
+            for number in range(1, min(self._host.session.slots, len(files))):
+                self._host.start(slot_name(number))
+        return files
 
     def analyze(self, files: Sequence[TestFile]) -> Mapping[str, FileNeeds]:
         """What the tests need."""

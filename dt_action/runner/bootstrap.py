@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib
 import importlib.util
 import json
 import os
 import sys
+from typing import Any
 
 PACKAGE = "_dt_runner"
 
@@ -66,5 +69,22 @@ def _pose_as_pytest(args: list[str]) -> None:
     sys.argv = [str(file), *args]
 
 
+def _leave(code: int) -> None:
+    """
+    End the process with all that a program's end owes: threads joined, exit handlers run, streams flushed.
+
+    Left out is only that the interpreter takes its modules down one by one, which can take as long as a small suite.
+    """
+    threading: Any = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    run_handlers: Any = getattr(atexit, "_run_exitfuncs")
+    run_handlers()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a test may have closed or replaced it
+            stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

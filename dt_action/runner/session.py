@@ -115,7 +115,14 @@ class SlotPlugin:
             if session.shouldfail or session.shouldstop:
                 self._channel.send("exit", reason=str(session.shouldfail or session.shouldstop))
                 break
+        self._leave_without_summary(session.config)
         return True
+
+    def _leave_without_summary(self, config: Any) -> None:
+        """A summary that nobody reads can take longer than a small suite: plugins load what they need to print it."""
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            config.pluginmanager.unregister(reporter)
 
     def _import_modules(self) -> None:
         """Import every test module, as plain pytest does before the first test; but not those that kill a process."""
