@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -28,6 +29,7 @@ def analyze_here(root: Path, paths: Iterable[str], rules: Sequence[PathRule]) ->
     for path in paths:
         needs = analyze_file(project, path, rules)
         found[path] = (encode(needs), project.sources_of(path))
+        project.forget(path)
     return found
 
 
@@ -69,6 +71,7 @@ def _start() -> subprocess.Popen[bytes]:
 
 def main() -> None:
     """Analyse what standard input names."""
+    gc.disable()  # syntax trees are many objects and no cycles
     task = json.load(sys.stdin)
     rules = [PathRule(pattern=pattern, fields=fields, source=source) for pattern, fields, source in task["rules"]]
     json.dump(analyze_here(Path(task["root"]), task["paths"], rules), sys.stdout)

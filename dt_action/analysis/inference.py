@@ -84,8 +84,10 @@ def _whole(simulator: Simulator) -> Needs:
 
 def _infer_test(simulator: Simulator, test: Test) -> TestNeeds:
     try:
-        tree = explore(lambda world: simulator.cases(test, world))
+        tree: Tree = explore(lambda world: simulator.cases(test, world))
     except (TooManyWorldsError, BudgetError, RecursionError):
+        tree = _without_body(simulator, test)
+    if not tree:
         return TestNeeds(key=test.key, line=test.line, common=_whole(simulator), is_understood=False)
     missing = Gate(simulator.module.path, test.line, "generated-param")
     identities = dict.fromkeys(identity for _, cases in tree for identity in _identified(cases))
@@ -105,6 +107,14 @@ def _infer_test(simulator: Simulator, test: Test) -> TestNeeds:
     if all(case.needs.requirement == common.requirement and case.marks == shared for case in found):
         found = []
     return TestNeeds(key=test.key, line=test.line, common=common, cases=tuple(found), marks=shared, lines=test.lines)
+
+
+def _without_body(simulator: Simulator, test: Test) -> Tree:
+    """The same, judged by decorators, classes and fixtures alone; empty where even that goes too far."""
+    try:
+        return explore(lambda world: simulator.cases(test, world, with_body=False))
+    except (TooManyWorldsError, BudgetError, RecursionError):
+        return []
 
 
 def _identified(cases: Sequence[Case]) -> dict[Identity, Case]:

@@ -158,6 +158,7 @@ class Interpreter:
 
     def _bind(self, statements: Sequence[Statement], name: str, scope: Scope, outer: Scope) -> Value:
         met = len(self.world.gates)
+        spent, self.world.steps = self.world.steps, 0  # what is remembered must not hang on who asks first
         self.depth += 1
         try:
             if self.depth > MAX_DEPTH:
@@ -167,7 +168,10 @@ class Interpreter:
                 self.executor.bind(statement, scope, name)
         except HardwareMissingError:
             pass
+        except BudgetError:
+            self.cuts += 1
         finally:
+            self.world.steps = spent
             self.depth -= 1
             aware = [gate for gate in self.world.gates[met:] if gate == vocabulary.ROCM_AWARE]
             self.world.gates[met:] = aware[:1]

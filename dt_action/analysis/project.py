@@ -184,6 +184,7 @@ class Project:
         self._found: dict[tuple[str, str], str | None] = {}
         self._listings: dict[str, frozenset[str]] = {}
         self._followed: dict[str, set[str]] = {}
+        self._imported: set[str] = set()
         self._conftests: dict[str, tuple[str, ...]] = {}
 
     def read(self, path: str) -> SourceModule:
@@ -210,6 +211,11 @@ class Project:
             except UnreadableError:
                 self._modules[path] = None
         return self._modules[path]
+
+    def forget(self, path: str) -> None:
+        """Let go of a file that nothing imports, once it is analysed: a large suite does not fit in memory whole."""
+        if path not in self._imported:
+            self._modules.pop(path, None)
 
     def sources_of(self, path: str) -> dict[str, str]:
         """The file at `path` and every file that was looked at on its behalf, with the digests of their bytes."""
@@ -240,6 +246,7 @@ class Project:
         if path is None:
             return None
         self._followed.setdefault(importer.path, set()).add(path)
+        self._imported.add(path)
         return self.module_at(path)
 
     def conftests(self, module: SourceModule) -> list[SourceModule]:

@@ -12,7 +12,7 @@ from dt_action.analysis.worlds import ACCELERATOR_KINDS, CUDA_ARCHES, OTHER_KIND
 from dt_action.model.hardware import NOTHING, Clause, DeviceNeed, Evidence, Requirement
 
 SOFT_RULES: Final = frozenset({"device-use", "assert", "raise", "implicit-import"})
-"""Gates that are failures, not skips: one that closes everywhere is no statement about hardware."""
+"""Gates that are failures, not skips: they can demand, and never exclude or say that a test runs nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ def derive(leaves: Sequence[Leaf]) -> Needs:
 
 def _without_failures(leaves: Sequence[Leaf]) -> list[Leaf]:
     everywhere = frozenset.intersection(*(leaf.gates for leaf in leaves)) if leaves else frozenset()
-    dropped = {gate for gate in everywhere if gate.rule in SOFT_RULES}
+    plain = [leaf.gates for leaf in leaves if leaf.accelerator in (None, PLAIN)]
+    on_plain = frozenset.union(*plain) if plain else frozenset()
+    soft = {gate for leaf in leaves for gate in leaf.gates if gate.rule in SOFT_RULES}
+    dropped = (soft & everywhere) | (soft - on_plain)
     return [Leaf(leaf.choices, leaf.gates - dropped, leaf.is_aware) for leaf in leaves]
 
 

@@ -111,9 +111,9 @@ class Simulator:
         run.module_gates()
         return tuple(world.gates)
 
-    def cases(self, test: Test, world: World) -> list[Case]:
+    def cases(self, test: Test, world: World, *, with_body: bool = True) -> list[Case]:
         """What becomes of each case of `test` in this world."""
-        cases = _Run(self, world, test).cases()
+        cases = _Run(self, world, test, with_body=with_body and self.steps < FILE_STEPS).cases()
         self.steps += world.steps
         return cases
 
@@ -138,8 +138,9 @@ class Simulator:
 class _Run:
     """One test in one world."""
 
-    def __init__(self, simulator: Simulator, world: World, test: Test | None) -> None:
+    def __init__(self, simulator: Simulator, world: World, test: Test | None, *, with_body: bool = True) -> None:
         self.simulator = simulator
+        self.with_body = with_body
         self.world = world
         self.interpreter = simulator.interpreter(world)
         self.executor = self.interpreter.executor
@@ -490,7 +491,7 @@ class _Run:
 
         def run() -> None:
             self._run_fixtures(fixtures, requested, environment)
-            if self.simulator.steps < FILE_STEPS and (self.simulator.is_hot(test.module, test.node) or environment):
+            if self.with_body and (self.simulator.is_hot(test.module, test.node) or environment):
                 self._run_function(test.node, test.module, environment, "skip-in-body")
 
         self.executor.bodies = {body: run}

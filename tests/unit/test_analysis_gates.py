@@ -85,6 +85,11 @@ BODIES = {
     "a method that moves": ("x = model().cuda()", "cuda"),
     "a device that is only named": ("x = torch.device('cuda:1')", "nothing"),
     "an asserted device": ("assert torch.cuda.is_available()", "cuda"),
+    "an assertion about behaviour": (
+        "assert pick() == ('cuda' if torch.cuda.is_available() else 'gpu') or not torch.cuda.is_available()",
+        "nothing",
+    ),
+    "an assertion excludes nothing": ("assert not torch.cuda.is_available()", "nothing"),
     "a failure that is wanted": ("with pytest.raises(RuntimeError):\n    torch.ones(2, device='cuda')", "nothing"),
     "a failure that is caught": ("try:\n    torch.ones(2, device='cuda')\nexcept RuntimeError:\n    pass", "nothing"),
     "an early return": ("if not torch.cuda.is_available():\n    return\nassert 1", "cuda"),
