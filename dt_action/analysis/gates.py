@@ -221,10 +221,14 @@ def closed_parts(
             closed.append(GATE_AWARE)  # type: ignore[arg-type]
         before = asked if executor.asked_before is None else executor.asked_before
         is_certain = len(world.trace) == before
-        if verdict is (not negated) and (not is_certain or isinstance(expression, ast.Constant)):
-            # what is closed everywhere by anything but a plain True hangs on software: it says nothing of hardware
+        if verdict is (not negated) and (not is_certain or _is_constant(expression)):
+            # what is closed everywhere by anything but constants hangs on software: it says nothing of hardware
             closed.append(executor.gate(scope.module.path, line, rule, part, is_certain=is_certain))
     return tuple(closed)
+
+
+def _is_constant(expression: ast.expr) -> bool:
+    return not any(isinstance(node, (ast.Name, ast.Attribute, ast.Call)) for node in ast.walk(expression))
 
 
 def _disjuncts(node: ast.expr, is_negated: bool) -> Iterable[tuple[ast.expr, bool]]:

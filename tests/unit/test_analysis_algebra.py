@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dt_action.analysis import StaticAnalyzer
@@ -70,7 +70,8 @@ def test_the_inferred_set_is_the_truth_tables(gate: Gate) -> None:
         assert found.needs_nothing  # it never runs anywhere: no machine is asked for
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
+@example(("torch.hpu.is_available()", ATOMS["torch.hpu.is_available()"]), ("not (False or False)", lambda kind: True))
 @given(EXPRESSIONS, EXPRESSIONS)
 def test_two_gates_are_their_conjunction(one: Gate, other: Gate) -> None:
     head = "import pytest, torch\nfrom x import is_torch_xla_available\n\n"

@@ -68,7 +68,9 @@ def test_a_row_that_falls_back_needs_nothing(tmp_path: Path) -> None:
         @pytest.mark.parametrize("d", ["cuda" if torch.cuda.is_available() else "cpu"])
         def test_x(d): assert torch.ones(1, device=d)
     """
-    assert analyze(tmp_path, source).is_uniform
+    needs = analyze(tmp_path, source)
+    assert not needs.cases
+    assert needs.default.needs_nothing
 
 
 def test_a_fixture_of_a_conftest_gates_its_case(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_a_helper_is_read_where_it_is_defined(tmp_path: Path) -> None:
 def test_helpers_that_import_each_other_end(tmp_path: Path) -> None:
     files = {"tests/a.py": "from b import x\ny = x\n", "tests/b.py": "from a import y\nx = y\n"}
     source = "from a import y\n@pytest.mark.skipif(y, reason='')\ndef test_x(): pass\n"
-    assert analyze(tmp_path, source, files).is_uniform
+    assert analyze(tmp_path, source, files).of("test_x").needs_nothing
 
 
 def test_a_known_decorator_needs_no_definition(tmp_path: Path) -> None:
@@ -224,7 +226,7 @@ def test_a_mocked_device_is_no_device(tmp_path: Path) -> None:
         def test_x(count, available):
             model().cuda()
     """
-    assert analyze(tmp_path, source).is_uniform
+    assert analyze(tmp_path, source).of("test_x").needs_nothing
 
 
 def test_a_browser_is_needed_by_its_fixture_and_its_driver(tmp_path: Path) -> None:
@@ -272,11 +274,12 @@ def test_what_hangs_on_software_alone_closes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
+    gate = "@pytest.mark.skipif(not {}, reason='')\ndef test_x(): pass\n"
     sources = {
-        "tests/a.py": "from b import back\nwhere = 'cuda' if torch.cuda.is_available() else 'cpu'\n",
-        "tests/b.py": "from a import where\nback = where\n",
-        "tests/test_1.py": "from b import back\n@pytest.mark.skipif(back == 'cpu', reason='')\ndef test_x(): pass\n",
-        "tests/test_2.py": "from a import where\n@pytest.mark.skipif(where == 'cpu', reason='')\ndef test_x(): pass\n",
+        "tests/a.py": "import b\nhere = (b.back, torch.cuda.is_available())[1]\n",
+        "tests/b.py": "import a\nback = a.here\n",
+        "tests/test_1.py": "from a import here\n" + gate.format("here"),
+        "tests/test_2.py": "from b import back\n" + gate.format("back"),
     }
     for name, text in sources.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

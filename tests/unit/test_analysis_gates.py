@@ -31,6 +31,7 @@ GATES = {
     "a skipIf of unittest": ("@unittest.skipIf(not torch.xpu.is_available(), '')", "xpu"),
     "a skipUnless of unittest": ("@unittest.skipUnless(torch.backends.mps.is_available(), '')", "mps"),
     "a negative gate": ("@pytest.mark.skipif(torch.backends.mps.is_available(), reason='')", "not mps"),
+    "cuda that is turned away is NVIDIA": ("@pytest.mark.skipif(torch.cuda.is_available(), reason='')", "not cuda"),
     "a reason never counts": ("@pytest.mark.skipif(sys.maxsize < 0, reason='needs CUDA and a TPU')", "nothing"),
     "an unconditional skip": ("@unittest.skip('does not work on MPS')", "nothing"),
     "an or of devices": (
