@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from dt_action.errors import ConfigurationError, FleetError
+from dt_action.errors import ConfigurationError
 from dt_action.hosting import Host, Session, processors, slot_name
 from dt_action.options import Settings, secret_values, without_secrets
 from dt_action.pipeline import Steps
@@ -19,6 +19,7 @@ from dt_action.pipeline import Steps
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.cli.coverage import Measurement
     from dt_action.cli.memory import Memory
+    from dt_action.dispatch import Limits
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
     from dt_action.model.hardware import FileNeeds
@@ -82,7 +83,11 @@ class Wiring:
                 f"--coverage measures on this machine alone, and the fleet is {self.settings.fleet!r}",
                 hint="use --fleet local, and --shard for several machines: dt report combines their coverage",
             )
-        if self.settings.fleet == "local" and not (self.settings.test_pattern or self.names_files):
+        if self.settings.isolation == "container":
+            from dt_action.cli.fleets import check_containers
+
+            check_containers(self.settings)
+        elif self.settings.fleet == "local" and not (self.settings.test_pattern or self.names_files):
             self._host = self.host(self.settings.test_files)
             self._host.start(slot_name(0))
         self.memory.prepare()
@@ -195,30 +200,40 @@ class Wiring:
         settings = self.settings
         if settings.fleet == "coordinator":
             return self._coordinator_fleet(plan)
-        if settings.fleet != "local":
-            raise FleetError(
-                f"the fleet {settings.fleet!r} (from {settings.told_by('fleet')}) is not in this version of dt",
-                hint="use --fleet local",
-            )
+        if settings.fleet == "ray":
+            from dt_action.cli.fleets import ray_fleet
+
+            args = self._pytest_arguments([file.path for file in plan.files])
+            return ray_fleet(settings, args, self._limits(), without_secrets(self.environ), say=self.say)
         return self._local_fleet(plan)
 
     def _local_fleet(self, plan: Plan) -> Fleet:
-        from dt_action.dispatch import Limits
         from dt_action.fleets.local import LocalFleet
         from dt_action.worker.probes import this_machine
 
         settings = self.settings
+        if settings.isolation == "container":
+            from dt_action.cli.fleets import container_fleet
+
+            args = self._pytest_arguments([file.path for file in plan.files])
+            return container_fleet(settings, args, self._limits(), self.environ, say=self.say)
         return LocalFleet(
             host=self._host or self.host([file.path for file in plan.files]),
             capability=this_machine(self.environ),
-            limits=Limits(
-                case_timeout_s=settings.case_timeout_s,
-                no_output_timeout_s=settings.no_output_timeout_s,
-                run_timeout_s=settings.timeout_s,
-                retries=settings.retries,
-                fail_fast=settings.fail_fast or 0,
-            ),
+            limits=self._limits(),
             isolation=settings.isolation,
+        )
+
+    def _limits(self) -> Limits:
+        from dt_action.dispatch import Limits
+
+        settings = self.settings
+        return Limits(
+            case_timeout_s=settings.case_timeout_s,
+            no_output_timeout_s=settings.no_output_timeout_s,
+            run_timeout_s=settings.timeout_s,
+            retries=settings.retries,
+            fail_fast=settings.fail_fast or 0,
         )
 
     def _coordinator_fleet(self, plan: Plan) -> Fleet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dt_action.dispatch import Limits
 from dt_action.execution import Execution, Place, Terms
@@ -12,19 +13,25 @@ from dt_action.model.event import Event
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
 
+if TYPE_CHECKING:
+    from dt_action.containers import ContainerHost
+
 WORKER = "local"
+WITH_DEVICES = "local-devices"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFleet:
     """
-    Runs a plan in the processes of `host`, whose first one may have been started already.
+    Runs a plan in the processes or containers of `host`, whose first process may have been started already.
 
-    `isolation` is `session` (a process lives as long as it can) or `file` (a fresh process for each file).
+    `isolation` is `session` (a process lives as long as it can), `file` (a fresh process for each file) or
+    `container`. `apart` are places beside the one that has everything: see `apart_by_devices`.
     """
 
-    host: Host
+    host: Host | ContainerHost
     capability: Capability
+    apart: tuple[Place, ...] = ()
     limits: Limits = field(default_factory=Limits)
     isolation: str = "session"
 
@@ -39,7 +46,20 @@ class LocalFleet:
             measures=session.measuring is not None,
         )
         here = Place(worker=WORKER, capability=self.capability, slots=session.slots)
+        places = self.apart or (here,)
         try:
-            yield from Execution(plan, terms, self.host, (here,)).events()
+            yield from Execution(plan, terms, self.host, places).events()
         finally:
             self.host.close()
+
+
+def apart_by_devices(capability: Capability, slots: int) -> tuple[Place, ...]:
+    """
+    This machine as places: one whose slots get no device, and, where there are devices, one slot that gets them all.
+
+    So a container holds a device only for cases that need it, and no two containers hold the same one.
+    """
+    places = [Place(worker=WORKER, capability=capability.without_devices(), slots=slots)]
+    if capability.devices:
+        places.append(Place(worker=WITH_DEVICES, capability=capability, slots=1))
+    return tuple(places)

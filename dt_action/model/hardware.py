@@ -178,6 +178,10 @@ class Capability:
         """True where this machine can run a test with `requirement`."""
         return not self.why_not(requirement)
 
+    def without_devices(self) -> Capability:
+        """The same machine for those that are given none of its devices."""
+        return replace(self, devices=())
+
     def _has(self, need: DeviceNeed) -> bool:
         if need.kind == "cpu":
             return self.cpu_count >= need.count

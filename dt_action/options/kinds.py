@@ -14,6 +14,7 @@ from dt_action.model.plan import Shard
 T = TypeVar("T")
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 LONGEST_S = 365 * SECONDS["d"]
 """A longer wait is a slip of the finger, and overflows the clocks that it is handed to."""
 
@@ -179,6 +180,21 @@ def _percent(raw: object) -> float:
     return number
 
 
+def _bytes(raw: object) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB|K|M|G)?B?", word(raw), re.IGNORECASE)
+    count = int(float(match[1]) * BYTES[(match[2] or "").upper().removesuffix("IB")]) if match else 0
+    if count < 1:
+        raise ValueError(raw)
+    return count
+
+
+def _number(raw: object) -> float:
+    number = float(word(raw))
+    if not 0 < number < 1e6:
+        raise ValueError(raw)
+    return number
+
+
 DURATION: Kind[float] = Kind(
     read=_duration_s,
     expected="a duration above 0 and up to 365d, such as 90, 90s, 5m, 1h or 1h30m",
@@ -189,6 +205,8 @@ WORKERS: Kind[int | None] = Kind(
     read=_workers, expected="a whole number of at least 1, or auto", example="auto", metavar="N"
 )
 PERCENT: Kind[float] = Kind(read=_percent, expected="a percentage from 0 to 100", example="85", metavar="PERCENT")
+BYTE_COUNT: Kind[int] = Kind(read=_bytes, expected="a size such as 512MiB or 4GiB", example="4GiB", metavar="SIZE")
+NUMBER: Kind[float] = Kind(read=_number, expected="a number above 0", example="2", metavar="NUMBER")
 SWITCH: Kind[bool] = Kind(read=_switch, expected="true or false", example="true", metavar="", is_switch=True)
 URL: Kind[str] = Kind(
     read=_url,

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from dt_action.model.hardware import DEVICE_KINDS
+from dt_action.model.hardware import DEVICE_KINDS, format_bytes
 from dt_action.model.plan import Shard
 from dt_action.options.kinds import (
     ARGUMENTS,
+    BYTE_COUNT,
     DURATION,
     GLOBS_BY_NAME,
+    NUMBER,
     PERCENT,
     SHARD,
     SWITCH,
@@ -112,6 +114,8 @@ class Option:
             return "; ".join(f"{name}: {' '.join(globs)}" for name, globs in value.items())
         if self.kind is DURATION and isinstance(value, float):
             return _duration_text(value)
+        if self.kind is BYTE_COUNT and isinstance(value, int):
+            return format_bytes(value)
         return " ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
@@ -234,6 +238,39 @@ class Settings:
         "session",
         "what tests share: a session for each worker process, a process for each file, or a container",
         group="execution",
+    )
+    image: str | None = option(
+        text("an image", "python:3.13"),
+        None,
+        "image of --isolation container, with Python 3.9 or later and pytest",
+        group="execution",
+        unset="none",
+    )
+    container_network: str = option(
+        text("a network", "bridge"),
+        "none",
+        "network of the containers: none, or one of the engine's",
+        group="execution",
+    )
+    container_memory: int = option(
+        BYTE_COUNT, 4 << 30, "memory that one container may use, /tmp included", group="execution"
+    )
+    container_cpus: float = option(NUMBER, 2.0, "processors that one container may use", group="execution")
+    container_pids: int = option(at_least(16), 1024, "processes that may live in one container", group="execution")
+    container_env: tuple[str, ...] = option(
+        many(text("a name", "DATABASE_URL")),
+        (),
+        "environment variables that are passed into the containers; no other one is",
+        group="execution",
+        unset="none",
+    )
+    ray_address: str | None = option(
+        text("an address", "ray://head:10001"),
+        None,
+        "address of a Ray cluster for --fleet ray",
+        group="execution",
+        variables=("RAY_ADDRESS",),
+        unset="a cluster that runs on this machine",
     )
     pytest_args: tuple[str, ...] = option(
         ARGUMENTS, (), "more arguments for pytest, quoted as in a shell", group="execution", takes_dashes=True

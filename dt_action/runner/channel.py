@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
@@ -16,6 +17,33 @@ _dumps = json.dumps
 _loads = json.loads
 
 
+class Streams:
+    """Standard input and output as if they were a socket; tests get an empty input, and print to standard error."""
+
+    def __init__(self) -> None:
+        self._input, self._output = os.dup(0), os.dup(1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+        os.set_inheritable(self._output, False)
+        self._write = os.write
+        self.recv = functools.partial(os.read, self._input)
+
+    def fileno(self) -> int:
+        """What can be waited for."""
+        return self._input
+
+    def setblocking(self, flag: bool) -> None:
+        """Pipes block already."""
+
+    def sendall(self, data: bytes) -> None:
+        """Write all of it."""
+        view = memoryview(data)
+        while view:
+            view = view[self._write(self._output, view) :]
+
+
 class Channel:
     """
     Sends events, receives commands. Never inherited by an executed child; silent in a forked one.
@@ -23,7 +51,7 @@ class Channel:
     A test may fork and go on running pytest's code in the child: its events would be told twice.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Any) -> None:
         sock.setblocking(True)
         os.set_inheritable(sock.fileno(), False)
         self._sock = sock
@@ -38,7 +66,14 @@ class Channel:
 
     @classmethod
     def connect(cls, address: Any) -> Channel:
-        """`address` is an inherited descriptor, or [host, port, secret] where descriptors cannot be inherited."""
+        """
+        Take up the line that `address` tells of.
+
+        It is an inherited descriptor, [host, port, secret] where descriptors cannot be inherited, or "streams" where
+        standard input and output are the line (in a container).
+        """
+        if address == "streams":
+            return cls(Streams())
         if isinstance(address, int):
             return cls(socket.socket(fileno=address))
         host, port, secret = address

@@ -1,0 +1,96 @@
+"""From settings to the fleets that few runs use: containers on this machine, and a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dt_action.errors import ConfigurationError
+from dt_action.hosting import Session, processors
+
+if TYPE_CHECKING:
+    from dt_action.dispatch import Limits
+    from dt_action.fleets.local import LocalFleet
+    from dt_action.options import Settings
+    from dt_action.ports import Fleet
+
+VARIABLES_OF_NO_TRUST = ("LANG", "LC_ALL", "TZ", "CI")
+"""Passed into containers without being named: they tell nothing, and outcomes may depend on them."""
+
+
+def check_containers(settings: Settings) -> None:
+    """Raises ConfigurationError where containers cannot run what the settings ask for."""
+    if not settings.image:
+        raise ConfigurationError(
+            "--isolation container needs an image", hint="name one that has Python and pytest: --image python:3.13"
+        )
+    if settings.fleet == "coordinator":
+        raise ConfigurationError(
+            "--isolation container is not for the fleet coordinator: its workers run tests in processes",
+            hint="start the worker itself in a container, or use --fleet local",
+        )
+    if settings.fleet == "ray":
+        raise ConfigurationError(
+            "--isolation container is not for the fleet ray",
+            hint="run the cluster's nodes in containers (KubeRay does), or use --fleet local",
+        )
+    if settings.coverage:
+        raise ConfigurationError(
+            "--coverage does not reach into containers", hint="use --isolation session where coverage is measured"
+        )
+
+
+def container_fleet(
+    settings: Settings, args: Sequence[str], limits: Limits, environ: Mapping[str, str], *, say: Callable[[str], None]
+) -> LocalFleet:
+    """Containers on this machine. Raises FleetError where no engine answers."""
+    from dt_action.containers import Box, ContainerHost, Grant
+    from dt_action.engine import Engine
+    from dt_action.fleets.local import WITH_DEVICES, LocalFleet, apart_by_devices
+    from dt_action.worker.probes import this_machine
+
+    check_containers(settings)
+    passed = {name: environ[name] for name in (*VARIABLES_OF_NO_TRUST, *settings.container_env) if name in environ}
+    box = Box(
+        image=settings.image or "",
+        network=settings.container_network,
+        memory_bytes=settings.container_memory,
+        cpus=settings.container_cpus,
+        pids=settings.container_pids,
+        environ=passed,
+        grants={WITH_DEVICES: Grant(gpus=("all",))},
+    )
+    session = Session(
+        root=settings.root,
+        python=box.python,
+        args=tuple(args),
+        slots=settings.workers or processors(),
+        environ=passed,
+    )
+    capability = this_machine(environ)
+    return LocalFleet(
+        host=ContainerHost(session, box, Engine.connect(environ), say=say),
+        capability=capability,
+        limits=limits,
+        isolation="container",
+        apart=apart_by_devices(capability, session.slots),
+    )
+
+
+def ray_fleet(
+    settings: Settings, args: Sequence[str], limits: Limits, environ: Mapping[str, str], *, say: Callable[[str], None]
+) -> Fleet:
+    """A Ray cluster."""
+    from dt_action.fleets.ray import RayFleet
+
+    return RayFleet(
+        address=settings.ray_address or "auto",
+        root=settings.root,
+        python=settings.python,
+        args=tuple(args),
+        slots=settings.workers,
+        limits=limits,
+        isolation=settings.isolation,
+        environ=environ,
+        say=say,
+    )
