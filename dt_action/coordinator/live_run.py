@@ -11,7 +11,7 @@ from typing import Any
 
 from dt_action import wire
 from dt_action.coordinator.course import Command, Course, Death, Output, Refusal
-from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, as_text, storable
+from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, as_text, case_key, storable
 from dt_action.dispatch import Kill, Limits
 from dt_action.formats.model_json import from_jsonable
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Ended, FileCollected, Notice
@@ -235,6 +235,7 @@ class LiveRun:
             event=seq,
             repository=self.repository,
             case=storable(finished.case.id),
+            case_key=case_key(finished.case.id),
             outcome=attempt.outcome,
             is_flaky=not attempt.is_failing and finished.case.id in self._failed_before,
             duration_s=attempt.duration_s,
