@@ -49,7 +49,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return replace(found, devices=(*found.devices, *declared), labels=found.labels | labels)
 
     if hasattr(given, "probe"):
-        return _show(probe())
+        return _show(probe(), environ)
     from dt_action.environments import run_command
     from dt_action.worker.agent import Agent, DrainRequested, refuse_unless_safe
     from dt_action.worker.workspaces import Workspaces
@@ -136,8 +136,12 @@ def _declared(kinds: Sequence[str]) -> tuple[Device, ...]:
     return tuple(Device(kind=kind, name="declared") for kind in kinds)  # type: ignore[arg-type]  # checked above
 
 
-def _show(capability: Capability) -> int:
+def _show(capability: Capability, environ: Mapping[str, str]) -> int:
     from dt_action.formats.model_json import to_jsonable
+    from dt_action.worker.probes import evidence
+    from dt_action.worker.probes.system import System
 
     print(json.dumps(to_jsonable(capability), indent=2))
+    for line in evidence(System(environ=environ)):
+        print(f"# {line}")
     return 0

@@ -103,6 +103,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(tmp_path):
         changes.audit("me", "fills the disk", f"{number} " + "x" * 1900)
     with world.engine.connect() as connection:
         connection.exec_driver_sql("pragma max_page_count=1")  # SQLite makes it the present size
+        connection.rollback()
         with pytest.raises(sa.exc.OperationalError, match="full"), connection.begin():
             changes.write(connection)
     world.engine.dispose()
