@@ -20,8 +20,11 @@ from dt_action.model.hardware import Capability
 BATCH_S = 5.0
 """How much work a slot is handed at once: enough to outweigh the way to it."""
 
-WINDOW_S = 2.0
-"""How much of it a slot may start without asking: longer than a round trip, and what a partition leaves it to do."""
+WINDOW_S = 0.5
+"""How much of it a slot may start without asking: longer than a round trip, and what a partition leaves it to do.
+
+Of tests that nobody has timed yet it is many cases, which no idle slot can take over then; so no more than that.
+"""
 
 MOST_LOG_BYTES = 256 * 1024
 """So much uncaptured output of one slot is kept."""
