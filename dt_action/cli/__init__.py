@@ -17,6 +17,8 @@ COMMANDS = {
     "explain": "show what tests need, and why",
     "config": "show every option's value and where it came from",
     "coordinator": "serve workers and clients, make keys and enrolment tokens",
+    "runs": "list a coordinator's runs, show one, get its results, cancel it",
+    "workers": "list a coordinator's workers, and what they do",
     "worker": "run tests that a coordinator hands out",
     "doctor": "check this machine and project for what a run needs",
 }

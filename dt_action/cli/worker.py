@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = Parser("worker", "run tests that a coordinator hands out")
     parser.add_argument("--coordinator", metavar="URL", help="address of the coordinator")
     parser.add_argument("--token", help="enrolment token; better in DT_WORKER_TOKEN or a file")
+    parser.add_argument("--token-fd", type=int, metavar="N", help="descriptor that the enrolment token is read from")
     parser.add_argument("--token-file", metavar="FILE", help="file that holds the enrolment token")
     parser.add_argument("--name", help="name of this worker [the host's]")
     parser.add_argument("--slots", type=int, metavar="N", help="how many tests run at a time [one for each processor]")
@@ -47,7 +49,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return replace(found, devices=(*found.devices, *declared), labels=found.labels | labels)
 
     if hasattr(given, "probe"):
-        return _show(probe())
+        return _show(probe(), environ)
     from dt_action.environments import run_command
     from dt_action.worker.agent import Agent, DrainRequested, refuse_unless_safe
     from dt_action.worker.workspaces import Workspaces
@@ -57,7 +59,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         raise ConfigurationError("no coordinator is named", hint="add --coordinator https://dt.example.org")
     if not hasattr(given, "allow_insecure_http"):
         refuse_unless_safe(url)
-    token = _token(getattr(given, "token", ""), getattr(given, "token_file", ""), environ)
+    token = _token(given, environ)
+    if os.name == "posix" and not hasattr(given, "token_fd"):
+        _start_anew_without(token, argv, environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     capability = probe()
     for_tests = {name: value for name, value in environ.items() if not _HIDDEN.match(name)}
@@ -85,18 +89,42 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _token(given: str, file: str, environ: Mapping[str, str]) -> str:
-    if file:
+def _token(given: Namespace, environ: Mapping[str, str]) -> str:
+    if hasattr(given, "token_fd"):
+        with os.fdopen(given.token_fd, encoding="utf-8") as file:
+            return file.read().strip()
+    token = getattr(given, "token", "") or environ.get("DT_WORKER_TOKEN", "")
+    if hasattr(given, "token_file"):
         try:
-            given = Path(file).read_text(encoding="utf-8").strip()
+            token = Path(given.token_file).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise ConfigurationError(f"--token-file {file} cannot be read: {error.strerror}") from None
-    token = given or environ.get("DT_WORKER_TOKEN", "")
+            raise ConfigurationError(f"--token-file {given.token_file} cannot be read: {error.strerror}") from None
     if not token:
         raise ConfigurationError(
             "no enrolment token", hint="make one with `dt coordinator enrol`; add --token-file FILE"
         )
     return token
+
+
+def _start_anew_without(token: str, argv: Sequence[str], environ: Mapping[str, str]) -> None:
+    """
+    Become a process whose command line and environment do not hold the token; does not return.
+
+    Any process of the same user can read both (in /proc on Linux, with ps elsewhere), and tests are such processes.
+    """
+    reads, writes = os.pipe()
+    os.write(writes, token.encode("utf-8"))
+    os.close(writes)
+    os.set_inheritable(reads, True)
+    words, skips = [], False
+    for word in argv:
+        if not skips and word not in ("--token", "--token-file") and not word.startswith(("--token=", "--token-file=")):
+            words.append(word)
+        skips = word in ("--token", "--token-file")
+    clean = {name: value for name, value in environ.items() if name != "DT_WORKER_TOKEN"}
+    command = [sys.executable, "-m", "dt_action", "worker", *words, "--token-fd", str(reads)]
+    sys.stdout.flush()
+    os.execve(sys.executable, command, clean)  # noqa: S606 - no shell is wanted
 
 
 def _declared(kinds: Sequence[str]) -> tuple[Device, ...]:
@@ -108,8 +136,12 @@ def _declared(kinds: Sequence[str]) -> tuple[Device, ...]:
     return tuple(Device(kind=kind, name="declared") for kind in kinds)  # type: ignore[arg-type]  # checked above
 
 
-def _show(capability: Capability) -> int:
+def _show(capability: Capability, environ: Mapping[str, str]) -> int:
     from dt_action.formats.model_json import to_jsonable
+    from dt_action.worker.probes import evidence
+    from dt_action.worker.probes.system import System
 
     print(json.dumps(to_jsonable(capability), indent=2))
+    for line in evidence(System(environ=environ)):
+        print(f"# {line}")
     return 0

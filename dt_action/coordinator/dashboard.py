@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from dt_action.coordinator import events, pictures, views
 from dt_action.coordinator.auth import SESSION_S, Caller
 from dt_action.coordinator.service import Service
-from dt_action.coordinator.store import EVENTS, RESULTS, rows_of
+from dt_action.coordinator.store import EVENTS, RESULTS, case_key, rows_of
 from dt_action.coordinator.writer import RefusalError
 
 PAGES = APIRouter(include_in_schema=False)
@@ -180,7 +180,7 @@ async def test_page(
     service: Service = request.app.state.service
     statement = (
         sa.select(RESULTS)
-        .where(RESULTS.c.case == case, RESULTS.c.repository == repository)
+        .where(RESULTS.c.case_key == case_key(case), RESULTS.c.repository == repository)
         .order_by(RESULTS.c.started_at.desc())
         .limit(100)
     )

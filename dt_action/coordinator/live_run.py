@@ -11,7 +11,7 @@ from typing import Any
 
 from dt_action import wire
 from dt_action.coordinator.course import Command, Course, Death, Output, Refusal
-from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, as_text, storable
+from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, as_text, case_key, storable
 from dt_action.dispatch import Kill, Limits
 from dt_action.formats.model_json import from_jsonable
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Ended, FileCollected, Notice
@@ -20,8 +20,11 @@ from dt_action.model.hardware import Capability
 BATCH_S = 5.0
 """How much work a slot is handed at once: enough to outweigh the way to it."""
 
-WINDOW_S = 2.0
-"""How much of it a slot may start without asking: longer than a round trip, and what a partition leaves it to do."""
+WINDOW_S = 0.5
+"""How much of it a slot may start without asking: longer than a round trip, and what a partition leaves it to do.
+
+Of tests that nobody has timed yet it is many cases, which no idle slot can take over then; so no more than that.
+"""
 
 MOST_LOG_BYTES = 256 * 1024
 """So much uncaptured output of one slot is kept."""
@@ -235,6 +238,7 @@ class LiveRun:
             event=seq,
             repository=self.repository,
             case=storable(finished.case.id),
+            case_key=case_key(finished.case.id),
             outcome=attempt.outcome,
             is_flaky=not attempt.is_failing and finished.case.id in self._failed_before,
             duration_s=attempt.duration_s,

@@ -87,4 +87,5 @@ def advice(results: Sequence[Any]) -> str:
     if longest.duration_s >= total_s / slots:
         return f"No schedule beats {bound_s:.1f} s: {longest.case} alone takes that long. Split it, or speed it up."
     more_s = total_s / slots - max(total_s / (slots + 1), longest.duration_s)
-    return f"No schedule on {slots} slots beats {bound_s:.1f} s. One more slot would save up to {more_s:.1f} s."
+    on = "one slot" if slots == 1 else f"{slots} slots"
+    return f"No schedule on {on} beats {bound_s:.1f} s. One more slot would save up to {more_s:.1f} s."

@@ -17,8 +17,13 @@ BODY_PATIENCE_S = 30.0
 """A sender that lets so many seconds pass between two pieces of a body is cut off."""
 
 MOST_FAILURES = 30
+"""So often a minute may one credential be refused from one address; others from there (a CI behind NAT) go on."""
+
+MOST_FAILURES_OF_ALL = 1000
 FAILURES_WITHIN_S = 60.0
 MOST_ADDRESSES = 10_000
+MOST_OF_CREDENTIAL = 20
+"""`Bearer dtk_` and the id of a key: what tells credentials apart, without the secret."""
 
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -41,27 +46,31 @@ class _BodyError(Exception):
 
 
 class Failures:
-    """How often each address was refused lately, so that nobody can try keys by the thousand."""
+    """How often somebody was refused lately, so that nobody can try keys by the thousand."""
 
     def __init__(self) -> None:
         self._at: OrderedDict[str, list[float]] = OrderedDict()
 
-    def is_too_many(self, address: str) -> bool:
-        """True for an address that was refused too often within the last minute."""
-        return len(self._recent(address)) >= MOST_FAILURES
+    def is_too_many(self, address: str, credential: str) -> bool:
+        """True where this credential, or the address with whatever it brought, was refused too often in a minute."""
+        most = MOST_FAILURES if credential else MOST_FAILURES_OF_ALL
+        return (
+            len(self._recent(f"{address} {credential}")) >= most or len(self._recent(address)) >= MOST_FAILURES_OF_ALL
+        )
 
-    def add(self, address: str) -> None:
-        """The address was refused."""
-        recent = self._recent(address)
-        recent.append(time.monotonic())
-        self._at[address] = recent
-        self._at.move_to_end(address)
+    def add(self, address: str, credential: str) -> None:
+        """The credential was refused."""
+        for who in (address, f"{address} {credential}"):
+            recent = self._recent(who)[-MOST_FAILURES_OF_ALL:]
+            recent.append(time.monotonic())
+            self._at[who] = recent
+            self._at.move_to_end(who)
         while len(self._at) > MOST_ADDRESSES:
             self._at.popitem(last=False)
 
-    def _recent(self, address: str) -> list[float]:
+    def _recent(self, who: str) -> list[float]:
         oldest = time.monotonic() - FAILURES_WITHIN_S
-        return [at for at in self._at.get(address, ()) if at > oldest]
+        return [at for at in self._at.get(who, ()) if at > oldest]
 
 
 class Protection:
@@ -78,6 +87,7 @@ class Protection:
             await self._app(scope, receive, send)
             return
         address = scope["client"][0] if scope.get("client") else ""
+        presented = dict(scope["headers"]).get(b"authorization", b"")[:MOST_OF_CREDENTIAL].decode("latin-1")
         is_bundle = scope["path"].startswith(f"{wire.API}/blobs/") and scope["method"] == "PUT"
         most = self._max_bundle_bytes if is_bundle else wire.MAX_BODY_BYTES
         has_begun = False
@@ -90,13 +100,13 @@ class Protection:
                 return  # the framework's own answer to it, which does not say what was wrong
             if message["type"] == "http.response.start":
                 has_begun = True
-                if message["status"] in (401, 403):
-                    self._failures.add(address)
+                if message["status"] == 401:
+                    self._failures.add(address, presented)
                 message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
             await send(message)
 
-        if self._failures.is_too_many(address):
-            await _answer(send_strictly, 429, "too many refused requests from this address; wait a minute")
+        if self._failures.is_too_many(address, presented):
+            await _answer(send_strictly, 429, "too many refused requests; wait a minute")
             return
         length = dict(scope["headers"]).get(b"content-length", b"")
         if length.isdigit() and int(length) > most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -123,6 +124,7 @@ RESULTS = sa.Table(
     sa.Column("event", _SEQ, primary_key=True),
     sa.Column("repository", _NAME, nullable=False),
     sa.Column("case", sa.Text, nullable=False),
+    sa.Column("case_key", sa.String(32), nullable=False),
     sa.Column("outcome", sa.String(16), nullable=False),
     sa.Column("is_flaky", sa.Boolean, nullable=False),
     sa.Column("duration_s", sa.Float, nullable=False),
@@ -130,7 +132,7 @@ RESULTS = sa.Table(
     sa.Column("slot", sa.String(32), nullable=False),
     sa.Column("started_at", sa.Float, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
-    sa.Index("results_of_case", "case", "started_at"),
+    sa.Index("results_of_case", "case_key", "started_at"),
 )
 
 AUDIT = sa.Table(
@@ -180,6 +182,11 @@ def storable(text: str, most: int = 0) -> str:
     """`text` as every database takes it: no NUL, no half of a surrogate pair; cut to `most` characters unless 0."""
     clean = text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
     return clean[:most] if most else clean
+
+
+def case_key(case: str) -> str:
+    """A case in an index: ids may be longer than PostgreSQL takes there."""
+    return hashlib.sha256(case.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def as_text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: login, workers, a live run, a test's history; on a phone, in the dark, by keyboard."""
+"""The dashboard in a real browser: login, workers, a live run, a test; on a phone, in the dark, by keyboard."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from coordinator_rig import Coordinator, Worker, closing_all, start_run, wait_until
 
 pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-from coordinator_rig import Coordinator, Worker, closing_all, start_run, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here")
@@ -74,7 +73,7 @@ def _open(browser, served, **options):
 
 
 def _no_sideways_scrolling(page) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
 def test_a_run_is_followed_live_and_hostile_names_stay_text(browser, served):

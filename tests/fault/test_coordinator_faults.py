@@ -155,3 +155,43 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+
+
+@pytest.mark.skipif(not os.environ.get("DT_LONG_FAULTS"), reason="takes 4 minutes; DT_LONG_FAULTS=1 runs it")
+@pytest.mark.parametrize("away_s", [5.0, 120.0])
+def test_a_partition_under_the_usual_patience(tmp_path, away_s):
+    coordinator = Coordinator(tmp_path / "coordinator").start()
+    ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.1)
+    way = Way(coordinator.port)
+    cut = Worker(tmp_path / "w1", way.url, coordinator.token(), ("--slots", "2", "--name", "cut")).start()
+    other = Worker(tmp_path / "w2", coordinator.url, coordinator.token(), ("--slots", "1", "--name", "other")).start()
+    with closing_all(cut, other, way, coordinator):
+        run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--retries", "1")
+        wait_until(_has_results(coordinator, 20), what="progress")
+        way.cut()
+        time.sleep(away_s)
+        way.heal()
+        told = run.finish()
+        _all_passed_once(coordinator, told, ids)
+        lost = coordinator.rows("select count(*) from leases where state = 'lost'")[0][0]
+        again = sum(len(test["attempts"]) > 1 for test in told.report["tests"])
+        print(f"away for {away_s:g} s: {lost} leases given away, {again} cases tried again, {len(ids)} outcomes")
+        assert lost == (0 if away_s < 45 else 2)
+
+
+def test_a_slow_reader_of_events_costs_nobody_anything(tmp_path, coordinator):
+    import socket
+
+    ids = make_project(tmp_path / "project", files=4, cases=25, case_s=0.01)
+    worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "2")).start()
+    key = coordinator.key()
+    with closing_all(worker):
+        run = start_run(tmp_path / "project", coordinator.url, key)
+        wait_until(lambda: coordinator.rows("select 1 from runs"), what="the submission")
+        ((id,),) = coordinator.rows("select id from runs")
+        with socket.create_connection(("127.0.0.1", coordinator.port)) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            head = f"GET /api/v1/runs/{id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n"
+            sock.sendall(head.encode())  # and never read
+            _all_passed_once(coordinator, run.finish(), ids)
+            assert coordinator.is_ready()

@@ -233,6 +233,7 @@ def test_guessing_is_slowed_down(tmp_path, monkeypatch):
         ]
         assert answers[:30] == [401] * 30
         assert set(answers[30:]) == {429}
+        assert requests.get(guessed.api + "/runs", headers=bearer(guessed.key())).status_code == 200
     finally:
         guessed.stop()
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from dt_action.hosting import processors
 from dt_action.model.hardware import Capability
-from dt_action.worker.probes import amd, apple, browsers, memory, nvidia
+from dt_action.worker.probes import (
+    accelerators,
+    amd,
+    apple,
+    browsers,
+    habana,
+    intel,
+    memory,
+    nvidia,
+    openvino,
+    processor,
+    webgpu,
+)
 from dt_action.worker.probes.system import System
 
+_DEVICES: tuple[Any, ...] = (nvidia, amd, apple, intel, habana, accelerators, openvino, webgpu)
 _PLATFORMS = {"linux": "linux", "darwin": "darwin", "win32": "windows"}
 
 
@@ -23,11 +37,26 @@ def this_machine(environ: Mapping[str, str]) -> Capability:
 
 def probe(system: System) -> Capability:
     """Ask every probe about `system`."""
-    devices = (*nvidia.devices(system), *amd.devices(system), *apple.devices(system))
+    devices = tuple(device for module in _DEVICES for device in module.devices(system))
     return Capability(
         devices=devices,
         browsers=browsers.names(system),
         platform=_PLATFORMS.get(system.platform, system.platform),
         memory_bytes=memory.total_bytes(system),
         cpu_count=processors(),
+        labels=processor.labels(system),
     )
+
+
+def evidence(system: System) -> list[str]:
+    """What the probes look at, and whether it is there: why a device was found, or not."""
+    lines = []
+    for module in (*_DEVICES, processor):
+        name = module.__name__.rpartition(".")[2]
+        for pattern in module.FILES:
+            found = [str(path) for path in system.glob(pattern)]
+            lines.append(f"{name}: {pattern}: {', '.join(found[:4]) or 'absent'}")
+        for command in module.COMMANDS:
+            lines.append(f"{name}: command {command}: {'present' if system.which(command) else 'absent'}")
+    lines += [f"browsers: {name}: {version}" for name, version in browsers.versions(system).items()]
+    return lines

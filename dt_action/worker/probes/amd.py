@@ -5,6 +5,9 @@ from __future__ import annotations
 from dt_action.model.hardware import Device
 from dt_action.worker.probes.system import System
 
+FILES = ("/sys/class/kfd/kfd/topology/nodes/*",)
+COMMANDS = ()
+
 
 def devices(system: System) -> tuple[Device, ...]:
     """The nodes of the kfd topology that have SIMD units, which processors do not."""

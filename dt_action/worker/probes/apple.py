@@ -5,6 +5,9 @@ from __future__ import annotations
 from dt_action.model.hardware import Device
 from dt_action.worker.probes.system import System
 
+FILES = ()
+COMMANDS = ()
+
 
 def devices(system: System) -> tuple[Device, ...]:
     """One device on every Mac with Apple silicon."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dt_action.model.hardware import Device
 from dt_action.worker.probes.system import System
 
+FILES = ("/dev/nvidia[0-9]*", "/dev/dxg")
+COMMANDS = ("nvidia-smi",)
 _QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits")
 
 

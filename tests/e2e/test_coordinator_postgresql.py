@@ -1,0 +1,53 @@
+"""The coordinator on a real PostgreSQL: a whole run, a kill -9, and a database that is restarted under it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from coordinator_rig import Coordinator, Worker, closing_all, make_project, start_run, wait_until
+
+pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
+pgserver = pytest.importorskip("pgserver", reason="pgserver is not installed")
+
+
+@pytest.fixture
+def database(tmp_path_factory):
+    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield server
+    server.cleanup()
+
+
+def _url(server) -> str:
+    return server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+
+
+def _count(server, query: str) -> int:
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(_url(server))
+    try:
+        with engine.connect() as connection:
+            return int(connection.execute(sa.text(query)).scalar_one())
+    finally:
+        engine.dispose()
+
+
+def test_a_run_survives_a_killed_coordinator_and_a_restarted_database(tmp_path: Path, database):
+    ids = make_project(tmp_path / "project", files=6, cases=25, case_s=0.1)
+    coordinator = Coordinator(tmp_path / "c", database=_url(database)).start()
+    worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "2")).start()
+    with closing_all(worker, coordinator):
+        run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
+        wait_until(lambda: _count(database, "select count(*) from results") > 20, what="progress")
+        coordinator.kill()
+        coordinator.start()
+        wait_until(lambda: _count(database, "select count(*) from results") > 60, what="more progress")
+        words = ["stop", "-m", "immediate", "-w"]
+        pgserver.pg_ctl(words, pgdata=database.pgdata, user=database.system_user)
+        database.ensure_postgres_running()
+        told = run.finish()
+        assert told.outcomes == dict.fromkeys(ids, "passed"), told.output[-3000:]
+        assert told.code == 0
+        assert _count(database, "select count(*) from results") == len(ids)
+        assert _count(database, 'select count(distinct "case") from results') == len(ids)
