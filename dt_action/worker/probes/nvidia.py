@@ -7,11 +7,14 @@ from dt_action.worker.probes.system import System
 
 FILES = ("/dev/nvidia[0-9]*", "/dev/dxg")
 COMMANDS = ("nvidia-smi",)
+_LEVELS = (50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90, 100, 103, 110, 120, 121)
+"""Compute capabilities, https://developer.nvidia.com/cuda-gpus."""
+_FIRST_WITH_A_VARIANT = 90
 _QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,compute_cap", "--format=csv,noheader,nounits")
 
 
 def devices(system: System) -> tuple[Device, ...]:
-    """The GPUs that this process may use, each with its memory and compute capability (`sm90`)."""
+    """The GPUs that this process may use, each with its memory and compute capability (`sm90`, and those below)."""
     if system.environ.get("CUDA_VISIBLE_DEVICES", None) in ("", "-1", "NoDevFiles"):
         return ()
     if system.platform == "linux" and not system.glob("/dev/nvidia[0-9]*") and not system.glob("/dev/dxg"):
@@ -27,8 +30,20 @@ def _device(line: str) -> Device | None:
     if len(fields) != 3 or not fields[1].isdigit():
         return None
     name, mebibytes, capability = fields
-    features = frozenset({"sm" + capability.replace(".", "")}) if capability[:1].isdigit() else frozenset()
-    return Device(kind="cuda", name=name, memory_bytes=int(mebibytes) << 20, features=features)
+    return Device(kind="cuda", name=name, memory_bytes=int(mebibytes) << 20, features=_features(capability))
+
+
+def _features(capability: str) -> frozenset[str]:
+    """
+    `9.0` -> sm90 and every level below it, since a test that needs sm80 runs on newer devices too; and sm90a, which
+    stands for this generation alone.
+    """
+    digits = capability.replace(".", "")
+    if not digits.isdigit():
+        return frozenset()
+    own = int(digits)
+    levels = {level for level in _LEVELS if level <= own} | {own}
+    return frozenset({f"sm{level}" for level in levels} | ({f"sm{own}a"} if own >= _FIRST_WITH_A_VARIANT else set()))
 
 
 def _visible(system: System) -> int | None:
