@@ -222,6 +222,10 @@ class Host:
             process.sock.sendall(json.dumps(command).encode("ascii") + b"\n")
             process.sock.setblocking(False)
 
+    def group_of(self, slot: str) -> int:
+        """The process group of a slot that lives."""
+        return self._processes[slot].popen.pid
+
     def sent(self, slot: str) -> int:
         """How many commands a slot was sent; it tells with each ask how many it has seen."""
         process = self._processes.get(slot)

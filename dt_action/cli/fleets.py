@@ -78,9 +78,9 @@ def container_fleet(
 
 
 def ray_fleet(
-    settings: Settings, args: Sequence[str], limits: Limits, environ: Mapping[str, str], *, say: Callable[[str], None]
+    settings: Settings, args: Sequence[str], limits: Limits, hidden: Sequence[str], *, say: Callable[[str], None]
 ) -> Fleet:
-    """A Ray cluster."""
+    """A Ray cluster, whose tests see none of the variables in `hidden`."""
     from dt_action.fleets.ray import RayFleet
 
     return RayFleet(
@@ -91,6 +91,7 @@ def ray_fleet(
         slots=settings.workers,
         limits=limits,
         isolation=settings.isolation,
-        environ=environ,
+        hidden=tuple(hidden),
+        scale_s=settings.ray_wait_s or 0.0,
         say=say,
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from dt_action.errors import ConfigurationError
 from dt_action.hosting import Host, Session, processors, slot_name
-from dt_action.options import Settings, secret_values, without_secrets
+from dt_action.options import Settings, secret_values, secret_variables, without_secrets
 from dt_action.pipeline import Steps
 
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
@@ -204,7 +204,7 @@ class Wiring:
             from dt_action.cli.fleets import ray_fleet
 
             args = self._pytest_arguments([file.path for file in plan.files])
-            return ray_fleet(settings, args, self._limits(), without_secrets(self.environ), say=self.say)
+            return ray_fleet(settings, args, self._limits(), secret_variables(), say=self.say)
         return self._local_fleet(plan)
 
     def _local_fleet(self, plan: Plan) -> Fleet:

@@ -1,6 +1,16 @@
 """Options: one table (`table`), the kinds of value (`kinds`), and which source wins (`cascade`)."""
 
-from dt_action.options.cascade import resolve, secret_values, without_secrets
+from dt_action.options.cascade import resolve, secret_values, secret_variables, without_secrets
 from dt_action.options.table import GROUPS, OPTIONS, Option, Settings, Source
 
-__all__ = ["GROUPS", "OPTIONS", "Option", "Settings", "Source", "resolve", "secret_values", "without_secrets"]
+__all__ = [
+    "GROUPS",
+    "OPTIONS",
+    "Option",
+    "Settings",
+    "Source",
+    "resolve",
+    "secret_values",
+    "secret_variables",
+    "without_secrets",
+]

@@ -40,8 +40,13 @@ def resolve(flags: Mapping[str, object], environ: Mapping[str, str], root: Path)
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment for test code: all but dt's own credentials."""
-    hidden = {name for row in OPTIONS if row.secret for name in row.environment}
+    hidden = set(secret_variables())
     return {name: value for name, value in environ.items() if name.upper() not in hidden}
+
+
+def secret_variables() -> tuple[str, ...]:
+    """The environment variables that hold dt's own credentials."""
+    return tuple(name for row in OPTIONS if row.secret for name in row.environment)
 
 
 def secret_values(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -272,6 +272,13 @@ class Settings:
         variables=("RAY_ADDRESS",),
         unset="a cluster that runs on this machine",
     )
+    ray_wait_s: float | None = option(
+        DURATION,
+        None,
+        "ask Ray's autoscaler for what no node has, and wait so long for it",
+        group="execution",
+        unset="tell at once",
+    )
     pytest_args: tuple[str, ...] = option(
         ARGUMENTS, (), "more arguments for pytest, quoted as in a shell", group="execution", takes_dashes=True
     )

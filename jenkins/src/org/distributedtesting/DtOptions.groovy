@@ -24,6 +24,7 @@ class DtOptions implements Serializable {
         'containerPids',
         'containerEnv',
         'rayAddress',
+        'rayWait',
         'pytestArgs',
         'timeout',
         'pollInterval',
