@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from dt_action import wire
-from dt_action.coordinator.desk import Desk, Owner, Patience
+from dt_action.coordinator.desk import Desk
+from dt_action.coordinator.roster import Owner, Patience
 from dt_action.coordinator.store import EVENTS, Changes, migrate, open_engine, rows_of
 from dt_action.formats.model_json import from_jsonable, to_jsonable
 from dt_action.model.hardware import Capability, FileNeeds

@@ -51,7 +51,7 @@ def _parser(command: str, summary: str) -> Parser:
 
 
 def _config(given: argparse.Namespace, environ: Mapping[str, str]) -> Config:
-    from dt_action.coordinator.desk import Patience
+    from dt_action.coordinator.roster import Patience
     from dt_action.coordinator.service import Config
 
     patience = Patience(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from dt_action.model.hardware import Capability
+from dt_action.model.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +53,17 @@ def who_yields(claim: Claim, holders: Sequence[Holder]) -> str | None:
         if holder.is_resting or holder.priority < claim.priority or has_more:
             return holder.lease
     return None
+
+
+def infeasible(plan: Plan, capabilities: Mapping[str, Capability]) -> list[str]:
+    """The files of which something can run on no worker, with the reasons; at most 100."""
+    if not capabilities:
+        return ["no worker has enrolled yet; the run waits for one"]
+    told = []
+    for file in plan.files:
+        for need in {file.needs.default, *file.needs.cases.values()}:
+            if not need.enforced or any(had.satisfies(need) for had in capabilities.values()):
+                continue
+            reasons = "; ".join(f"{name}: {capabilities[name].why_not(need)}" for name in sorted(capabilities))
+            told.append(f"{file.path} needs {need}, which no worker has ({reasons})")
+    return told[:100]

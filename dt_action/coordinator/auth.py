@@ -17,7 +17,7 @@ from typing import Any
 import jwt
 import sqlalchemy as sa
 
-from dt_action.coordinator.desk import Owner
+from dt_action.coordinator.roster import Owner
 from dt_action.coordinator.store import ENROLMENTS, KEYS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError

@@ -7,14 +7,15 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from dt_action import wire
 from dt_action.coordinator import allocation
-from dt_action.coordinator.live_run import LiveLease, LiveRun, capability_of
+from dt_action.coordinator.allocation import infeasible
+from dt_action.coordinator.live_run import LiveLease, LiveRun
+from dt_action.coordinator.roster import LiveWorker, Owner, Patience, RowToBe, worker_of
 from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import UnreadableError
@@ -24,45 +25,6 @@ from dt_action.model.hardware import Capability
 _LOG = logging.getLogger("dt.coordinator")
 
 SEEN_EVERY_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """
-    How long a worker may be silent, in seconds: `lease_s` until its leases are given to others, `promise_s` until
-    it no longer counts as one that will come back.
-    """
-
-    lease_s: float = 45.0
-    promise_s: float = 300.0
-
-
-@dataclass(slots=True, kw_only=True)
-class LiveWorker:
-    """A worker. `name` is unique among them; `heard_at` is by the steady clock; `state` is `active` or `draining`."""
-
-    id: str
-    name: str
-    boot: str
-    slots: int
-    capability: Capability
-    heard_at: float
-    state: str = "active"
-    version: str = ""
-    enrolled_at: float = 0.0
-    noted_at: float = 0.0
-    is_silent: bool = False
-    revoked: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Who submits: the key or claim it came with, and what it may have."""
-
-    name: str
-    max_slots: int = 0
-    max_runs: int = 0
-    max_priority: int = 0
 
 
 class Desk:
@@ -95,7 +57,7 @@ class Desk:
         """Read everything from the database."""
         now = self._clock()
         rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(("active", "draining"))))
-        self.workers = {row.id: _worker(row, now) for row in rows}
+        self.workers = {row.id: worker_of(row, now) for row in rows}
         open_leases = rows_of(self._engine, sa.select(LEASES).where(LEASES.c.state == "open"))
         leases = [
             LiveLease(id=row.id, run=row.run, worker=row.worker, boot=row.boot, slot=row.slot, heard=row.heard)
@@ -395,7 +357,7 @@ class Desk:
             "reason": "",
             "totals": "{}",
         }
-        run = LiveRun(_Row(columns), clock=self._clock)
+        run = LiveRun(RowToBe(columns), clock=self._clock)
         self.runs[run.id] = run
         changes.add(RUNS, **columns)
         changes.audit(owner.name, "run submitted", f"{run.id} of {run.repository or 'no repository'}")
@@ -403,7 +365,7 @@ class Desk:
             self._join(changes, run, worker)
         for worker in self.workers.values():
             self._fill(changes, worker)
-        return wire.Submitted(run=run.id, warnings=tuple(self._infeasible(submission)))
+        return wire.Submitted(run=run.id, warnings=tuple(infeasible(submission.plan, self._capabilities())))
 
     def cancel(self, changes: Changes, run_id: str, *, who: str, reason: str) -> None:
         """End a run early. One that is over stays as it is."""
@@ -478,40 +440,5 @@ class Desk:
         if run.is_over and not run.leases:
             self.runs.pop(run.id, None)
 
-    def _infeasible(self, submission: wire.Submission) -> list[str]:
-        """The files of which nothing can run on any worker, with the reasons."""
-        capabilities = {worker.name: worker.capability for worker in self.workers.values()}
-        if not capabilities:
-            return ["no worker has enrolled yet; the run waits for one"]
-        told = []
-        for file in submission.plan.files:
-            needs = {file.needs.default, *file.needs.cases.values()}
-            lacking = [
-                need for need in needs if need.enforced and not any(c.satisfies(need) for c in capabilities.values())
-            ]
-            for need in lacking:
-                reasons = "; ".join(f"{name}: {capabilities[name].why_not(need)}" for name in sorted(capabilities))
-                told.append(f"{file.path} needs {need}, which no worker has ({reasons})")
-        return told[:100]
-
-
-class _Row:
-    """The columns of a row that is about to be written, as attributes, as those of one that was read."""
-
-    def __init__(self, columns: Mapping[str, Any]) -> None:
-        self.__dict__.update(columns)
-
-
-def _worker(row: Any, now: float) -> LiveWorker:
-    return LiveWorker(
-        id=row.id,
-        name=row.name,
-        boot=row.boot,
-        slots=row.slots,
-        capability=capability_of(row.capability, f"worker {row.id}"),
-        heard_at=now,
-        state=row.state,
-        version=row.version,
-        enrolled_at=row.enrolled_at,
-        noted_at=row.seen_at,
-    )
+    def _capabilities(self) -> dict[str, Capability]:
+        return {worker.name: worker.capability for worker in self.workers.values()}

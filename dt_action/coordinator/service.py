@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from dt_action import wire
 from dt_action.coordinator.auth import Caller, Guard, load_secret
 from dt_action.coordinator.blobs import Blobs
-from dt_action.coordinator.desk import Desk, Patience
+from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.events import Bells
+from dt_action.coordinator.roster import Patience
 from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, migrate, open_engine, rows_of
 from dt_action.coordinator.writer import Job, UnavailableError, Writer
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dt_action import wire
-from dt_action.coordinator.desk import Owner
+from dt_action.coordinator.roster import Owner
 from dt_action.coordinator.writer import RefusalError
 from dt_action.model.event import CaseUnplaced, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement

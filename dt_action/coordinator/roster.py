@@ -1,0 +1,72 @@
+"""Those whom the coordinator deals with: workers as they are in memory, owners of runs, and its patience."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dt_action.coordinator.live_run import capability_of
+from dt_action.model.hardware import Capability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """
+    How long a worker may be silent, in seconds: `lease_s` until its leases are given to others, `promise_s` until
+    it no longer counts as one that will come back.
+    """
+
+    lease_s: float = 45.0
+    promise_s: float = 300.0
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveWorker:
+    """A worker. `name` is unique among them; `heard_at` is by the steady clock; `state` is `active` or `draining`."""
+
+    id: str
+    name: str
+    boot: str
+    slots: int
+    capability: Capability
+    heard_at: float
+    state: str = "active"
+    version: str = ""
+    enrolled_at: float = 0.0
+    noted_at: float = 0.0
+    is_silent: bool = False
+    revoked: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who submits: the key or claim it came with, and what it may have."""
+
+    name: str
+    max_slots: int = 0
+    max_runs: int = 0
+    max_priority: int = 0
+
+
+class RowToBe:
+    """The columns of a row that is about to be written, as attributes, as those of one that was read."""
+
+    def __init__(self, columns: Mapping[str, Any]) -> None:
+        self.__dict__.update(columns)
+
+
+def worker_of(row: Any, now: float) -> LiveWorker:
+    """A worker as its row tells, last heard of `now`."""
+    return LiveWorker(
+        id=row.id,
+        name=row.name,
+        boot=row.boot,
+        slots=row.slots,
+        capability=capability_of(row.capability, f"worker {row.id}"),
+        heard_at=now,
+        state=row.state,
+        version=row.version,
+        enrolled_at=row.enrolled_at,
+        noted_at=row.seen_at,
+    )
