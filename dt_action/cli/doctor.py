@@ -108,7 +108,7 @@ def _tests(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def _devices(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
-    from dt_action.worker.probes import this_machine
+    from dt_action.probes import this_machine
 
     here = this_machine(environ)
     devices = ", ".join(f"{device.kind} {device.name}".strip() for device in here.devices) or "no accelerator"

@@ -47,7 +47,7 @@ def container_fleet(
     from dt_action.containers import Box, ContainerHost, Grant
     from dt_action.engine import Engine
     from dt_action.fleets.local import WITH_DEVICES, LocalFleet, apart_by_devices
-    from dt_action.worker.probes import this_machine
+    from dt_action.probes import this_machine
 
     check_containers(settings)
     passed = {name: environ[name] for name in (*VARIABLES_OF_NO_TRUST, *settings.container_env) if name in environ}

@@ -209,7 +209,7 @@ class Wiring:
 
     def _local_fleet(self, plan: Plan) -> Fleet:
         from dt_action.fleets.local import LocalFleet
-        from dt_action.worker.probes import this_machine
+        from dt_action.probes import this_machine
 
         settings = self.settings
         if settings.isolation == "container":

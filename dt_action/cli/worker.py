@@ -43,7 +43,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     labels = frozenset(getattr(given, "labels", ()))
 
     def probe() -> Capability:
-        from dt_action.worker.probes import this_machine
+        from dt_action.probes import this_machine
 
         found = this_machine(environ)
         return replace(found, devices=(*found.devices, *declared), labels=found.labels | labels)
@@ -138,8 +138,8 @@ def _declared(kinds: Sequence[str]) -> tuple[Device, ...]:
 
 def _show(capability: Capability, environ: Mapping[str, str]) -> int:
     from dt_action.formats.model_json import to_jsonable
-    from dt_action.worker.probes import evidence
-    from dt_action.worker.probes.system import System
+    from dt_action.probes import evidence
+    from dt_action.probes.system import System
 
     print(json.dumps(to_jsonable(capability), indent=2))
     for line in evidence(System(environ=environ)):

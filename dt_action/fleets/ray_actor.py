@@ -120,7 +120,7 @@ class SlotActor:
 def probe(package: bytes, package_digest: str) -> Any:
     """What the node has by our own probes: a `Capability`, as its parts."""
     _unpack_package(package, package_digest)
-    from dt_action.worker.probes import this_machine
+    from dt_action.probes import this_machine
 
     found = this_machine({**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     return {

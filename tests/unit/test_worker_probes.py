@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dt_action.worker.probes import evidence, probe
-from dt_action.worker.probes.system import System
+from dt_action.probes import evidence, probe
+from dt_action.probes.system import System
 
 
 @dataclass(frozen=True, kw_only=True)

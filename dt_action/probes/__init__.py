@@ -7,7 +7,7 @@ from typing import Any
 
 from dt_action.hosting import processors
 from dt_action.model.hardware import Capability
-from dt_action.worker.probes import (
+from dt_action.probes import (
     accelerators,
     amd,
     apple,
@@ -20,7 +20,7 @@ from dt_action.worker.probes import (
     processor,
     webgpu,
 )
-from dt_action.worker.probes.system import System
+from dt_action.probes.system import System
 
 _DEVICES: tuple[Any, ...] = (nvidia, amd, apple, intel, habana, accelerators, openvino, webgpu)
 _PLATFORMS = {"linux": "linux", "darwin": "darwin", "win32": "windows"}

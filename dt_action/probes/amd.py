@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dt_action.model.hardware import Device
-from dt_action.worker.probes.system import System
+from dt_action.probes.system import System
 
 FILES = ("/sys/class/kfd/kfd/topology/nodes/*",)
 COMMANDS = ()

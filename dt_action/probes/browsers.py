@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dt_action.worker.probes.system import System
+from dt_action.probes.system import System
 
 _COMMANDS = {
     "chrome": ("google-chrome", "google-chrome-stable", "chrome"),
