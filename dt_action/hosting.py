@@ -151,7 +151,6 @@ class Host:
         self.session = session
         self._mark = session.mark or session.run
         self._processes: dict[str, _Process] = {}
-        self._groups: list[int] = []
         self._selector = selectors.DefaultSelector()
         self._waker, self._woken = socket.socketpair()
         self._woken.setblocking(False)
@@ -209,7 +208,6 @@ class Host:
                 process.pidfd = os.pidfd_open(popen.pid)
                 self._selector.register(process.pidfd, selectors.EVENT_READ, process)
         self._processes[slot] = process
-        self._groups.append(popen.pid)
 
     def send(self, slot: str, **command: Any) -> None:
         """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
@@ -299,9 +297,8 @@ class Host:
         for process in self._processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.popen.wait(timeout=max(0.0, deadline - time.monotonic()))
-        for pid in self._groups:
-            _kill_group(pid)
         for process in [*self._processes.values()]:
+            _kill_group(process.popen.pid)  # of the living only: the number of a dead one may be another's by now
             process.popen.kill()
             process.popen.wait()
             self._forget(process)
