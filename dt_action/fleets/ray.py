@@ -123,7 +123,8 @@ def offers(
     The places on the nodes: some slots without a device, and, where a need calls for them, some that hold devices.
 
     A slot that holds devices holds as many as the largest need of this run that its node can meet, so that slots
-    never wait for each other's. `most` bounds the slots without a device, shared out over the nodes in turn.
+    never wait for each other's. A node whose devices meet no need is told with all it has and no slot, so that the
+    reason names what is there. `most` bounds the slots, shared out over the places in turn.
     """
     places: list[Place] = []
     seats: dict[str, Seat] = {}
@@ -134,6 +135,8 @@ def offers(
             held = {kind: min(count, _dealt(node, kind)) for kind, count in wanted.items()}
             places.append(_holder(node, held, holders))
             seats[places[-1].worker] = _seat(node, held)
+        elif node.capability.devices and any(need.kinds for need in needs):
+            places.append(Place(worker=f"{node.name}+devices", capability=node.capability, slots=0))
         if node.cpus > holders:
             plain = node.capability.without_devices()
             places.append(Place(worker=node.name, capability=plain, slots=node.cpus - holders))
@@ -145,7 +148,7 @@ def _bounded(places: Sequence[Place], most: int | None) -> tuple[Place, ...]:
     total = sum(place.slots for place in places)
     if most is None or total <= most:
         return tuple(places)
-    share = {place.worker: 1 for place in places}
+    share = {place.worker: min(1, place.slots) for place in places}
     while sum(share.values()) < most:
         grown = [place for place in places if share[place.worker] < place.slots]
         poorest = min(grown, key=lambda place: share[place.worker])
