@@ -110,6 +110,8 @@ class SimulatedSlot:
                 self._units.extend(command["units"])
                 self._credit += command["credit"]
                 self._resting = False
+            case "recall":
+                self._credit = 0
             case "go":
                 self._credit += command["credit"]
             case "drop":

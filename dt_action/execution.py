@@ -10,7 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from dt_action.dispatch import Action, Assign, Collected, Dispatcher, Drop, Grant, Kill, Limits, Rest, Stop, Tell
+from dt_action.dispatch import (
+    Action,
+    Assign,
+    Collected,
+    Dispatcher,
+    Drop,
+    Grant,
+    Kill,
+    Limits,
+    Recall,
+    Rest,
+    Stop,
+    Tell,
+)
 from dt_action.errors import ConfigurationError
 from dt_action.hosting import Died, Happened, Joined, Left, slot_name
 from dt_action.model.case import Attempt
@@ -334,7 +347,7 @@ def named_from(rootdir: str, base: str, path: str) -> str:
     return posixpath.relpath(path, rootdir)
 
 
-def command_for(action: Assign | Grant | Drop | Rest | Stop) -> dict[str, Any]:
+def command_for(action: Assign | Grant | Recall | Drop | Rest | Stop) -> dict[str, Any]:
     """The command that a slot is sent for an action."""
     match action:
         case Assign():
@@ -342,6 +355,8 @@ def command_for(action: Assign | Grant | Drop | Rest | Stop) -> dict[str, Any]:
             return {"op": "run", "units": units, "credit": action.credit}
         case Grant():
             return {"op": "go", "credit": action.credit}
+        case Recall():
+            return {"op": "recall"}
         case Drop():
             return {"op": "drop", "cases": action.cases, "files": action.files}
         case Rest():

@@ -1,6 +1,6 @@
 """The scheduling brain: events in, actions out. A pure state machine: no input or output, no clock, no threads."""
 
-from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Rest, Stop, Tell
+from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Recall, Rest, Stop, Tell
 from dt_action.dispatch.brain import Dispatcher
 from dt_action.dispatch.ledger import Collected
 
@@ -13,6 +13,7 @@ __all__ = [
     "Grant",
     "Kill",
     "Limits",
+    "Recall",
     "Rest",
     "Stop",
     "Tell",

@@ -48,6 +48,18 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """
+    Take back all credit: the slot's case takes longer than expected, and others wait behind it.
+
+    Should the case end just then, the slot may begin one more that another slot has been given, too: it runs twice,
+    and the word of the slot that has it counts.
+    """
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
     """
     Take cases, and all there is of files, back from the slot. It had no credit for them, so it has not started them.
@@ -90,4 +102,4 @@ class Tell:
     event: Event
 
 
-Action: TypeAlias = Assign | Grant | Drop | Rest | Kill | Stop | Tell
+Action: TypeAlias = Assign | Grant | Recall | Drop | Rest | Kill | Stop | Tell

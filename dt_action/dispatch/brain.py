@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Literal
 
-from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Rest, Stop, Tell
+from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Recall, Rest, Stop, Tell
 from dt_action.dispatch.backlog import Backlog
 from dt_action.dispatch.ledger import Collected, Ledger
 from dt_action.dispatch.pace import Pace
@@ -43,6 +43,9 @@ LONG_SHARE = 0.1
 
 LONG_TO_COLLECT = 4.0
 """A case is worth collecting its file once more when it takes so many times as long as that."""
+
+OVERSTAYED = 4
+"""A case that runs for so many windows of credit was not expected to: what it holds up goes to idle slots."""
 
 LOOK_AT = 16
 """So many of the busiest slots are looked at when one is to give up work, before a tick looks at all of them."""
@@ -345,6 +348,14 @@ class Dispatcher:
             if reason:
                 state.is_doomed = True
                 actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
+            elif (
+                self._resting
+                and state.credit
+                and state.running
+                and now - state.since > OVERSTAYED * self._limits.window_s
+            ):
+                state.credit = state.low_water = 0
+                actions.append(Recall(slot=state.name))
         return actions + self._feed_resting(rob=True)
 
     def cancel(self, status: Literal["cancelled", "timeout", "stopped"], reason: str, now: float) -> list[Action]:

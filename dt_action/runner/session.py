@@ -170,6 +170,8 @@ class SlotPlugin:
                 self._resting = False
             elif operation == "go":
                 self._credit += command["credit"]
+            elif operation == "recall":
+                self._credit = 0
             elif operation == "drop":
                 self._drop(command)
             elif operation == "avoid":
