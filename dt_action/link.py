@@ -63,7 +63,7 @@ class Backoff:
     """Ever longer waits between tries, a little random so that many do not come back at once."""
 
     first_s: float = 0.2
-    most_s: float = 5.0
+    most_s: float = 2.0
     random: Callable[[], float] = random.random
 
     def __iter__(self) -> Iterator[float]:

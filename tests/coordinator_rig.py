@@ -129,6 +129,9 @@ class Worker:
     def log(self) -> str:
         return (self.home / "worker.log").read_text(errors="replace")
 
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         """As the kernel's OOM killer would; its slots notice that nobody listens."""
         assert self.process is not None

@@ -49,6 +49,7 @@ def test_the_coordinator_is_killed_ten_times_in_the_middle_of_a_run(tmp_path, co
         kills = []
         for number in range(10):
             wait_until(_has_results(coordinator, 5 + number * 15), what=f"progress before kill {number + 1}")
+            assert worker.lives(), worker.process.returncode
             coordinator.kill()
             kills.append(sum(results_of(coordinator).values()))
             coordinator.start()
