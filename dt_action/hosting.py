@@ -340,7 +340,6 @@ class Host:
 
     def _bury(self, process: _Process) -> Died:
         _kill_group(process.popen.pid)
-        self._groups.remove(process.popen.pid)  # from now on the number may be another process's
         died = Died(slot=process.slot, code=process.popen.returncode, log_tail=_tail(process.log))
         self._forget(process)
         return died
