@@ -108,8 +108,10 @@ class SlotWork(threading.Thread):
         link = self._make_link()
         try:
             self._run(link)
-        except Exception:
+        except Exception as error:
             _LOG.exception("lease %s ended by a bug", self.lease.id)
+            self._outbox.add({"e": "died", "reason": f"the worker's agent failed: {error!r}"[:500], "log_tail": ""})
+            self._tell_all(link)
         finally:
             self._workspaces.leave(self.lease.run)
             link.close()
