@@ -126,9 +126,13 @@ class RayHost:
     def kill(self, slot: str, *, show_where: bool = False) -> None:
         """See `execution.SlotHost`. An actor that does not do it itself is killed by Ray."""
         actor = self._actors.get(slot)
-        if actor is not None:
+        if actor is None:
+            return
+        actor.kill_by = time.monotonic() + KILL_GRACE_S
+        if actor.is_ready:
             actor.handle.end.remote(show_where)
-            actor.kill_by = time.monotonic() + KILL_GRACE_S
+        else:
+            self._ray.kill(actor.handle, no_restart=True)
 
     def close(self, *, grace_s: float = 0.0) -> None:
         """See `execution.SlotHost`. Every actor is gone when this returns, or Ray was told to kill it."""
@@ -158,7 +162,10 @@ class RayHost:
         if error is not None:
             yield from self._lost(actor, error)
             return
-        for message in done.result():
+        messages = done.result()
+        if not any(message["e"] == "died" for message in messages):
+            self._listen(slot, actor.handle)  # before anything is told: who hears of the end hears no further
+        for message in messages:
             if message["e"] == "printed":
                 actor.printed = message["bytes"]
             elif message["e"] == "died":
@@ -169,13 +176,12 @@ class RayHost:
                 actor.is_ready = True
                 self._lost_starts = 0
                 yield Heard(slot=slot, message=message)
-        self._listen(slot, actor.handle)
 
     def _lost(self, actor: _Actor, error: BaseException) -> Iterator[Happened]:
         """The actor is gone. Its node may be, too: then that is what is told."""
         self._forget(actor)
         said = _in_short(error)
-        if not actor.is_ready:
+        if not actor.is_ready and actor.kill_by is None:
             self._lost_starts += 1
             if self._lost_starts >= MOST_LOST_STARTS or "Error" in type(getattr(error, "cause", None)).__name__:
                 raise FleetError(f"Ray's actors die before they are ready: {said}", hint=_START_HINT)
