@@ -25,8 +25,8 @@ def devices(system: System) -> tuple[Device, ...]:
             Device(
                 kind="rocm",
                 name=system.read(f"{node.relative_to(system.root)}/name").strip(),
-                memory_bytes=int(size) if size.isdigit() else 0,
-                features=frozenset({_gfx(int(version))}) if version.isdigit() and version != "0" else frozenset(),
+                memory_bytes=int(size) if size.isdecimal() else 0,
+                features=frozenset({_gfx(int(version))}) if version.isdecimal() and version != "0" else frozenset(),
             )
         )
     return tuple(found)

@@ -18,6 +18,6 @@ def devices(system: System) -> tuple[Device, ...]:
     for line in system.run(_QUERY).splitlines():
         name, _, mebibytes = (part.strip() for part in line.partition(","))
         if name.upper().startswith("HL-"):
-            size = int(mebibytes) << 20 if mebibytes.isdigit() else 0
+            size = int(mebibytes) << 20 if mebibytes.isdecimal() else 0
             found.append(Device(kind="hpu", name=name[:80], memory_bytes=size))
     return tuple(found)

@@ -10,7 +10,7 @@ def total_bytes(system: System) -> int:
     sizes = [_meminfo(system), _cgroup(system)]
     if system.platform == "darwin":
         text = system.run(("sysctl", "-n", "hw.memsize")).strip()
-        sizes.append(int(text) if text.isdigit() else 0)
+        sizes.append(int(text) if text.isdecimal() else 0)
     return min((size for size in sizes if size), default=0)
 
 
@@ -23,4 +23,4 @@ def _meminfo(system: System) -> int:
 
 def _cgroup(system: System) -> int:
     text = system.read("/sys/fs/cgroup/memory.max").strip()
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0

@@ -27,7 +27,7 @@ def devices(system: System) -> tuple[Device, ...]:
 
 def _device(line: str) -> Device | None:
     fields = [field.strip() for field in line.split(",")]
-    if len(fields) != 3 or not fields[1].isdigit():
+    if len(fields) != 3 or not fields[1].isdecimal():
         return None
     name, mebibytes, capability = fields
     return Device(kind="cuda", name=name, memory_bytes=int(mebibytes) << 20, features=_features(capability))
@@ -39,7 +39,7 @@ def _features(capability: str) -> frozenset[str]:
     stands for this generation alone.
     """
     digits = capability.replace(".", "")
-    if not digits.isdigit():
+    if not digits.isdecimal():
         return frozenset()
     own = int(digits)
     levels = {level for level in _LEVELS if level <= own} | {own}
