@@ -3,7 +3,7 @@ Makespan against the lower bound, and decisions a second: the real dispatch brai
 
     python benchmarks/simulate.py                                     # the table of docs/scale.md
     python benchmarks/simulate.py --slots 2000 --profile even --events
-    python benchmarks/simulate.py --history .dt_cache/history.json    # durations of a real project
+    python benchmarks/simulate.py --project . --profile   # the measured durations of a real project
 
 Nothing runs but the brain: slots are those of simulated_slot.py, on a clock that jumps from event to event, with
 `--latency` seconds on the way between a slot and the brain. The bound is the largest of: the sum of all cases and one
@@ -18,11 +18,12 @@ import argparse
 import gc
 import heapq
 import itertools
-import json
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from simulated_slot import SimulatedCase, SimulatedFile, SimulatedSlot, Suite, T
 
 from dt_action.dispatch import Dispatcher, Limits
 from dt_action.execution import Execution, Place, Terms
+from dt_action.history import history_at
 from dt_action.hosting import Happened, Heard
 from dt_action.model.event import CaseFinished, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
@@ -106,17 +108,24 @@ def grouped(cases: int, random_: random.Random) -> Profile:
     return Profile(name="grouped", files=files)
 
 
-def from_history(path: Path, cases: int, random_: random.Random) -> Profile:
+def from_history(root: Path, cases: int, random_: random.Random) -> Profile:
     """The measured durations of a real project's files, drawn again until there are `cases` cases."""
-    measured = [list(file.values()) for file in json.loads(path.read_text())["files"].values() if file]
+    past = history_at(root / ".dt_cache" / "history").load()
+    measured = [list(seconds.values()) for path in root.rglob("*.py") if (seconds := past.cases_of(_named(path, root)))]
+    if not measured:
+        raise SystemExit(f"{root} has no history: run `dt run` in it first")
     files: dict[str, SimulatedFile] = {}
     left = cases
     while left > 0:
         durations = random_.choice(measured)[:left]
-        name = f"tests/test_{len(files)}.py"
-        files[name] = _file(name, durations, random_)
+        path = f"tests/test_{len(files)}.py"
+        files[path] = _file(path, durations, random_)
         left -= len(durations)
-    return Profile(name=path.parent.parent.name or "history", files=files)
+    return Profile(name=root.resolve().name, files=files)
+
+
+def _named(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
 
 
 PROFILES = {"even": even, "heavy": heavy, "grouped": grouped}
@@ -336,27 +345,61 @@ def _places(slots: int, with_gpus: bool) -> tuple[Place, ...]:
     )
 
 
+INKS = ("#1f6feb", "#d1242f", "#1a7f37", "#8250df", "#9a6700")
+
+
+def plot(figures: Sequence[Measured]) -> str:
+    """An SVG: makespan over the bound (up) by the number of slots (to the right, logarithmic), a line each profile."""
+    slots = sorted({figure.slots for figure in figures})
+    top = max(1.2, *(figure.makespan_s / figure.bound_s for figure in figures))
+
+    def x(count: int) -> float:
+        return 60 + 560 * math.log(count / slots[0]) / max(math.log(slots[-1] / slots[0]), 1e-9)
+
+    def y(ratio: float) -> float:
+        return 260 - 220 * (ratio - 1) / (top - 1)
+
+    parts = [f'<text x="{x(count):.0f}" y="282" text-anchor="middle">{count}</text>' for count in slots]
+    for ratio in (1.0, 1.05, 1.1, 1.15, 1.2):
+        dash = ' stroke-dasharray="5 4"' if ratio == 1.1 else ""
+        parts.append(f'<path d="M60 {y(ratio):.1f}H620" stroke="#8c959f" stroke-width=".6"{dash}/>')
+        parts.append(f'<text x="52" y="{y(ratio) + 4:.1f}" text-anchor="end">{ratio:.2f}</text>')
+    for number, name in enumerate(dict.fromkeys(figure.profile for figure in figures)):
+        ink = INKS[number % len(INKS)]
+        points = [(x(f.slots), y(f.makespan_s / f.bound_s)) for f in figures if f.profile == name]
+        line = " ".join(f"{left:.1f},{up:.1f}" for left, up in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{ink}" stroke-width="2"/>')
+        parts += [f'<circle cx="{left:.1f}" cy="{up:.1f}" r="3" fill="{ink}"/>' for left, up in points]
+        parts.append(f'<text x="{70 + 110 * number}" y="24" fill="{ink}">{escape(name)}</text>')
+    parts.append('<text x="340" y="304" text-anchor="middle">slots; dashed: 1.10 times the lower bound</text>')
+    body = "\n".join(parts)
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 315" font-family="sans-serif" font-size="12" '
+        f'fill="#57606a" role="img" aria-label="makespan over the lower bound by slots">\n{body}\n</svg>\n'
+    )
+
+
 def main() -> int:
     """Print one line for each profile and number of slots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, nargs="*", default=[2, 8, 32, 128, 512, 2000])
     parser.add_argument("--profile", choices=sorted(PROFILES), nargs="*", default=[*PROFILES])
-    parser.add_argument("--history", type=Path, nargs="*", default=[], help="history files of real projects")
+    parser.add_argument("--project", type=Path, nargs="*", default=[], help="projects that dt has run before")
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--known", type=float, default=1.0, help="the share of the files that ran before")
     parser.add_argument("--latency", type=float, default=0.001, help="seconds that a message takes, either way")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--plot", type=Path, help="draw the ratios into this SVG file")
     options = parser.parse_args()
     profiles = [PROFILES[name](options.cases, random.Random(7)) for name in options.profile]
-    profiles += [from_history(path, options.cases, random.Random(7)) for path in options.history]
-    figures = []
+    profiles += [from_history(path, options.cases, random.Random(7)) for path in options.project]
+    figures: list[Measured] = []
     for profile in profiles:
         for slots in options.slots:
             measured = simulate(profile, slots, known=options.known, latency_s=options.latency)
             print(measured, flush=True)
-            figures.append(vars(measured))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+            figures.append(measured)
+    if options.plot:
+        options.plot.write_text(plot(figures), encoding="utf-8")
     return 0
 
 
