@@ -156,8 +156,8 @@ class Execution:
     # --- slots ----------------------------------------------------------------------------------------------------
 
     def _start_first(self) -> None:
-        """One slot for each file, in turns over the workers, as far as their places go."""
-        left = max(1, len(self._plan.files))
+        """One slot for each file, in turns over the workers, as far as their places go; and those that run already."""
+        left = max(1, len(self._plan.files), len(self._host.slots))
         for turn in range(max((place.slots for place in self._places.values()), default=0)):
             for place in self._places.values():
                 if turn < place.slots and left > 0:

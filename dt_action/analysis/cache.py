@@ -53,6 +53,9 @@ class NeedsCache:
         scratch = self._file.with_suffix(f".{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
+            ignored = self._file.parent.parent / ".gitignore"
+            if ignored.parent.name == ".dt_cache" and not ignored.exists():
+                ignored.write_text("*\n", encoding="utf-8")  # else git, and --changed-since with it, sees the cache
             scratch.write_text(json.dumps(whole, separators=(",", ":")), encoding="utf-8")
             scratch.replace(self._file)
 

@@ -91,7 +91,6 @@ def measured(root: Path, scratch: Path, *names: str, contexts: bool = False) -> 
     plan: Plan = make_plan(files, {}, KnownPast(), file_bytes={}, is_selection=True)
     host = Host(
         Session(
-            run="r1",
             root=root,
             python=sys.executable,
             args=tuple(names),

@@ -176,6 +176,7 @@ def test_a_quarantine_forgives_until_its_day(project: Project) -> None:
 def test_a_change_runs_what_it_can_reach_and_is_judged_by_that_alone(project: Project) -> None:
     project.branch(calc=BROKEN)
     told = project.run("--changed-since", "main", "--base", "main", "--fail-on", "regressions")
+    assert told.report, told.console
     selection = told.report["run"]["selection"]
     assert selection["chosen"] == [{"path": "tests/test_calc.py", "reason": "imports calc.py, which changed"}]
     assert selection["left_out"] == ["tests/test_known.py", "tests/test_text.py"]
