@@ -360,7 +360,7 @@ def plot(figures: Sequence[Measured]) -> str:
         return 260 - 220 * (ratio - 1) / (top - 1)
 
     parts = [f'<text x="{x(count):.0f}" y="282" text-anchor="middle">{count}</text>' for count in slots]
-    for ratio in (1.0, 1.05, 1.1, 1.15, 1.2):
+    for ratio in (value for value in (1.0, 1.1, 1.2, 1.4, 1.6, 1.8) if value <= top):
         dash = ' stroke-dasharray="5 4"' if ratio == 1.1 else ""
         parts.append(f'<path d="M60 {y(ratio):.1f}H620" stroke="#8c959f" stroke-width=".6"{dash}/>')
         parts.append(f'<text x="52" y="{y(ratio) + 4:.1f}" text-anchor="end">{ratio:.2f}</text>')
