@@ -150,7 +150,12 @@ class Oidc:
                 key,
                 algorithms=[algorithm],
                 audience=policy.audience,
-                options={"require": ["exp", "iat", "aud", "iss"], "verify_exp": False, "verify_iat": False},
+                options={
+                    "require": ["exp", "iat", "aud", "iss"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
             )
             now, expires, begins = self._clock(), float(claims["exp"]), float(claims.get("nbf", claims["iat"]))
         except (jwt.InvalidTokenError, ValueError, TypeError):

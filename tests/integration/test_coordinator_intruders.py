@@ -36,7 +36,8 @@ from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.plan import Plan, PlannedFile
 
 ISSUER = "https://token.example.org"
-NOW = time.time()
+NOW = 1_900_000_000.0
+"""The time of the clock by which CI tokens are judged: this module may have been imported long before its tests run."""
 
 
 class Server:
@@ -117,7 +118,10 @@ POLICY = Policy(
 
 @pytest.fixture(scope="module")
 def coordinator(tmp_path_factory):
-    made = Server(tmp_path_factory.mktemp("c") / "data", Oidc([POLICY], fetch=lambda url: jwks(("one", SIGNING))))
+    made = Server(
+        tmp_path_factory.mktemp("c") / "data",
+        Oidc([POLICY], fetch=lambda url: jwks(("one", SIGNING)), clock=lambda: NOW),
+    )
     yield made
     made.stop()
 
@@ -371,12 +375,13 @@ def test_a_workers_jwt_is_good_for_itself_only(coordinator):
 def test_forged_worker_tokens(coordinator):
     worker = coordinator.enrol("forged")["worker"]
     secret = (coordinator.service.config.data / "secret").read_bytes()
-    good = {"sub": worker, "aud": "dt-worker", "iss": "dt-coordinator", "exp": NOW + 600, "iat": NOW}
+    now = time.time()
+    good = {"sub": worker, "aud": "dt-worker", "iss": "dt-coordinator", "exp": now + 600, "iat": now}
     forged = [
         jwt.encode(good, "x" * 32, algorithm="HS256"),
         jwt.encode(good, "", algorithm="none"),
         jwt.encode({**good, "aud": "dt-client"}, secret, algorithm="HS256"),
-        jwt.encode({**good, "exp": NOW - 1}, secret, algorithm="HS256"),
+        jwt.encode({**good, "exp": now - 1}, secret, algorithm="HS256"),
         jwt.encode({**good, "iss": "me"}, secret, algorithm="HS256"),
         jwt.encode(good, secret, algorithm="HS512"),
         coordinator.key(),
