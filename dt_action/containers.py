@@ -203,6 +203,7 @@ class ContainerHost:
             "run": session.run,
             "basetemp": "/tmp/dt",  # noqa: S108 - in the container, where it is its own file system
             "imports": session.imports,
+            "rewritten": "",
         }
         return {
             "image": box.image,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dt_action import caches
 from dt_action.errors import ConfigurationError
 from dt_action.scratch import end_scratch, new_scratch
 
@@ -137,6 +138,16 @@ def slot_name(number: int) -> str:
     return f"gw{number}"
 
 
+def _folder_for_rewritten(root: Path) -> str:
+    """Where slots keep test modules whose asserts pytest has rewritten; "" where nothing can be written."""
+    folder = root / caches.FOLDER / "rewritten"
+    try:
+        caches.make_folder(folder)
+    except OSError:
+        return ""
+    return str(folder)
+
+
 def processors() -> int:
     """The processors that this process may use, which a container or taskset may have cut."""
     if sys.platform == "linux":
@@ -156,6 +167,7 @@ class Host:
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._scratch = new_scratch()
+        self._rewritten = _folder_for_rewritten(session.root)
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -176,6 +188,7 @@ class Host:
                 "run": session.run,
                 "basetemp": str(self._scratch),
                 "imports": session.imports,
+                "rewritten": self._rewritten,
                 "measure": session.measuring.message() if session.measuring else None,
             }
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dt_action.analysis.codec import decode
+from dt_action.caches import make_folder
 from dt_action.model.hardware import FileNeeds
 
 RULES_VERSION = 1
@@ -52,10 +53,7 @@ class NeedsCache:
         whole = {"key": self._key, "entries": {**self._kept, **fresh}}
         scratch = self._file.with_suffix(f".{os.getpid()}.tmp")
         with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            ignored = self._file.parent.parent / ".gitignore"
-            if ignored.parent.name == ".dt_cache" and not ignored.exists():
-                ignored.write_text("*\n", encoding="utf-8")  # else git, and --changed-since with it, sees the cache
+            make_folder(self._file.parent)
             scratch.write_text(json.dumps(whole, separators=(",", ":")), encoding="utf-8")
             scratch.replace(self._file)
 

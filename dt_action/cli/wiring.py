@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from dt_action import caches
 from dt_action.errors import ConfigurationError
 from dt_action.hosting import Host, Session, processors, slot_name
 from dt_action.options import Settings, secret_values, secret_variables, without_secrets
@@ -106,9 +107,8 @@ class Wiring:
         """What the tests need."""
         from dt_action.analysis import StaticAnalyzer
 
-        return StaticAnalyzer(root=self.settings.root, cache_dir=self.settings.root / ".dt_cache" / "analysis").analyze(
-            files
-        )
+        root = self.settings.root
+        return StaticAnalyzer(root=root, cache_dir=root / caches.FOLDER / "analysis").analyze(files)
 
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         """The order of the files that the settings' hardware leaves, by what earlier runs tell."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dt_action.caches import make_folder
 from dt_action.errors import UnreadableError
 from dt_action.history.codec import decode, encode
 from dt_action.history.past import KnownPast
@@ -67,7 +68,7 @@ class DirectoryHistory:
     def record(self, run: Run) -> None:
         """See `ports.History`."""
         try:
-            _make_folder(self.path)
+            make_folder(self.path)
             _write_whole(self.path, encode([record_of(run)]))
             if sum(1 for _ in self._files()) >= COMPACT_FROM:
                 self._compact(self._contents())
@@ -141,7 +142,7 @@ class FileHistory:
         """See `ports.History`."""
         records = merged(self.load().records, [record_of(run)])
         try:
-            _make_folder(self.path.parent)
+            make_folder(self.path.parent)
             _write_whole(self.path.parent, _bounded(records), self.path.name)
         except OSError as error:
             self.warn(f"the history could not be kept in {self.path}: {error}")
@@ -161,15 +162,6 @@ def _bounded(records: tuple[RunRecord, ...]) -> bytes:
         records = records[: len(records) // 2]
         content = encode(records)
     return content
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    cache = next((path for path in (folder, *folder.parents) if path.name == ".dt_cache"), None)
-    if cache and not (cache / ".gitignore").exists():
-        (cache / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
 def _write_whole(folder: Path, content: bytes, name: str = "") -> Path:

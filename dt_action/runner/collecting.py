@@ -33,6 +33,13 @@ class LazyCollection:
         """Every file that has tests to collect, in pytest's order, relative to its rootdir with forward slashes."""
         return list(self._collectors)
 
+    @property
+    def modules(self) -> List[str]:
+        """The paths of the files among them that are imported as test modules, in the same order."""
+        return [
+            str(node.path) for nodes in self._collectors.values() for node in nodes if isinstance(node, pytest.Module)
+        ]
+
     def finish(self) -> None:
         """Give the session its own `genitems` back; from here on files are expanded."""
         del self._session.genitems

@@ -15,6 +15,7 @@ import pytest
 from .channel import Channel, Message
 from .collecting import LazyCollection, group_of
 from .outcomes import CaseRecord, collect_failure, shortened, skip_reason
+from .rewriting import RewrittenModules
 
 # A test may freeze these; the records of the tests around it must not care.
 _time = time.time
@@ -49,6 +50,7 @@ class SlotPlugin:
         self._resting = False
         self._ran: Set[Any] = set()
         self._avoided: Set[str] = set()
+        self._rewritten: Optional[RewrittenModules] = None
         self._records: Dict[str, CaseRecord] = {}
         self._setup_state: Any = None
         self._capture_manager: Any = None
@@ -68,6 +70,8 @@ class SlotPlugin:
         known = early_config.known_args_namespace
         if hasattr(known, "no_cov"):
             known.no_cov = True  # its distributed mode wants a controller of its own; dt measures coverage itself
+        if self._config["rewritten"]:
+            self._rewritten = RewrittenModules(self._config["rewritten"], early_config)
         yield
 
     @pytest.hookimpl(tryfirst=True)
@@ -130,11 +134,19 @@ class SlotPlugin:
         if not self._config["imports"]:
             return
         self._apply(self._channel.waiting())
+        self._rewrite_share()
         for file in self._collection.files:
             if file not in self._avoided:
                 self._channel.send("importing", file=file)
                 with contextlib.suppress(BaseException):  # told when the file is collected
                     self._collection.import_module(file)
+
+    def _rewrite_share(self) -> None:
+        """The slots of a run divide the rewriting of asserts among them; all but this is the same in each of them."""
+        assert self._collection is not None
+        if self._rewritten is not None:
+            share = int(self._config["slot"][2:]) % self._config["slots"]
+            self._rewritten.prepare(self._collection.modules[share :: self._config["slots"]])
 
     # --- pytest's hooks: what is told -------------------------------------------------------------------------
 
