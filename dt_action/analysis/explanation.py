@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from dt_action.analysis.codec import encode_requirement
 from dt_action.analysis.explicit import PathRule
 from dt_action.errors import ConfigurationError
 from dt_action.model.case import TestFile
-from dt_action.model.hardware import Capability, Evidence, FileNeeds, Finding, Requirement
+from dt_action.model.hardware import Capability, FileNeeds, Requirement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +53,6 @@ def explain(
     if as_json:
         return json.dumps([_as_data(found, lines) for found, lines in told], indent=2)
     return "\n\n".join(_as_text(found, lines, is_local=capability is not None) for found, lines in told)
-
-
-def run_nowhere(needs: Iterable[FileNeeds], capabilities: Sequence[Capability]) -> tuple[Finding, ...]:
-    """
-    Rule `runs-nowhere`: what none of the configured machines satisfies, so that it is green because it is skipped.
-
-    Empty where no machine is given.
-    """
-    if not capabilities:
-        return ()
-    found = []
-    for file in needs:
-        for name, requirement in (("", file.default), *file.cases.items()):
-            if any(capability.satisfies(requirement) for capability in capabilities):
-                continue
-            evidence = next(iter(requirement.evidence), Evidence(file=file.path, line=1, rule="runs-nowhere"))
-            where = f"{file.path}::{name}" if name else file.path
-            text = f"no configured machine runs {where}: it needs {requirement} ({evidence.rule})"
-            place = Evidence(file=evidence.file, line=evidence.line, rule="runs-nowhere")
-            found.append(Finding(evidence=place, message=text))
-    return tuple(found)
 
 
 def _not_found(path: str, root: Path) -> ConfigurationError:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from dt_action.analysis.project import SourceModule
 from dt_action.analysis.values import Mark
+from dt_action.errors import ConfigurationError
 from dt_action.model.hardware import (
     DEVICE_KINDS,
     NOTHING,
@@ -67,6 +68,27 @@ class Pragmas:
     whole: tuple[Statement, ...] = ()
     by_line: Mapping[int, tuple[Statement, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+
+
+def path_rules(table: Mapping[str, str], source: str = "configuration") -> tuple[PathRule, ...]:
+    """
+    Rules of a table from globs to what a pragma says: `{"tests/gpu/**": "requires cuda>=2; exclusive license"}`.
+
+    Raises ConfigurationError for every text that cannot be read, all at once.
+    """
+    rules, problems = [], []
+    for pattern, body in table.items():
+        try:
+            fields = _read_pragma(body)
+            read_fields(fields, Evidence(file=source, line=1, rule="path-rule"))
+        except GrammarError as error:
+            hint = f'write needs = {{ "{pattern}" = "requires cuda" }}; docs/analysis.md has all fields'
+            problems.append(ConfigurationError(f"needs of {pattern!r}: {error}", hint=hint))
+            continue
+        rules.append(PathRule(pattern=pattern, fields=fields, source=source))
+    if problems:
+        raise ConfigurationError.of_all(problems)
+    return tuple(rules)
 
 
 def read_size(text: Any) -> int:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from dt_action.analysis.explanation import explain
-from dt_action.errors import DtError, ExitCode
-from dt_action.model.hardware import Capability
+from dt_action.cli.arguments import Parser, settings_from
+from dt_action.cli.wiring import rules_of
+from dt_action.discovery import discover
+from dt_action.errors import ExitCode
+from dt_action.options import Settings
+from dt_action.probes import this_machine
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], capability: Capability | None = None) -> int:
-    """
-    Print what the named tests need. Returns the exit code.
-
-    `capability` is what this machine has, where the caller knows.
-    """
-    parser = argparse.ArgumentParser(prog="dt explain", description=__doc__)
-    parser.add_argument("paths", nargs="+", metavar="PATH|NODE_ID", help="a test file, or the id of a test in one")
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Print what the named tests need. Returns the exit code."""
+    parser = Parser("explain", "show what tests need, and why")
+    parser.add_argument("paths", nargs="+", metavar="PATH|NODE_ID", help="a test file, a folder, or the id of a test")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument("--root", type=Path, default=Path(environ.get("DT_ROOT", ".")), help="the project's folder")
-    options = parser.parse_args(argv)
-    try:
-        text = explain(options.paths, root=options.root, capability=capability, as_json=options.json)
-    except DtError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    settings, given = settings_from(parser, argv, environ)
+    text = explain(
+        [*_files(given.paths, settings, environ)],
+        root=settings.root,
+        capability=this_machine(environ),
+        as_json="json" in given,
+        path_rules=rules_of(settings),
+    )
     print(text)
     return ExitCode.PASSED
+
+
+def _files(paths: Sequence[str], settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """A folder stands for its test files."""
+    for path in paths:
+        if (settings.root / path).is_dir():
+            yield from (file.path for file in discover(replace(settings, test_dir=path), environ))
+        else:
+            yield path

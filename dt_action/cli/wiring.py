@@ -18,6 +18,7 @@ from dt_action.options import Settings, secret_values, secret_variables, without
 from dt_action.pipeline import Steps
 
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
+    from dt_action.analysis.explicit import PathRule
     from dt_action.cli.coverage import Measurement
     from dt_action.cli.memory import Memory
     from dt_action.dispatch import Limits
@@ -108,7 +109,8 @@ class Wiring:
         from dt_action.analysis import StaticAnalyzer
 
         root = self.settings.root
-        return StaticAnalyzer(root=root, cache_dir=root / caches.FOLDER / "analysis").analyze(files)
+        cache_dir = root / caches.FOLDER / "analysis"
+        return StaticAnalyzer(root=root, cache_dir=cache_dir, path_rules=rules_of(self.settings)).analyze(files)
 
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
@@ -383,3 +385,12 @@ def _size(path: Path) -> int:
 
 def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def rules_of(settings: Settings) -> tuple[PathRule, ...]:
+    """What the settings say of tests' needs by path. Raises ConfigurationError."""
+    if not settings.needs:
+        return ()
+    from dt_action.analysis.explicit import path_rules
+
+    return path_rules(settings.needs)

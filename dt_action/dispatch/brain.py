@@ -10,7 +10,8 @@ from typing import Literal
 
 from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Kill, Limits, Recall, Rest, Stop, Tell
 from dt_action.dispatch.backlog import Backlog
-from dt_action.dispatch.ledger import Collected, Ledger
+from dt_action.dispatch.ledger import Collected, Entry, Ledger
+from dt_action.dispatch.misplaced import placement_miss
 from dt_action.dispatch.pace import Pace
 from dt_action.dispatch.pieces import Piece
 from dt_action.dispatch.slots import Slot
@@ -78,6 +79,7 @@ class Dispatcher:
         self._has_news = False
         self._locks: dict[str, frozenset[str]] = {}
         self._suspects: set[str] = set()
+        self._blind: set[str] = set()
         self._leases = 0
         self._left_s = 0.0
         self._started_at = self._last_case_at = now
@@ -618,6 +620,28 @@ class Dispatcher:
         if entry.is_final:
             return []
         self._last_case_at = now
+        elsewhere = self._send_elsewhere(entry, attempt)
+        if elsewhere:
+            return elsewhere
         will_retry = self._ledger.conclude(case, attempt, worker=attempt.worker, final=final)
         told = Tell(CaseFinished(case=entry.case, attempt=attempt, will_retry=will_retry))
         return [told, *self._admit(self._piece(entry.case.file, [case]))] if will_retry else [told]
+
+    def _send_elsewhere(self, entry: Entry, attempt: Attempt) -> list[Action]:
+        """A case that skipped itself for a device that another worker has is run there, once."""
+        capability = self._backlog.capabilities.get(attempt.worker)
+        if attempt.outcome != "skipped" or entry.was_sent_elsewhere or capability is None:
+            return []
+        miss = placement_miss(entry.case, attempt, capability)
+        if miss is None or not self._backlog.anybody(miss.wanted):
+            return []
+        told: list[Action] = [Tell(CaseFinished(case=entry.case, attempt=attempt, will_retry=True))]
+        if miss.blind not in self._blind:
+            self._blind.add(miss.blind)
+            text = (
+                f"{entry.case.id} skipped itself on {attempt.worker} and is run again where it finds {miss.wanted}: "
+                f"{miss.blind} (`dt explain {entry.case.file}`; a mark or pragma says it outright)"
+            )
+            told.append(Tell(Notice(level="warning", text=text)))
+        self._ledger.send_elsewhere(entry, miss.wanted)
+        return [*told, *self._admit(self._piece(entry.case.file, [entry.case.id]))]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dt_action.model.case import Attempt, TestCase
-from dt_action.model.hardware import FileNeeds
+from dt_action.model.hardware import FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
 
 
@@ -22,13 +22,18 @@ class Collected:
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """A case, how often it was tried, and the workers on which it failed."""
+    """
+    A case, how often it was tried, and the workers on which it failed.
+
+    `was_sent_elsewhere` tells that it had skipped itself for want of a device; that was no try.
+    """
 
     case: TestCase
     group: str = ""
     attempts: int = 0
     is_final: bool = False
     failed_on: frozenset[str] = frozenset()
+    was_sent_elsewhere: bool = False
 
 
 class Ledger:
@@ -114,6 +119,11 @@ class Ledger:
         self.failures += attempt.is_failing
         self.finish(case)
         return False
+
+    def send_elsewhere(self, entry: Entry, wanted: Requirement) -> None:
+        """The case turned out to need more than was known."""
+        entry.case = replace(entry.case, requirement=wanted)
+        entry.was_sent_elsewhere = True
 
     def finish(self, case: str) -> None:
         """No further attempt will be booked for the case."""

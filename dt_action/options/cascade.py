@@ -86,7 +86,7 @@ def _refused(row: Option, raw: object, source: Source) -> ConfigurationError:
 def _as_written(kind: Kind[Any], row: Option, source: Source) -> str:
     example = kind.example
     if kind.is_table:
-        return f'{row.key} = {{ nightly = ["tests/nightly/**"] }}'
+        return f"{row.key} = {example}"
     if source.rank == 0:
         return f'{row.flag} "{example}"' if " " in example else f"{row.flag} {example}"
     if source.rank == 1 and source.text.startswith("input "):

@@ -141,6 +141,12 @@ def _table_of_globs(raw: object) -> dict[str, tuple[str, ...]]:
     return table
 
 
+def _table_of_text(raw: object) -> dict[str, str]:
+    if not isinstance(raw, Mapping):
+        raise ValueError(raw)
+    return {word(name): word(value) for name, value in raw.items()}
+
+
 def choice(*words: str) -> Kind[str]:
     """One of some words, in any case."""
 
@@ -219,5 +225,16 @@ ARGUMENTS: Kind[tuple[str, ...]] = Kind(
     read=_arguments, expected="arguments as a shell would quote them", example="-p no:randomly", metavar="ARGS"
 )
 GLOBS_BY_NAME: Kind[dict[str, tuple[str, ...]]] = Kind(
-    read=_table_of_globs, expected="a table of names, each with a list of globs", example="", metavar="", is_table=True
+    read=_table_of_globs,
+    expected="a table of names, each with a list of globs",
+    example='{ nightly = ["tests/nightly/**"] }',
+    metavar="",
+    is_table=True,
+)
+TEXT_BY_GLOB: Kind[dict[str, str]] = Kind(
+    read=_table_of_text,
+    expected="a table of globs, each with a text",
+    example='{ "tests/gpu/**" = "requires cuda" }',
+    metavar="",
+    is_table=True,
 )

@@ -18,6 +18,7 @@ from dt_action.options.kinds import (
     PERCENT,
     SHARD,
     SWITCH,
+    TEXT_BY_GLOB,
     URL,
     WORKERS,
     Kind,
@@ -202,6 +203,14 @@ class Settings:
         "run only files with tests that need this hardware; cpu: that need no accelerator",
         group="tests",
         unset="all",
+    )
+    needs: Mapping[str, str] | None = option(
+        TEXT_BY_GLOB,
+        None,
+        "what tests need by globs of their files, in the words of a pragma",
+        group="tests",
+        has_flag=False,
+        unset="what the code says",
     )
     shard: Shard | None = option(  # noqa: RUF009 - a field
         SHARD, None, "run share I of N, balanced by history", group="tests", unset="all shares"

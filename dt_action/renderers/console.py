@@ -11,7 +11,7 @@ from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.change import SHORT_LINES, change_title
 from dt_action.renderers.colors import CONCLUSION_COLORS, paint
-from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest
+from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest, nowhere_line
 
 DETAIL_CHARACTERS = 20_000
 STDIO_CHARACTERS = 4_000
@@ -46,7 +46,7 @@ class Console:
         sections = [
             *self._groups("Skipped", seen.skips, show_ids=False),
             *self._slowest(seen),
-            *self._remarks(run),
+            *self._remarks(run, seen),
             *self._flaky(seen),
             *self._left_out(run, seen),
             *self._failures(seen),
@@ -79,8 +79,8 @@ class Console:
         yield from self._title("Slowest")
         yield from (f"{seconds(result.duration_s):>14}  {one_line(result.case.id)}" for result in seen.slowest)
 
-    def _remarks(self, run: Run) -> Iterator[str]:
-        if not run.notices and not run.findings:
+    def _remarks(self, run: Run, seen: Digest) -> Iterator[str]:
+        if not (run.notices or run.findings or seen.nowhere):
             return
         yield from self._title("Remarks")
         for finding in run.findings:
@@ -89,6 +89,8 @@ class Console:
         levels = {"info": (), "warning": ("yellow",), "error": ("red",)}
         for notice in run.notices:
             yield f"  {self._paint(notice.level, *levels[notice.level])}: {one_line(notice.text)}"
+        for group in seen.nowhere:
+            yield f"  {self._paint('warning', 'yellow')}: {nowhere_line(group)}"
 
     def _flaky(self, seen: Digest) -> Iterator[str]:
         if not seen.flaky:

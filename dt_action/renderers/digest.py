@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dt_action.formats.text import one_line, seconds
 from dt_action.model.case import Attempt, TestResult
+from dt_action.model.hardware import Requirement
 from dt_action.model.run import Conclusion, Run, Totals
 from dt_action.renderers.change import Section, change_line, change_sections
 
@@ -32,7 +33,8 @@ class Digest:
 
     `shortfalls` says why the run is not whole, a sentence each. `failures` are those that are not tolerated, those
     that the baseline does not have (`new`) first; `alike` gives each of their ids the number of its error, so that one
-    error with many victims can be told once. `change` is what the run says against earlier ones.
+    error with many victims can be told once. `nowhere` are tests for which no machine of the run has what they need:
+    they are green because they are skipped everywhere. `change` is what the run says against earlier ones.
     """
 
     totals: Totals
@@ -49,6 +51,7 @@ class Digest:
     change_line: str = ""
     breaches: tuple[str, ...] = ()
     new: frozenset[str] = frozenset()
+    nowhere: tuple[Group, ...] = ()
 
 
 def digest(run: Run) -> Digest:
@@ -75,6 +78,7 @@ def digest(run: Run) -> Digest:
         change_line=change_line(run),
         breaches=run.breaches,
         new=new,
+        nowhere=_groups(_nowhere(run, remarkable)),
     )
 
 
@@ -133,6 +137,27 @@ def _skips(run: Run, remarkable: Iterable[TestResult]) -> Iterator[tuple[str, st
             yield expected + (result.final.message or "no reason given"), result.case.id
     for file in run.skipped_files:
         yield file.reason or "no reason given", file.path
+
+
+def _nowhere(run: Run, remarkable: Iterable[TestResult]) -> Iterator[tuple[str, str]]:
+    if not run.workers:
+        return
+    somewhere: dict[Requirement, bool] = {}
+    for result in remarkable:
+        need = result.case.requirement
+        if result.outcome != "skipped" or need.needs_nothing:
+            continue
+        if need not in somewhere:
+            somewhere[need] = any(worker.capability.satisfies(need) for worker in run.workers)
+        if not somewhere[need]:
+            yield f"no machine of this run has {need}", result.case.id
+
+
+def nowhere_line(group: Group) -> str:
+    """`12 tests are green because skipped everywhere: no machine of this run has 2 cuda (such as a.py::b)`."""
+    verb = "is" if len(group.ids) == 1 else "are"
+    such_as = one_line(group.ids[0], 200)
+    return f"{_tests(len(group.ids))} {verb} green because skipped everywhere: {group.reason} (such as {such_as})"
 
 
 def _groups(pairs: Iterable[tuple[str, str]]) -> tuple[Group, ...]:

@@ -14,7 +14,7 @@ from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.ansi_html import ansi_to_html
 from dt_action.renderers.change import change_title
-from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest, headline
+from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest, headline, nowhere_line
 from dt_action.renderers.page_data import data_blocks
 from dt_action.renderers.templates import fill, source
 
@@ -57,7 +57,7 @@ class Html:
             "flaky": _flaky(seen),
             "slowest": _slowest(seen),
             "skipped": _folded_groups("Skipped", seen.skips),
-            "remarks": _remarks(run),
+            "remarks": _remarks(run, seen),
             "workers": _workers(run),
             "foot": _foot(run),
             "data": data_blocks(run),
@@ -228,10 +228,11 @@ def _slowest(seen: Digest) -> str:
     return f"<section><h2>Slowest</h2>{_table(('time', 'test'), rows)}</section>"
 
 
-def _remarks(run: Run) -> str:
+def _remarks(run: Run, seen: Digest) -> str:
     items = [f'<li class="n-{item.level}">{item.level}: {_text(item.text)}</li>' for item in run.notices]
     for finding in run.findings:
         items.append(f"<li><code>{_text(str(finding.evidence))}</code> {_text(finding.message)}</li>")
+    items += [f'<li class="n-warning">warning: {_text(nowhere_line(group))}</li>' for group in seen.nowhere]
     return f"<section><h2>Remarks</h2><ul>{''.join(items)}</ul></section>" if items else ""
 
 

@@ -15,7 +15,7 @@ from dt_action.model.case import TestResult
 from dt_action.model.run import Run
 from dt_action.renderers.budget import Cut, fit
 from dt_action.renderers.change import change_title
-from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest
+from dt_action.renderers.digest import Digest, Group, bound_line, coverage_line, digest, nowhere_line
 from dt_action.renderers.templates import fill
 
 ROWS = 1_000
@@ -53,7 +53,7 @@ class Markdown:
             "flaky": _flaky(seen, cut),
             "slowest": _slowest(seen) if cut.trace_characters else "",
             "skipped": _skipped(seen) if cut.skipped else "",
-            "remarks": _remarks(run) if cut.trace_characters else "",
+            "remarks": _remarks(run, seen) if cut.trace_characters else "",
             "passing": passing() if cut.passing else "",
             "foot": _foot(seen, cut, self.link),
         }
@@ -191,10 +191,11 @@ def _skipped(seen: Digest) -> str:
     return _folded(f"Skipped: {count}", _table(("tests", "reason", "such as"), rows)) if rows else ""
 
 
-def _remarks(run: Run) -> str:
+def _remarks(run: Run, seen: Digest) -> str:
     lines = [f"- {item.level}: {code(item.text)}" for item in run.notices[:ROWS]]
     for finding in run.findings[:ROWS]:
         lines.append(f"- {code(f'{finding.evidence.file}:{finding.evidence.line}')}: {code(finding.message)}")
+    lines += [f"- warning: {code(nowhere_line(group))}" for group in seen.nowhere[:ROWS]]
     return _folded("Remarks", "\n".join(lines) + "\n") if lines else ""
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import Any, Dict, List
 
 from _pytest._io import TerminalWriter
 
 KEPT_CHARACTERS = 128 * 1024
 """How much of a captured stream or traceback is told, from its start and its end together."""
+
+_STARTED_IN = os.path.join(os.getcwd(), "")  # a test may change the directory, or delete it
 
 
 class CaseRecord:
@@ -23,6 +26,7 @@ class CaseRecord:
         self.outcome = ""
         self.duration_s = 0.0
         self.message = ""
+        self.skipped_at = ""
         self.details: List[str] = []
         self.sections: List[Any] = []
 
@@ -41,6 +45,7 @@ class CaseRecord:
             self.details.append(_text(report))
         elif outcome in ("skipped", "xfailed", "xpassed"):
             self.message = _reason(report)
+            self.skipped_at = _place(report)
 
     def finished(self) -> Dict[str, Any]:
         """The fields of a `finished` event. Output is told only where somebody will look for it."""
@@ -55,6 +60,8 @@ class CaseRecord:
             fields["message"] = self.message[:2000]
         if self.details:
             fields["detail"] = shortened("\n".join(self.details))
+        elif self.skipped_at and self.outcome == "skipped":
+            fields["detail"] = self.skipped_at
         if self.outcome in ("failed", "error"):
             for stream in ("stdout", "stderr"):
                 text = "".join(content for title, content in self.sections if stream in title)
@@ -116,6 +123,16 @@ def _crash_message(report: Any) -> str:
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
+
+
+def _place(report: Any) -> str:
+    """Where a test skipped itself: `tests/helpers.py:12`."""
+    longrepr = report.longrepr
+    if not (isinstance(longrepr, tuple) and len(longrepr) == 3):
+        return ""
+    path = str(longrepr[0])
+    inside = path[len(_STARTED_IN) :] if path.startswith(_STARTED_IN) else path
+    return "%s:%s" % (inside.replace(os.sep, "/"), longrepr[1])
 
 
 def _reason(report: Any) -> str:

@@ -1,4 +1,4 @@
-"""`dt explain`, the findings, and the skips that were a test on the wrong machine."""
+"""`dt explain`, and the findings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from dt_action.analysis import StaticAnalyzer
-from dt_action.analysis.explanation import explain, run_nowhere
-from dt_action.analysis.placement import placement_misses
-from dt_action.cli.explain import main
+from dt_action.analysis.explanation import explain
+from dt_action.cli import main
 from dt_action.errors import ConfigurationError, ExitCode
-from dt_action.model.case import Attempt, TestCase, TestFile, TestResult
-from dt_action.model.hardware import Capability, Device, FileNeeds, Finding
+from dt_action.model.case import TestFile
+from dt_action.model.hardware import Capability, Device, Finding
 
 SOURCE = """\
 import pytest, torch
@@ -78,11 +77,45 @@ def test_a_path_that_is_not_there_is_a_configuration_error(root: Path) -> None:
     assert caught.value.hint
 
 
-def test_the_command_prints_or_says_what_is_wrong(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--root", str(root), "test_it.py::test_x"], {}) == ExitCode.PASSED
+def test_the_command_prints_or_says_what_is_wrong(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(root)
+    assert main(["explain", "test_it.py::test_x"], {}) == ExitCode.PASSED
     assert "needs cuda" in capsys.readouterr().out
-    assert main(["--root", str(root), "nothing.py"], {}) == ExitCode.CONFIGURATION
+    assert main(["explain", "nothing.py"], {}) == ExitCode.CONFIGURATION
     assert "nothing.py" in capsys.readouterr().err
+
+
+def test_a_folder_is_explained_file_by_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "sub").mkdir()
+    (root / "sub" / "test_other.py").write_text("def test_a(): pass\n")
+    monkeypatch.chdir(root)
+    assert main(["explain", "."], {}) == ExitCode.PASSED
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if line.endswith(".py")] == ["sub/test_other.py", "test_it.py"]
+
+
+def test_needs_by_path_come_from_the_settings(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "dt.yml").write_text('needs: {"test_*.py": "requires tpu; memory 8GiB"}\n')
+    monkeypatch.chdir(root)
+    assert main(["explain", "test_it.py::test_z"], {}) == ExitCode.PASSED
+    assert "test_z: needs tpu and 8 GiB of memory; the scheduler sees to it" in capsys.readouterr().out
+
+
+def test_needs_by_path_that_cannot_be_read_are_told_all_at_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "dt.yml").write_text("needs: {a.py: requires quda, b.py: needs cuda}\n")
+    monkeypatch.chdir(root)
+    assert main(["explain", "test_it.py"], {}) == ExitCode.CONFIGURATION
+    told = capsys.readouterr().err
+    assert "'quda' is no kind of device" in told
+    assert "'needs cuda'" in told
 
 
 @pytest.mark.parametrize(
@@ -117,46 +150,3 @@ def test_gates_that_exclude_each_other_are_a_finding(tmp_path: Path) -> None:
 
 def test_a_deliberate_skip_is_no_finding(tmp_path: Path) -> None:
     assert not findings(tmp_path, "import pytest\n@pytest.mark.skip(reason='later')\ndef test_x(): pass\n")
-
-
-def test_what_no_configured_machine_runs_is_named(root: Path) -> None:
-    needs = StaticAnalyzer(root=root).analyze([TestFile(path="test_it.py")])
-    found = run_nowhere(needs.values(), [PLAIN, CUDA])
-    assert [(finding.evidence.rule, finding.evidence.line) for finding in found] == [("runs-nowhere", 6)]
-    assert run_nowhere(needs.values(), []) == ()
-
-
-def skipped(message: str, *, name: str = "test_z", worker: str = "plain", outcome: str = "skipped") -> TestResult:
-    case = TestCase(id=f"test_it.py::{name}", file="test_it.py", line=9)
-    return TestResult(case=case, attempts=(Attempt(outcome=outcome, message=message, worker=worker),))  # type: ignore[arg-type]
-
-
-def misses(root: Path, result: TestResult) -> list[tuple[str, str]]:
-    needs: dict[str, FileNeeds] = dict(StaticAnalyzer(root=root).analyze([TestFile(path="test_it.py")]))
-    found = placement_misses([result], needs, {"plain": PLAIN, "cuda": CUDA})
-    return [(str(miss.wanted), miss.blind) for miss in found]
-
-
-def test_a_skip_for_a_device_that_nobody_asked_for_is_a_miss(root: Path) -> None:
-    assert misses(root, skipped("Skipped: needs a CUDA GPU")) == [("cuda", "no rule saw test_it.py:9")]
-
-
-def test_the_place_of_the_skip_is_told(root: Path) -> None:
-    found = misses(root, skipped("('helpers.py', 12, 'Skipped: no TPU')"))
-    assert found == [("tpu", "no rule saw helpers.py:12")]
-
-
-@pytest.mark.parametrize(
-    "result",
-    [
-        skipped("Skipped: needs CUDA", name="test_x"),
-        skipped("Skipped: needs CUDA", worker="cuda"),
-        skipped("Skipped: not supported on MPS"),
-        skipped("Skipped: slow"),
-        skipped("CUDA is there", outcome="passed"),
-        skipped("Skipped: needs CUDA", worker="unknown"),
-    ],
-    ids=["foreseen", "not lacking", "turned away", "no hardware", "not skipped", "unknown worker"],
-)
-def test_other_skips_are_no_misses(root: Path, result: TestResult) -> None:
-    assert misses(root, result) == []

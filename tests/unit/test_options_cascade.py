@@ -187,9 +187,12 @@ def test_an_option_is_unique_in_every_way_it_can_be_given() -> None:
     assert len(names) == len(set(names))
 
 
-def test_every_default_and_example_is_what_its_kind_reads() -> None:
+def test_every_default_and_example_is_what_its_kind_reads(tmp_path: Path) -> None:
     for row in OPTIONS:
-        if row.kind.example:
+        if row.kind.is_table:
+            (tmp_path / "pyproject.toml").write_text(f"[tool.dt]\n{row.key} = {row.kind.example}\n")
+            assert getattr(resolve({}, {}, tmp_path), row.name)
+        elif row.kind.example:
             row.kind.read(row.kind.example)
         if row.default not in (None, ()):
             written = list(row.default) if isinstance(row.default, tuple) else row.default
