@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from dt_action.analysis import names, vocabulary
-from dt_action.analysis.values import UNKNOWN, Gate, Mark, Unknown, Value, truth
-from dt_action.analysis.worlds import ACCELERATOR_KINDS, GIB, PLAIN, World
+from dt_action.analysis import facts, names
+from dt_action.analysis.values import GATE_AWARE, ROCM_AWARE, UNKNOWN, Mark, Noted, Unknown, Value, truth
+from dt_action.analysis.worlds import ACCELERATOR_KINDS, ALIKE, GIB, PLAIN, World
 
 if TYPE_CHECKING:
     from dt_action.analysis.execution import Executor
 
-ALIKE: Final = vocabulary.ALIKE
 Open = Callable[[World, Sequence[Value], Mapping[str, Value]], "list[bool | Unknown]"]
 """The conditions under which a decorator lets the test run; each false one is a closed gate."""
 
@@ -59,8 +58,8 @@ def _jax_kinds(words: Sequence[Value], world: World) -> bool | Unknown:
     flat = [word for item in words for word in (item if isinstance(item, (list, tuple)) else [item])]
     if any(not isinstance(word, str) for word in flat):
         return UNKNOWN
-    world.gates.append(vocabulary.ROCM_AWARE)
-    return any(word in vocabulary.jax_words(world) for word in flat)
+    world.gates.append(ROCM_AWARE)
+    return any(word in facts.jax_words(world) for word in flat)
 
 
 def _jax_run_on(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> list[bool | Unknown]:
@@ -77,7 +76,7 @@ def _only_on(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -
     if not isinstance(wanted, (str, list, tuple)):
         return [UNKNOWN]
     words = [wanted] if isinstance(wanted, str) else list(wanted)
-    return [vocabulary.DEVICE_NAMES[world.accelerator] in words]
+    return [facts.DEVICE_NAMES[world.accelerator] in words]
 
 
 def _memory_given(kind_word: str) -> Open:
@@ -184,17 +183,22 @@ def by_name(
     conditions = KNOWN.get(word)
     if conditions is not None:
         verdicts = conditions(executor.world, args, kwargs)
-        gates: list[Gate] = [
+        gates: list[Noted] = [
             executor.gate(path, line, "known-decorator", part)
             for part, is_open in enumerate(verdicts)
             if is_open is False
         ]
         if word in _AWARE or not set(verdicts):
-            gates.append("gate-aware")  # type: ignore[arg-type]
+            gates.append(GATE_AWARE)
         return Mark(word, tuple(gates), file=path, line=line)
     named = names.gate_of_decorator(word)
     if named is None:
         return None
-    from dt_action.analysis.gates import _closed_by_name
+    return Mark(word, closed_by_name(executor, named, path, line, "known-decorator"), file=path, line=line)
 
-    return Mark(word, _closed_by_name(executor, named, path, line, "known-decorator"), file=path, line=line)
+
+def closed_by_name(executor: Executor, named: names.NamedGate, path: str, line: int, rule: str) -> tuple[Noted, ...]:
+    """The gate that a name speaks of, where it is closed here."""
+    if named.is_open(executor.world):
+        return (GATE_AWARE,) if named.is_aware else ()
+    return (executor.gate(path, line, rule),)

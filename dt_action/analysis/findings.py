@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from dt_action.analysis.project import SourceModule
+from dt_action.analysis.syntax import last_word
 from dt_action.model.hardware import Evidence, Finding
 
 GATES: Final = ("skipif", "skip", "xfail", "parametrize", "usefixtures", "filterwarnings")
@@ -55,9 +56,7 @@ def _finding(module: SourceModule, line: int, rule: str, text: str) -> Finding:
 def _meant(node: ast.Attribute) -> str | None:
     """The gate that a name looks like without being it."""
     owner = node.value
-    is_mark = (isinstance(owner, ast.Attribute) and owner.attr == "mark") or (
-        isinstance(owner, ast.Name) and owner.id == "mark"
-    )
+    is_mark = last_word(owner) == "mark"
     candidates: tuple[str, ...] = GATES
     if not is_mark:
         if not (isinstance(owner, ast.Name) and owner.id == "unittest" and node.attr.lower().startswith("skip")):
@@ -78,13 +77,7 @@ def _contradiction(node: ast.Call) -> str:
 
     Only the plainest case is told: `not is_x_available()` or `not ...x.is_available()` alone.
     """
-    name = (
-        node.func.attr
-        if isinstance(node.func, ast.Attribute)
-        else node.func.id
-        if isinstance(node.func, ast.Name)
-        else ""
-    )
+    name = last_word(node.func)
     if name not in ("skipif", "skipIf", "skipUnless") or not node.args:
         return ""
     reasons = [word.value for word in node.keywords if word.arg == "reason"] + list(node.args[1:2])

@@ -6,28 +6,29 @@ import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from dt_action.analysis import decorators, names, vocabulary
+from dt_action.analysis import decorators, facts, names, vocabulary
+from dt_action.analysis.syntax import last_word
 from dt_action.analysis.values import (
+    GATE_AWARE,
+    ROCM_AWARE,
     UNKNOWN,
     Class,
     External,
     Function,
-    Gate,
     HardwareMissingError,
     Mark,
     Marked,
+    Noted,
     Param,
     TestBody,
     Value,
 )
-from dt_action.analysis.worlds import OTHER_KINDS, World
+from dt_action.analysis.worlds import World
 
 if TYPE_CHECKING:
     from dt_action.analysis.execution import Executor
     from dt_action.analysis.interpreter import Scope
 
-GATE_AWARE: Final = "gate-aware"
-"""Noted where the condition of a gate tells AMD from NVIDIA."""
 Special = Callable[["Executor", ast.Call, "Scope", str], Value]
 
 
@@ -133,26 +134,8 @@ def named_mark(executor: Executor, word: str, path: str, line: int) -> Mark:
     if word == "skip":
         return Mark("skip", (executor.gate(path, line, "skip", is_certain=True),), file=path, line=line)
     named = names.gate_of_mark(word)
-    gates = _closed_by_name(executor, named, path, line, "selection-mark") if named else ()
+    gates = decorators.closed_by_name(executor, named, path, line, "selection-mark") if named else ()
     return Mark(word, gates, file=path, line=line)
-
-
-def _closed_by_name(executor: Executor, named: names.NamedGate, path: str, line: int, rule: str) -> tuple[Gate, ...]:
-    if _is_open(named, executor.world):
-        return (GATE_AWARE,) if named.is_aware else ()  # type: ignore[return-value]
-    return (executor.gate(path, line, rule),)
-
-
-def _is_open(named: names.NamedGate, world: World) -> bool:
-    beside = [kind for kind in named.kinds if kind in OTHER_KINDS]
-    if beside:
-        return any(bool(world.ask(kind)) for kind in beside) is not named.is_negative
-    is_here = world.accelerator in named.kinds
-    if named.is_negative:
-        return not is_here
-    if named.is_single:
-        return is_here
-    return is_here and (named.count == 1 or world.count() >= named.count)
 
 
 def decorated(executor: Executor, target: Value, node: ast.expr, scope: Scope) -> Value:
@@ -171,7 +154,7 @@ def decorated(executor: Executor, target: Value, node: ast.expr, scope: Scope) -
             result = _apply(executor, value, target, node, scope)
         except HardwareMissingError:
             result = executor.interpreter.call(Mark("helper", (executor.gate(path, line, "helper"),)), [target], {})
-        if vocabulary.ROCM_AWARE in executor.world.gates[met:]:
+        if ROCM_AWARE in executor.world.gates[met:]:
             executor.world.gates.append(GATE_AWARE)
     return result
 
@@ -207,9 +190,9 @@ def marks_of(executor: Executor, value: Value, path: str, line: int) -> tuple[Ma
 
 def closed_parts(
     executor: Executor, condition: ast.expr, is_negated: bool, rule: str, scope: Scope, line: int
-) -> tuple[Gate, ...]:
+) -> tuple[Noted, ...]:
     """The operands of a skip condition that are true here, each a gate of its own."""
-    closed: list[Gate] = []
+    closed: list[Noted] = []
     world = executor.world
     for part, (expression, negated) in enumerate(_disjuncts(condition, is_negated)):
         met, asked = len(world.gates), len(world.trace)
@@ -217,8 +200,8 @@ def closed_parts(
             verdict = executor.interpreter.truth_of(expression, scope)
         except HardwareMissingError:
             verdict = not negated
-        if vocabulary.ROCM_AWARE in world.gates[met:]:
-            closed.append(GATE_AWARE)  # type: ignore[arg-type]
+        if ROCM_AWARE in world.gates[met:]:
+            closed.append(GATE_AWARE)
         before = asked if executor.asked_before is None else executor.asked_before
         is_certain = len(world.trace) == before
         if verdict is (not negated) and (not is_certain or _is_constant(expression)):
@@ -304,7 +287,7 @@ def check_device_use(
 
 def _need_device(world: World, device: str) -> None:
     word, _, index = device.partition(":")
-    kinds = vocabulary.KIND_OF_DEVICE.get(word)
+    kinds = facts.KIND_OF_DEVICE.get(word)
     if kinds is None:
         return
     if world.accelerator not in kinds or (index.isdigit() and 0 < int(index) < 16 and world.count() <= int(index)):
@@ -314,16 +297,16 @@ def _need_device(world: World, device: str) -> None:
 def leads_to_skip(statement: ast.If) -> bool:
     """True where a branch of `statement` skips."""
     for inner in ast.walk(statement):
-        if isinstance(inner, ast.Call) and _is_skip_name(inner.func):
+        if isinstance(inner, ast.Call) and is_skip_name(inner.func):
             return True
         if isinstance(inner, ast.Raise) and is_skip_exception(inner.exc):
             return True
     return False
 
 
-def _is_skip_name(node: ast.expr) -> bool:
-    word = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-    return word in ("skip", "skipTest", "importorskip", "skip_test")
+def is_skip_name(node: ast.expr) -> bool:
+    """True for `pytest.skip`, `self.skipTest` and their like."""
+    return last_word(node) in ("skip", "skipTest", "importorskip", "skip_test")
 
 
 def is_skip_exception(node: ast.expr | None) -> bool:
@@ -331,8 +314,23 @@ def is_skip_exception(node: ast.expr | None) -> bool:
     if isinstance(node, ast.Call):
         node = node.func
     if isinstance(node, ast.Attribute):
-        return node.attr in ("SkipTest", "Skipped") or (node.attr == "Exception" and _is_skip_name(node.value))
+        return node.attr in ("SkipTest", "Skipped") or (node.attr == "Exception" and is_skip_name(node.value))
     return isinstance(node, ast.Name) and node.id in ("SkipTest", "Skipped")
+
+
+def is_gating(statement: ast.stmt) -> bool:
+    """True for a statement at the top of a module that may keep the module from loading."""
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return True
+    if isinstance(statement, (ast.If, ast.Try, ast.With, ast.For)):
+        return any(
+            (isinstance(inner, ast.Call) and is_skip_name(inner.func))
+            or (isinstance(inner, ast.Raise) and is_skip_exception(inner.exc))
+            for inner in ast.walk(statement)
+        )
+    if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
+        return True
+    return isinstance(statement, ast.Assert) or (isinstance(statement, ast.Raise) and is_skip_exception(statement.exc))
 
 
 def may_mark(node: ast.expr) -> bool:

@@ -8,7 +8,8 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from dt_action.analysis.project import FunctionNode, SourceModule, Statement, bound_names, flat
+from dt_action.analysis.project import SourceModule
+from dt_action.analysis.syntax import FunctionNode, Statement, bound_names, flat, span
 
 HOT: Final = (
     *("skip", "cuda", "gpu", "rocm", ".hip", "_hip", "hip_", "mps", "xpu", "hpu", "npu", "tpu", "xla", "accel"),
@@ -78,7 +79,7 @@ class Heat:
 
     def is_hot(self, node: FunctionNode | ast.ClassDef) -> bool:
         """True where the code says something of hardware itself, or names something of this module that does."""
-        return self._module.note("hot", node, lambda: self._is_hot_between(*_span(node)))
+        return self._module.note("hot", node, lambda: self._is_hot_between(*span(node)))
 
     def is_hot_head(self, node: ast.ClassDef) -> bool:
         """As `is_hot`, for a class without its methods: decorators, bases and plain statements."""
@@ -110,7 +111,7 @@ class Heat:
         return frozenset(chosen)
 
     def _look_at_head(self, node: ast.ClassDef) -> bool:
-        first, _ = _span(node)
+        first, _ = span(node)
         if self._is_hot_between(first, max(node.lineno, node.body[0].lineno - 1)):
             return True
         return any(
@@ -135,7 +136,7 @@ class Heat:
                 name
                 for statement in self._module.tree.body
                 for member in (statement.body if isinstance(statement, ast.ClassDef) else [statement])
-                if not isinstance(member, ast.ClassDef) and self._has_line(*_span(member))
+                if not isinstance(member, ast.ClassDef) and self._has_line(*span(member))
                 for name in bound_names(member)
                 if not name.startswith("test") and name not in _COMMON
             )
@@ -146,11 +147,6 @@ _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _COMMON: Final = frozenset({"torch", "os", "sys", "pytest", "unittest", "np", "numpy", "setUp", "setup_method", "main"})
 
 
-def _span(node: Statement) -> tuple[int, int]:
-    decorators = getattr(node, "decorator_list", ())
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)]), node.end_lineno or node.lineno
-
-
 class _Part:
     """A statement without its blocks: its lines, its words and what it binds."""
 
@@ -158,7 +154,7 @@ class _Part:
 
     def __init__(self, statement: Statement, lines: list[str]) -> None:
         self.statement = statement
-        self.first, self.last = _span(statement)
+        self.first, self.last = span(statement)
         body = getattr(statement, "body", None)
         if body and not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             self.last = max(self.first, body[0].lineno - 1)

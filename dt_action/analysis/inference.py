@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from dt_action.analysis.heat import may_matter
 from dt_action.analysis.interpreter import BudgetError
+from dt_action.analysis.parametrisation import CaseId
 from dt_action.analysis.project import Project, SourceModule
 from dt_action.analysis.requirement import Leaf, Needs, derive, leaf_of
-from dt_action.analysis.simulation import Case, CaseId, Simulator
+from dt_action.analysis.simulation import Case, Simulator
 from dt_action.analysis.tests_of import Test, tests_in
 from dt_action.analysis.values import Gate, Mark
 from dt_action.analysis.worlds import TooManyWorldsError, World, explore

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from dt_action.analysis.worlds import ACCELERATOR_KINDS
+from dt_action.analysis.worlds import ACCELERATOR_KINDS, ALIKE, OTHER_KINDS, World
 
-ALIKE: Final = ("cuda", "rocm")
 KIND_WORDS: Final[dict[str, tuple[str, ...]]] = {
     "cuda": ALIKE,
     "nvidia": ("cuda",),
@@ -53,6 +52,18 @@ class NamedGate:
     count: int = 1
     is_single: bool = False
     is_aware: bool = False
+
+    def is_open(self, world: World) -> bool:
+        """True on a machine that has what the name asks for."""
+        beside = [kind for kind in self.kinds if kind in OTHER_KINDS]
+        if beside:
+            return any(bool(world.ask(kind)) for kind in beside) is not self.is_negative
+        is_here = world.accelerator in self.kinds
+        if self.is_negative:
+            return not is_here
+        if self.is_single:
+            return is_here
+        return is_here and (self.count == 1 or world.count() >= self.count)
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from dt_action.analysis.names import KIND_WORDS, words_of
+from dt_action.analysis.syntax import last_word
 
 _SOFTWARE: Final = re.compile(
     r"^_*(is|has)_\w*(available|installed)|^_*(has|have)_|(available|installed)$", re.IGNORECASE
@@ -38,7 +39,7 @@ def presume(node: ast.expr) -> bool | None:
     if isinstance(node, ast.Compare):
         return _presume_version(node, text)
     called = node.func if isinstance(node, ast.Call) else node
-    word = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    word = last_word(called)
     if _NEWER.search(word):
         return True
     if _OLDER.search(word):

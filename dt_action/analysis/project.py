@@ -7,18 +7,16 @@ import hashlib
 import io
 import tokenize
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from dt_action.analysis.syntax import Statement, bound_names, flat
 from dt_action.analysis.worlds import Memory
 
 MAX_SOURCE_BYTES = 4 * 1024**2
-MAX_IMPORT_DEPTH = 12
-Statement = ast.stmt
 T = TypeVar("T")
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class UnreadableError(Exception):
@@ -90,64 +88,6 @@ def bindings_of(body: list[Statement]) -> Bindings:
             if isinstance(inner, ast.ImportFrom) and any(alias.name == "*" for alias in inner.names)
         ]
     return bindings
-
-
-def bound_names(statement: Statement, *, is_deep: bool = True) -> Iterator[str]:
-    """
-    Every name that a statement binds in its own scope, and the lists that it lengthens.
-
-    `is_deep` looks into the blocks of the statement; without it, lists are left out too.
-    """
-    for inner in flat(statement) if is_deep else (statement,):
-        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield inner.name
-        elif isinstance(inner, ast.Import):
-            yield from (alias.asname or alias.name.partition(".")[0] for alias in inner.names)
-        elif isinstance(inner, ast.ImportFrom):
-            yield from (alias.asname or alias.name for alias in inner.names if alias.name != "*")
-        elif isinstance(inner, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
-            for target in targets:
-                yield from target_names(target)
-        elif isinstance(inner, (ast.For, ast.AsyncFor)):
-            yield from target_names(inner.target)
-        elif isinstance(inner, (ast.With, ast.AsyncWith)):
-            for item in inner.items:
-                if item.optional_vars is not None:
-                    yield from target_names(item.optional_vars)
-        elif isinstance(inner, ast.Expr) and is_deep:
-            yield from _mutated(inner.value)
-
-
-def _mutated(node: ast.expr) -> Iterator[str]:
-    """`names.append(x)` at top level changes `names`."""
-    called = node.func if isinstance(node, ast.Call) else None
-    if isinstance(called, ast.Attribute) and called.attr in ("append", "extend", "insert", "update", "add"):
-        yield from target_names(called.value)
-
-
-def target_names(target: ast.expr) -> Iterator[str]:
-    """The names in an assignment target."""
-    if isinstance(target, ast.Name):
-        yield target.id
-    elif isinstance(target, (ast.Tuple, ast.List)):
-        for item in target.elts:
-            yield from target_names(item)
-    elif isinstance(target, ast.Starred):
-        yield from target_names(target.value)
-
-
-def flat(statement: Statement) -> Iterator[Statement]:
-    """A statement and those in its blocks, short of other scopes."""
-    yield statement
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return
-    for name in ("body", "orelse", "finalbody"):
-        for inner in getattr(statement, name, ()):
-            yield from flat(inner)
-    for handler in getattr(statement, "handlers", ()):
-        for inner in handler.body:
-            yield from flat(inner)
 
 
 def read_source(raw: bytes) -> str:

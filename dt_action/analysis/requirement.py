@@ -6,8 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dt_action.analysis.gates import GATE_AWARE
-from dt_action.analysis.values import Gate
+from dt_action.analysis.values import GATE_AWARE, Gate
 from dt_action.analysis.worlds import ACCELERATOR_KINDS, CUDA_ARCHES, OTHER_KINDS, PLAIN
 from dt_action.model.hardware import NOTHING, Clause, DeviceNeed, Evidence, Requirement
 
@@ -75,7 +74,7 @@ def derive(leaves: Sequence[Leaf]) -> Needs:
         browser=browser,
         platforms=platforms,
         min_memory_bytes=memory if memory > 4 * 1024**3 else 0,
-        evidence=tuple(Evidence(file=gate.file, line=gate.line, rule=gate.rule, text=gate.text) for gate in gates),
+        evidence=tuple(Evidence(file=gate.file, line=gate.line, rule=gate.rule) for gate in gates),
     )
     return Needs(requirement=requirement, gates=gates)
 

@@ -1,4 +1,4 @@
-"""Which tests a module holds: functions, methods and inherited methods, and the fixtures they reach."""
+"""Which tests a module holds: functions, methods and inherited methods."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dt_action.analysis.interpreter import Interpreter, unmarked
-from dt_action.analysis.project import FunctionNode, SourceModule
-from dt_action.analysis.values import Class, Function
+from dt_action.analysis.interpreter import Interpreter
+from dt_action.analysis.project import SourceModule
+from dt_action.analysis.syntax import FunctionNode, last_word
+from dt_action.analysis.values import Class, Function, unmarked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,19 +28,6 @@ class Test:
     owner: Class | None = None
     line: int = 0
     lines: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fixture:
-    """A fixture by name, where it is defined, and how."""
-
-    name: str
-    node: FunctionNode
-    module: SourceModule
-    is_autouse: bool = False
-    params: ast.expr | None = None
-    ids: ast.expr | None = None
-    is_method: bool = False
 
 
 def tests_in(module: SourceModule, interpreter: Interpreter) -> list[Test]:
@@ -128,36 +116,6 @@ def is_test_class(owner: Class, lineage: list[Class]) -> bool:
         return True
     bases = [base for cls in lineage for base in cls.node.bases]
     return any(
-        _word(base).endswith(("TestCase", "TestBase", "Test", "TestContinuous", "MultiProcessTestCase"))
+        last_word(base).endswith(("TestCase", "TestBase", "Test", "TestContinuous", "MultiProcessTestCase"))
         for base in bases
     )
-
-
-def _word(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def fixtures_in(body: list[ast.stmt], module: SourceModule, *, is_method: bool = False) -> dict[str, Fixture]:
-    """The fixtures that a module or class body defines, by name."""
-    found: dict[str, Fixture] = {}
-    for statement in flat_body(body):
-        if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            continue
-        for decorator in statement.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if _word(called) not in ("fixture", "yield_fixture"):
-                continue
-            words = {word.arg: word.value for word in decorator.keywords} if isinstance(decorator, ast.Call) else {}
-            label = words.get("name")
-            name = label.value if isinstance(label, ast.Constant) and isinstance(label.value, str) else statement.name
-            autouse = words.get("autouse")
-            found[name] = Fixture(
-                name,
-                statement,
-                module,
-                isinstance(autouse, ast.Constant) and autouse.value is True,
-                words.get("params"),
-                words.get("ids"),
-                is_method,
-            )
-    return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ UNKNOWN: Final = Unknown()
 Value = Any
 """A Python constant or container of values, one of the classes of this module, or UNKNOWN."""
 Env = dict[str, Value]
+PLAIN_TYPES: Final = (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None))
+MAX_ITEMS: Final = 512
+"""Items up to which a list is followed through a `for` of a comprehension or a call."""
+MAX_LENGTH: Final = 10_000
+"""Length up to which text and containers are joined or changed."""
+ROCM_AWARE: Final = "rocm-aware"
+"""Noted among a world's gates when code tells AMD from NVIDIA; without it "cuda" means NVIDIA, the usual reading."""
+GATE_AWARE: Final = "gate-aware"
+"""Noted there where that code is the condition of a gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,14 @@ class Gate:
     rule: str
     part: int = 0
     is_certain: bool = False
-    text: str = ""
+
+    def under(self, rule: str) -> Gate:
+        """This gate, put down to another rule."""
+        return replace(self, rule=rule)
+
+
+Noted = Gate | str
+"""A closed gate, or what was noted beside it: `ROCM_AWARE`, `GATE_AWARE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +122,7 @@ class Mark:
     """A mark or skip decorator: the gates of it that are closed in this world."""
 
     name: str
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[Noted, ...] = ()
     args: tuple[Value, ...] = ()
     kwargs: tuple[tuple[str, Value], ...] = ()
     file: str = ""
@@ -147,9 +163,42 @@ class HardwareMissingError(Exception):
         self.what = what
 
 
+class RaisedError(HardwareMissingError):
+    """The code itself raises; it reaches the caller as a missing device does."""
+
+
+def is_known(value: Value) -> bool:
+    """True for a constant, and for a container of nothing else."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(map(is_known, value))
+    if isinstance(value, dict):
+        return all(map(is_known, value.values()))
+    return isinstance(value, PLAIN_TYPES)
+
+
+def marked(target: Value, mark: Mark) -> Marked:
+    """`target` under one more mark."""
+    if isinstance(target, Marked):
+        return Marked(target.target, (*target.marks, mark))
+    return Marked(target, (mark,))
+
+
+def unmarked(value: Value) -> Value:
+    """What stands under the marks."""
+    return value.target if isinstance(value, Marked) else value
+
+
+def conjunction(values: Iterable[bool | Unknown], *, is_or: bool) -> bool | Unknown:
+    """`and` or `or` where some operands are not known."""
+    known = list(values)
+    if any(value is is_or for value in known):
+        return is_or
+    return UNKNOWN if any(isinstance(value, Unknown) for value in known) else not is_or
+
+
 def truth(value: Value) -> bool | Unknown:
     """The truth of a value, or UNKNOWN."""
-    if isinstance(value, (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None))):
+    if isinstance(value, PLAIN_TYPES):
         return bool(value)
     if isinstance(value, (Function, Class, ModuleValue, Result, Mark, Marked)):
         return True

@@ -12,6 +12,8 @@ GIB = 1024**3
 PLAIN = "none"
 ACCELERATOR_KINDS: tuple[str, ...] = ("cuda", "rocm", "mps", "xpu", "hpu", "npu", "tpu")
 """Kinds of which a machine has at most one, since the frameworks are built for one of them."""
+ALIKE: tuple[str, ...] = ("cuda", "rocm")
+"""Kinds that answer to the name `cuda`, since ROCm builds of the frameworks keep it."""
 OTHER_KINDS: tuple[str, ...] = ("webgpu", "openvino", "qualcomm", "webnn")
 """Kinds that a machine can have beside an accelerator: each is an axis of its own."""
 

@@ -1,0 +1,97 @@
+"""What a syntax tree says by itself: the names that a statement binds, what is in its blocks, the words of a name."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+Statement = ast.stmt
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def bound_names(statement: Statement, *, is_deep: bool = True) -> Iterator[str]:
+    """
+    Every name that a statement binds in its own scope, and the lists that it lengthens.
+
+    `is_deep` looks into the blocks of the statement; without it, lists are left out too.
+    """
+    for inner in flat(statement) if is_deep else (statement,):
+        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield inner.name
+        elif isinstance(inner, ast.Import):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in inner.names)
+        elif isinstance(inner, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in inner.names if alias.name != "*")
+        elif isinstance(inner, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
+            for target in targets:
+                yield from target_names(target)
+        elif isinstance(inner, (ast.For, ast.AsyncFor)):
+            yield from target_names(inner.target)
+        elif isinstance(inner, (ast.With, ast.AsyncWith)):
+            for item in inner.items:
+                if item.optional_vars is not None:
+                    yield from target_names(item.optional_vars)
+        elif isinstance(inner, ast.Expr) and is_deep:
+            yield from _mutated(inner.value)
+
+
+def _mutated(node: ast.expr) -> Iterator[str]:
+    """`names.append(x)` at top level changes `names`."""
+    called = node.func if isinstance(node, ast.Call) else None
+    if isinstance(called, ast.Attribute) and called.attr in ("append", "extend", "insert", "update", "add"):
+        yield from target_names(called.value)
+
+
+def target_names(target: ast.expr) -> Iterator[str]:
+    """The names in an assignment target."""
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        for item in target.elts:
+            yield from target_names(item)
+    elif isinstance(target, ast.Starred):
+        yield from target_names(target.value)
+
+
+def flat(statement: Statement) -> Iterator[Statement]:
+    """A statement and those in its blocks, short of other scopes."""
+    yield statement
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return
+    for name in ("body", "orelse", "finalbody"):
+        for inner in getattr(statement, name, ()):
+            yield from flat(inner)
+    for handler in getattr(statement, "handlers", ()):
+        for inner in handler.body:
+            yield from flat(inner)
+
+
+def span(statement: Statement) -> tuple[int, int]:
+    """The first and the last line of a statement, its decorators among them."""
+    decorators = getattr(statement, "decorator_list", ())
+    first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+    return first, statement.end_lineno or statement.lineno
+
+
+def argument_names(node: FunctionNode) -> list[str]:
+    """The names that a function takes, short of `*args` and `**kwargs`."""
+    spec = node.args
+    return [arg.arg for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
+
+
+def is_generator(node: FunctionNode) -> bool:
+    """True for a function that yields."""
+    waiting: list[ast.AST] = list(node.body)
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+            waiting += ast.iter_child_nodes(inner)
+    return False
+
+
+def last_word(node: ast.expr | None) -> str:
+    """`skip` of `pytest.skip`, and of `skip`; "" where the expression is no name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
