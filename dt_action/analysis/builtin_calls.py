@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dt_action.analysis import vocabulary
 from dt_action.analysis.values import (
+    MARKABLE,
     MAX_ITEMS,
     MAX_LENGTH,
     UNKNOWN,
     Class,
     External,
     Function,
-    Marked,
     ModuleValue,
     TestBody,
     Unknown,
@@ -54,7 +54,7 @@ def _type_of_thing(name: str, args: Sequence[Value]) -> bool | Unknown:
     """`callable(x)` and `isinstance(x, type)`, by which decorators tell a test from an argument."""
     thing = args[0]
     if name == "callable":
-        if isinstance(thing, (Function, Class, Marked, TestBody)):
+        if isinstance(thing, MARKABLE):
             return True
         return False if is_known(thing) else UNKNOWN
     wanted = args[1] if len(args) > 1 else UNKNOWN

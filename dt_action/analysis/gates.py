@@ -10,17 +10,15 @@ from dt_action.analysis import decorators, facts, names, vocabulary
 from dt_action.analysis.syntax import last_word
 from dt_action.analysis.values import (
     GATE_AWARE,
+    MARKABLE,
     ROCM_AWARE,
     UNKNOWN,
-    Class,
     External,
     Function,
     HardwareMissingError,
     Mark,
-    Marked,
     Noted,
     Param,
-    TestBody,
     Value,
 )
 from dt_action.analysis.worlds import World
@@ -61,7 +59,7 @@ def skip_mark(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Va
     gate = executor.gate(scope.module.path, node.lineno, "skip", is_certain=True)
     target = executor.interpreter.value(node.args[0], scope) if node.args else None
     mark = Mark("skip", (gate,), file=scope.module.path, line=node.lineno)
-    if isinstance(target, (Function, Class, Marked, TestBody)):
+    if isinstance(target, MARKABLE):
         return executor.interpreter.call(mark, [target], {})
     return mark
 
@@ -96,18 +94,14 @@ def parametrize(executor: Executor, node: ast.Call, scope: Scope, name: str) -> 
 
     Before: `parametrize("d", ["cpu", pytest.param("cuda", marks=needs_cuda)])`. After: only `[cuda]` requires cuda.
     """
-    interpreter = executor.interpreter
-    args = tuple(interpreter.value(arg, scope) for arg in node.args)
-    kwargs = tuple((word.arg, interpreter.value(word.value, scope)) for word in node.keywords if word.arg)
+    args, kwargs = _arguments(executor, node, scope)
     kind = "parametrize" if name.startswith("pytest.") else "torch-parametrize"
-    return Mark(kind, args=args, kwargs=kwargs, file=scope.module.path, line=node.lineno)
+    return Mark(kind, args=args, kwargs=tuple(kwargs.items()), file=scope.module.path, line=node.lineno)
 
 
 def param(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
     """`pytest.param(..., marks=..., id=...)`: a row with marks of its own, see `parametrize`."""
-    interpreter = executor.interpreter
-    values = tuple(interpreter.value(arg, scope) for arg in node.args)
-    given = {word.arg: interpreter.value(word.value, scope) for word in node.keywords if word.arg}
+    values, given = _arguments(executor, node, scope)
     label = given.get("id")
     marks = marks_of(executor, given.get("marks"), scope.module.path, node.lineno)
     return Param(values, marks, label if isinstance(label, str) else None)
@@ -119,14 +113,12 @@ def any_mark(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Val
 
     Before: `@pytest.mark.multi_gpu`. After: the test requires two accelerators.
     """
-    interpreter = executor.interpreter
-    args = tuple(interpreter.value(arg, scope) for arg in node.args)
-    kwargs = tuple((word.arg, interpreter.value(word.value, scope)) for word in node.keywords if word.arg)
+    args, kwargs = _arguments(executor, node, scope)
     word = name.rpartition(".")[2]
     mark = named_mark(executor, word, scope.module.path, node.lineno)
-    if len(args) == 1 and not kwargs and isinstance(args[0], (Function, Class, Marked, TestBody)):
-        return interpreter.call(mark, args, {})
-    return Mark(word, mark.gates, args, kwargs, scope.module.path, node.lineno)
+    if len(args) == 1 and not kwargs and isinstance(args[0], MARKABLE):
+        return executor.interpreter.call(mark, args, {})
+    return Mark(word, mark.gates, args, tuple(kwargs.items()), scope.module.path, node.lineno)
 
 
 def named_mark(executor: Executor, word: str, path: str, line: int) -> Mark:
@@ -170,7 +162,7 @@ def _apply(executor: Executor, value: Value, target: Value, node: ast.expr, scop
         return executor.interpreter.call(value, [target], {})
     if isinstance(value, Function):
         result = executor.interpreter.call(value, [target], {})
-        return result if isinstance(result, (Function, Marked, TestBody, Class)) else target
+        return result if isinstance(result, MARKABLE) else target
     return target
 
 
@@ -238,6 +230,13 @@ def _parsed(text: str) -> ast.expr | None:
         return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _arguments(executor: Executor, node: ast.Call, scope: Scope) -> tuple[tuple[Value, ...], dict[str, Value]]:
+    """What a call is given by position and by name, short of `**kwargs`."""
+    value = executor.interpreter.value
+    args = tuple(value(arg, scope) for arg in node.args)
+    return args, {word.arg: value(word.value, scope) for word in node.keywords if word.arg}
 
 
 def _argument(node: ast.Call, position: int, word: str) -> ast.expr | None:
@@ -340,12 +339,10 @@ def may_mark(node: ast.expr) -> bool:
 
 def by_decorator_name(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
     """A call of a decorator factory that is known by name, such as `RunIf(min_cuda_gpus=2)`."""
-    interpreter = executor.interpreter
-    args = [interpreter.value(arg, scope) for arg in node.args]
-    kwargs = {word.arg: interpreter.value(word.value, scope) for word in node.keywords if word.arg}
+    args, kwargs = _arguments(executor, node, scope)
     made = decorators.by_name(executor, name, args, kwargs, scope.module.path, node.lineno)
-    if made is not None and len(args) == 1 and isinstance(args[0], (Function, Class, Marked, TestBody)):
-        return interpreter.call(made, args, {})
+    if made is not None and len(args) == 1 and isinstance(args[0], MARKABLE):
+        return executor.interpreter.call(made, args, {})
     return UNKNOWN if made is None else made
 
 

@@ -12,6 +12,7 @@ from dt_action.analysis.expressions import EVALUATORS
 from dt_action.analysis.project import Bindings, Project, SourceModule
 from dt_action.analysis.syntax import Statement
 from dt_action.analysis.values import (
+    MARKABLE,
     ROCM_AWARE,
     UNKNOWN,
     Class,
@@ -277,6 +278,6 @@ class Interpreter:
         return fact(self.world, args, kwargs) if fact else UNKNOWN
 
     def _call_mark(self, mark: Mark, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
-        if len(args) == 1 and not kwargs and isinstance(args[0], (Function, Class, Marked, TestBody)):
+        if len(args) == 1 and not kwargs and isinstance(args[0], MARKABLE):
             return marked(args[0], mark)
         return mark

@@ -155,6 +155,10 @@ class TestBody:
     key: Hashable
 
 
+MARKABLE: Final = (Function, Class, Marked, TestBody)
+"""What a mark or a decorator can stand on."""
+
+
 class HardwareMissingError(Exception):
     """What an imagined machine raises where the code uses a device that it lacks."""
 
