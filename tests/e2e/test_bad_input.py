@@ -45,7 +45,7 @@ class Step:
             "INPUT_CHECK_NAME": "Tests",
         }
 
-    def test_file(self, *lines: str, name: str = "test_a.py") -> None:
+    def write_tests(self, *lines: str, name: str = "test_a.py") -> None:
         (self.root / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def run(self, **inputs: str) -> tuple[int, str]:
@@ -91,7 +91,7 @@ def step(github: GitHubDouble, tmp_path: Path) -> Step:
 def test_a_wrong_input_is_one_clear_error_annotation_and_nothing_is_published(
     step: Step, inputs: dict[str, str], code: int, words: str
 ) -> None:
-    step.test_file("def test_a():", "    pass")
+    step.write_tests("def test_a():", "    pass")
     status, log = step.run(**inputs)
     assert status == code, log
     assert words in log
@@ -128,7 +128,7 @@ def a_server_that_answers(status: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("status", [401, 403, 503, 0], ids=["wrong key", "not allowed", "outage", "unreachable"])
 def test_a_coordinator_that_cannot_be_had_is_one_clear_error_without_the_key(step: Step, status: int) -> None:
-    step.test_file("def test_a():", "    pass")
+    step.write_tests("def test_a():", "    pass")
     with a_server_that_answers(status) if status else nullcontext("http://127.0.0.1:9") as url:
         code, log = step.run(coordinator_url=url, api_key=SECRET)
     assert code == 7, log
@@ -151,7 +151,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_test_name_breaks_no_document_and_no_payload(step: Step, name: str) -> None:
-    step.test_file(
+    step.write_tests(
         "import pytest", f"@pytest.mark.parametrize('p', [1], ids=[{name!r}])", "def test(p):", "    assert 0, p"
     )
     status, log = step.run()
@@ -171,7 +171,7 @@ def test_a_hostile_test_name_breaks_no_document_and_no_payload(step: Step, name:
 
 def test_a_secret_that_a_test_prints_is_in_nothing_of_ours(step: Step) -> None:
     step.environ |= {"DEPLOY_TOKEN": SECRET, "INPUT_API_KEY": "key-" + SECRET}
-    step.test_file(
+    step.write_tests(
         "import base64, os, sys",
         "def test_leak():",
         "    secret = os.environ['DEPLOY_TOKEN']",
@@ -191,7 +191,7 @@ def test_a_secret_that_a_test_prints_is_in_nothing_of_ours(step: Step) -> None:
 
 def test_a_summary_that_is_nearly_full_is_kept_and_added_to_within_a_mebibyte(step: Step) -> None:
     step.summary.write_bytes(b"x" * 1_040_000)
-    step.test_file(
+    step.write_tests(
         "import pytest",
         "@pytest.mark.parametrize('n', range(400))",
         "def test(n):",
@@ -204,7 +204,7 @@ def test_a_summary_that_is_nearly_full_is_kept_and_added_to_within_a_mebibyte(st
 
 
 def test_a_log_of_three_hundred_megabytes_is_cut_and_everything_is_told(step: Step) -> None:
-    step.test_file(
+    step.write_tests(
         "import sys",
         "def test_loud():",
         "    line = 'x' * 1023 + '\\n'",
@@ -221,7 +221,7 @@ def test_a_log_of_three_hundred_megabytes_is_cut_and_everything_is_told(step: St
 
 
 def test_a_refused_comment_is_a_warning_and_strict_publishing_makes_it_exit_code_8(step: Step) -> None:
-    step.test_file("def test_a():", "    pass")
+    step.write_tests("def test_a():", "    pass")
     status, log = step.run(token="ghs_read")
     assert status == 0, log
     assert "::warning title=Distributed Testing::the comment: POST repos/team/app/issues/7/comments: 403" in log
@@ -231,7 +231,7 @@ def test_a_refused_comment_is_a_warning_and_strict_publishing_makes_it_exit_code
 
 def test_an_unreachable_github_is_a_warning(step: Step) -> None:
     step.environ["GITHUB_API_URL"] = "http://127.0.0.1:9"
-    step.test_file("def test_a():", "    pass")
+    step.write_tests("def test_a():", "    pass")
     status, log = step.run()
     assert status == 0, log
     assert "was not answered" in log

@@ -76,6 +76,15 @@ def _no_sideways_scrolling(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
+def _tab_to(page, button: str) -> bool:
+    """Press Tab until a button has the focus; False where 20 times do not lead there."""
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == button:
+            return True
+    return False
+
+
 def test_a_run_is_followed_live_and_hostile_names_stay_text(browser, served):
     run = served[2]
     page = _open(browser, served, viewport={"width": 1280, "height": 900})
@@ -122,13 +131,10 @@ def test_on_a_phone_in_the_dark(browser, served):
 
 def test_a_worker_is_drained_and_resumed_by_keyboard(browser, served):
     page = _open(browser, served)
-    for wanted in ("draining", "active"):
-        for _ in range(20):
-            page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.textContent.trim()") in ("Drain", "Resume"):
-                break
+    for button, state in (("Drain", "draining"), ("Resume", "active")):
+        assert _tab_to(page, button)
         page.keyboard.press("Enter")
-        page.wait_for_selector(f".dot.{wanted}")
+        playwright.expect(page.locator(f".dot.{state}")).to_be_visible()
 
 
 def test_a_form_of_another_site_does_nothing(browser, served):
