@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import queue
-import selectors
-import socket
 import tarfile
 import threading
 import time
@@ -18,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dt_action.engine import Engine, is_leftover, labels_of
 from dt_action.errors import ConfigurationError, DtError, FleetError
 from dt_action.hosting import BOOTSTRAP, TAIL_BYTES, Died, Heard, Session
+from dt_action.slot_line import Line, WakeableSelector
 
 if TYPE_CHECKING:
     from dt_action.engine import Container
@@ -61,11 +59,9 @@ class Box:
 class _Slot:
     name: str
     container: Container
-    stream: socket.socket
-    sent: int = 0
+    line: Line
     printed: int = 0
     frames: bytearray = field(default_factory=bytearray)
-    pending: bytearray = field(default_factory=bytearray)
     log: bytearray = field(default_factory=bytearray)
 
 
@@ -85,10 +81,7 @@ class ContainerHost:
         self._slots: dict[str, _Slot] = {}
         self._launching: set[str] = set()
         self._launched: queue.SimpleQueue[_Slot | tuple[str, Exception]] = queue.SimpleQueue()
-        self._selector = selectors.DefaultSelector()
-        self._waker, self._woken = socket.socketpair()
-        self._woken.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._selector = WakeableSelector()
         self._threads: list[threading.Thread] = []
         self._is_prepared = False
 
@@ -111,32 +104,24 @@ class ContainerHost:
     def send(self, slot: str, **command: Any) -> None:
         """See `execution.SlotHost`."""
         known = self._slots.get(slot)
-        if known is None:
-            return
-        known.sent += 1
-        with contextlib.suppress(OSError):
-            known.stream.setblocking(True)
-            known.stream.sendall(json.dumps(command).encode("ascii") + b"\n")
-            known.stream.setblocking(False)
+        if known is not None:
+            known.line.send(command)
 
     def sent(self, slot: str) -> int:
         """See `execution.SlotHost`."""
         known = self._slots.get(slot)
-        return known.sent if known is not None else -1
+        return known.line.sent if known is not None else -1
 
     def poll(self, timeout_s: float) -> Iterator[Heard | Died]:
         """See `execution.SlotHost`. Raises FleetError where the engine refused to start a container."""
-        ready = [key.data for key, _ in self._selector.select(timeout_s) if key.data is not None]
-        with contextlib.suppress(BlockingIOError):
-            self._woken.recv(4096)
+        ready = self._selector.ready(timeout_s)
         self._take_launched()
         for slot in ready:
             yield from self._read(slot)
 
     def wake(self) -> None:
         """Let a `poll` that waits in another thread return."""
-        with contextlib.suppress(OSError):
-            self._waker.send(b".")
+        self._selector.wake()
 
     def output_bytes(self, slot: str) -> int:
         """What came on the container's standard error; what pytest captures is not seen from here."""
@@ -164,8 +149,6 @@ class ContainerHost:
             self._forget(slot)
         self._engine.sweep(lambda labels: labels.get("dt.run") == self.session.run)
         self._selector.close()
-        self._waker.close()
-        self._woken.close()
 
     # --- starting -------------------------------------------------------------------------------------------------
 
@@ -173,9 +156,9 @@ class ContainerHost:
         try:
             container = self._engine.create(**self._description(slot, self._box.grants.get(worker, Grant())))
             container.put(_runner_archive(), RUNNER)
-            stream = container.attach()
+            line = Line(container.attach())
             container.start()
-            self._launched.put(_Slot(name=slot, container=container, stream=stream))
+            self._launched.put(_Slot(name=slot, container=container, line=line))
         except Exception as error:
             self._launched.put((slot, error))
         self.wake()
@@ -189,25 +172,16 @@ class ContainerHost:
                 raise error if isinstance(error, DtError) else _refused(error)
             self._launching.discard(launched.name)
             self._slots[launched.name] = launched
-            launched.stream.setblocking(False)
-            self._selector.register(launched.stream, selectors.EVENT_READ, launched)
+            self._selector.register(launched.line.sock, launched)
 
     def _description(self, slot: str, grant: Grant) -> dict[str, Any]:
         """The arguments of the engine's `create`: everything that a test may not do is said here."""
         box, session = self._box, self.session
-        config = {
-            "channel": "streams",
-            "args": session.args,
-            "slot": slot,
-            "slots": session.slots,
-            "run": session.run,
-            "basetemp": "/tmp/dt",  # noqa: S108 - in the container, where it is its own file system
-            "imports": session.imports,
-            "rewritten": "",
-        }
+        basetemp = "/tmp/dt"  # noqa: S108 - in the container, where it is its own file system
+        config = session.config(slot, channel="streams", basetemp=basetemp, rewritten="")
         return {
             "image": box.image,
-            "entrypoint": [box.python, f"{RUNNER}/runner/{BOOTSTRAP.name}", json.dumps(config)],
+            "entrypoint": [box.python, f"{RUNNER}/runner/{BOOTSTRAP.name}", config],
             "working_dir": WORKSPACE,
             "volume": RUNNER,
             "user": self._engine.user_for(session.root),
@@ -215,9 +189,7 @@ class ContainerHost:
             "environment": {
                 **box.environ,
                 "HOME": "/tmp",  # noqa: S108
-                "PYTEST_XDIST_WORKER": slot,
-                "PYTEST_XDIST_WORKER_COUNT": str(session.slots),
-                "PYTEST_XDIST_TESTRUNUID": session.run,
+                **session.variables(slot),
             },
             "host": {
                 "binds": self._binds(),
@@ -248,21 +220,9 @@ class ContainerHost:
     # --- hearing --------------------------------------------------------------------------------------------------
 
     def _read(self, slot: _Slot) -> Iterator[Heard | Died]:
-        is_over = False
-        while not is_over:
-            try:
-                data = slot.stream.recv(1 << 18)
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-            is_over = not data
-            slot.frames += data
-        _unframe(slot)
-        *lines, slot.pending = slot.pending.split(b"\n")
-        for line in lines:
-            with contextlib.suppress(ValueError):  # a test that found the line wrote to it
-                yield Heard(slot=slot.name, message=json.loads(line))
+        fresh, is_over = slot.line.receive()
+        for event in slot.line.events(_unframed(slot, fresh)):
+            yield Heard(slot=slot.name, message=event)
         if is_over:
             yield self._bury(slot)
 
@@ -280,30 +240,31 @@ class ContainerHost:
 
     def _forget(self, slot: _Slot) -> None:
         self._slots.pop(slot.name, None)
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(slot.stream)
-        slot.stream.close()
+        self._selector.unregister(slot.line.sock)
+        slot.line.sock.close()
         self._engine.remove(slot.container)
 
 
-def _unframe(slot: _Slot) -> None:
+def _unframed(slot: _Slot, fresh: bytes) -> bytes:
     """
-    Split what an attached engine sends into events and what was printed: frames of 8 bytes of header and a payload.
+    What an attached engine sends, without its frames of 8 bytes of header and a payload; what was printed is kept.
 
     See https://docs.docker.com/reference/api/engine/version/v1.43/#tag/Container/operation/ContainerAttach.
     """
-    frames = slot.frames
+    frames, events = slot.frames, bytearray()
+    frames += fresh
     while len(frames) >= 8:
         size = int.from_bytes(frames[4:8], "big")
         if len(frames) < 8 + size:
-            return
+            break
         payload = frames[8 : 8 + size]
         if frames[0] == STDERR_FRAME:
             slot.printed += size
             slot.log = (slot.log + payload)[-2 * TAIL_BYTES :]
         else:
-            slot.pending += payload
+            events += payload
         del frames[: 8 + size]
+    return bytes(events)
 
 
 def _runner_archive() -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from dt_action import caches
 from dt_action.errors import ConfigurationError
 from dt_action.scratch import end_scratch, new_scratch
+from dt_action.slot_line import Line, WakeableSelector
 
 if TYPE_CHECKING:
     from dt_action.model.hardware import Capability
@@ -67,6 +67,30 @@ class Session:
     measuring: Measuring | None = None
     imports: bool = True
     mark: str = ""
+
+    def config(self, slot: str, *, channel: Any, basetemp: str, rewritten: str, **more: Any) -> str:
+        """What a slot's process is told at its start, see `runner.bootstrap`."""
+        return json.dumps(
+            {
+                "channel": channel,
+                "args": self.args,
+                "slot": slot,
+                "slots": self.slots,
+                "run": self.run,
+                "basetemp": basetemp,
+                "imports": self.imports,
+                "rewritten": rewritten,
+                **more,
+            }
+        )
+
+    def variables(self, slot: str) -> dict[str, str]:
+        """The variables that pytest-xdist's workers have, so that plugins written for it work."""
+        return {
+            "PYTEST_XDIST_WORKER": slot,
+            "PYTEST_XDIST_WORKER_COUNT": str(self.slots),
+            "PYTEST_XDIST_TESTRUNUID": self.run,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +149,10 @@ Happened: TypeAlias = Heard | Died | Joined | Left
 class _Process:
     slot: str
     popen: subprocess.Popen[bytes]
-    sock: socket.socket
+    line: Line
     log: Path
     pidfd: int = -1
     shown: int = 0
-    sent: int = 0
-    pending: bytearray = field(default_factory=bytearray)
 
 
 def slot_name(number: int) -> str:
@@ -162,10 +184,7 @@ class Host:
         self.session = session
         self._mark = session.mark or session.run
         self._processes: dict[str, _Process] = {}
-        self._selector = selectors.DefaultSelector()
-        self._waker, self._woken = socket.socketpair()
-        self._woken.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._selector = WakeableSelector()
         self._scratch = new_scratch()
         self._rewritten = _folder_for_rewritten(session.root)
 
@@ -179,18 +198,12 @@ class Host:
         session = self.session
         log = self._scratch / f"{slot}.log"
         ours, theirs, address = _line()
-        config = json.dumps(
-            {
-                "channel": address,
-                "args": session.args,
-                "slot": slot,
-                "slots": session.slots,
-                "run": session.run,
-                "basetemp": str(self._scratch),
-                "imports": session.imports,
-                "rewritten": self._rewritten,
-                "measure": session.measuring.message() if session.measuring else None,
-            }
+        config = session.config(
+            slot,
+            channel=address,
+            basetemp=str(self._scratch),
+            rewritten=self._rewritten,
+            measure=session.measuring.message() if session.measuring else None,
         )
         try:
             with log.open("wb") as output:
@@ -213,25 +226,19 @@ class Host:
             if theirs is not None and not IS_WINDOWS:
                 theirs.close()
         sock = _accepted(ours, address, popen) if IS_WINDOWS else ours
-        process = _Process(slot=slot, popen=popen, sock=sock, log=log)
-        sock.setblocking(False)
-        self._selector.register(sock, selectors.EVENT_READ, process)
+        process = _Process(slot=slot, popen=popen, line=Line(sock), log=log)
+        self._selector.register(sock, process)
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
                 process.pidfd = os.pidfd_open(popen.pid)
-                self._selector.register(process.pidfd, selectors.EVENT_READ, process)
+                self._selector.register(process.pidfd, process)
         self._processes[slot] = process
 
     def send(self, slot: str, **command: Any) -> None:
         """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
         process = self._processes.get(slot)
-        if process is None:
-            return
-        process.sent += 1
-        with contextlib.suppress(OSError):
-            process.sock.setblocking(True)
-            process.sock.sendall(json.dumps(command).encode("ascii") + b"\n")
-            process.sock.setblocking(False)
+        if process is not None:
+            process.line.send(command)
 
     def group_of(self, slot: str) -> int:
         """The process group of a slot that lives."""
@@ -240,13 +247,11 @@ class Host:
     def sent(self, slot: str) -> int:
         """How many commands a slot was sent; it tells with each ask how many it has seen."""
         process = self._processes.get(slot)
-        return process.sent if process is not None else -1
+        return process.line.sent if process is not None else -1
 
     def poll(self, timeout_s: float) -> Iterator[Heard | Died]:
         """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
-        ready = {id(key.data): key.data for key, _ in self._selector.select(timeout_s) if key.data is not None}
-        with contextlib.suppress(BlockingIOError):
-            self._woken.recv(4096)
+        ready = {id(process): process for process in self._selector.ready(timeout_s)}
         for process in ready.values():
             yield from self._read(process)
         for process in [*self._processes.values()]:
@@ -256,8 +261,7 @@ class Host:
 
     def wake(self) -> None:
         """Let a `poll` that waits in another thread return."""
-        with contextlib.suppress(OSError):
-            self._waker.send(b".")
+        self._selector.wake()
 
     def new_output(self, slot: str, most: int = 65536) -> str:
         """What a slot printed outside of pytest's capture since this was asked last, at most `most` bytes of it."""
@@ -317,39 +321,24 @@ class Host:
             self._forget(process)
         _kill_marked(self._mark)
         self._selector.close()
-        self._waker.close()
-        self._woken.close()
         end_scratch(self._scratch)
 
     def _environ(self, slot: str) -> dict[str, str]:
-        """The variables that pytest-xdist's workers have, so that plugins written for it work."""
         runs = self.session.environ.get(RUNS_VARIABLE)
         return {
             **self.session.environ,
-            "PYTEST_XDIST_WORKER": slot,
-            "PYTEST_XDIST_WORKER_COUNT": str(self.session.slots),
-            "PYTEST_XDIST_TESTRUNUID": self.session.run,
+            **self.session.variables(slot),
             RUNS_VARIABLE: f"{runs},{self._mark}" if runs else self._mark,
         }
 
     def _read(self, process: _Process) -> Iterator[Heard]:
-        while process.slot in self._processes:
-            try:
-                data = process.sock.recv(1 << 18)
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-            if not data:
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(process.sock)
-                break
-            process.pending += data
-        *lines, rest = process.pending.split(b"\n")
-        process.pending = rest
-        for line in lines:
-            with contextlib.suppress(ValueError):  # a test that found the line wrote to it
-                yield Heard(slot=process.slot, message=json.loads(line))
+        if process.slot not in self._processes:
+            return
+        fresh, is_over = process.line.receive()
+        if is_over:
+            self._selector.unregister(process.line.sock)
+        for event in process.line.events(fresh):
+            yield Heard(slot=process.slot, message=event)
 
     def _bury(self, process: _Process) -> Died:
         _kill_group(process.popen.pid)
@@ -359,9 +348,8 @@ class Host:
 
     def _forget(self, process: _Process) -> None:
         del self._processes[process.slot]
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(process.sock)
-        process.sock.close()
+        self._selector.unregister(process.line.sock)
+        process.line.sock.close()
         if process.pidfd >= 0:
             self._selector.unregister(process.pidfd)
             os.close(process.pidfd)

@@ -1,0 +1,90 @@
+"""The line to a slot, over a real pair of sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dt_action.slot_line import Line, WakeableSelector
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Line, socket.socket]]:
+    """Our end of a line and the slot's."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Line(ours), theirs
+
+
+def test_a_command_is_a_line_of_json_and_is_counted(ends: tuple[Line, socket.socket]) -> None:
+    line, theirs = ends
+    line.send({"op": "run", "cases": ["größe"]})
+    text = theirs.recv(4096)
+    assert (text[-1:], json.loads(text)) == (b"\n", {"op": "run", "cases": ["größe"]})
+    assert line.sent == 1
+
+
+def test_nothing_has_come_while_the_slot_says_nothing(ends: tuple[Line, socket.socket]) -> None:
+    assert ends[0].receive() == (b"", False)
+
+
+def test_the_end_comes_with_the_last_that_the_slot_said(ends: tuple[Line, socket.socket]) -> None:
+    line, theirs = ends
+    theirs.sendall(b'{"e": "bye"}\n')
+    theirs.close()
+    assert line.receive() == (b'{"e": "bye"}\n', True)
+
+
+def test_a_command_to_a_slot_that_is_gone_is_no_error(ends: tuple[Line, socket.socket]) -> None:
+    line, theirs = ends
+    theirs.close()
+    line.send({"op": "stop"})
+    assert line.receive() == (b"", True)
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=3), st.integers(), max_size=2), max_size=5),
+    st.lists(st.integers(1, 40), max_size=8),
+)
+def test_events_are_the_same_however_the_bytes_are_cut(events: list[dict[str, int]], cuts: list[int]) -> None:
+    stream = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        line = Line(ours)
+        heard = []
+        for cut in [*cuts, len(stream)]:
+            heard += line.events(stream[:cut])
+            stream = stream[cut:]
+    assert heard == events
+
+
+def test_what_a_test_writes_to_the_line_is_passed_over(ends: tuple[Line, socket.socket]) -> None:
+    assert list(ends[0].events(b'hello\n{"e": "ready"}\n\xff\n')) == [{"e": "ready"}]
+
+
+def test_a_wait_gives_what_can_be_read(ends: tuple[Line, socket.socket]) -> None:
+    line, theirs = ends
+    selector = WakeableSelector()
+    selector.register(line.sock, "gw0")
+    theirs.sendall(b"x")
+    assert selector.ready(10.0) == ["gw0"]
+    selector.unregister(line.sock)
+    assert selector.ready(0.0) == []
+    selector.close()
+
+
+def test_another_thread_ends_a_wait() -> None:
+    selector = WakeableSelector()
+    found: list[list[object]] = []
+    waiting = threading.Thread(target=lambda: found.append(selector.ready(60.0)))
+    waiting.start()
+    selector.wake()
+    waiting.join(10.0)
+    assert found == [[]]
+    selector.close()
