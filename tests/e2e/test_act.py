@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent, indent
 
 import pytest
 from github_double import GitHubDouble, serving
@@ -63,6 +64,13 @@ class Act:
         path.write_text(text)
         for command in ("add -A", f"commit -q -m {name}"):
             subprocess.run(["git", *command.split()], cwd=self.project, check=True)
+
+    def push(self, steps: str) -> tuple[int, str]:
+        """Push a workflow whose one job checks the project out and takes these steps: its exit code and log."""
+        job = "on: [push]\njobs:\n  one:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n"
+        self.commit("tests.yml", job + indent(dedent(steps), " " * 6))
+        done = self.run("push", "-W", ".github/workflows/tests.yml")
+        return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -124,25 +132,16 @@ def test_a_passing_and_a_failing_job_and_their_outputs(act: Act, hub: GitHubDoub
 
 
 def test_without_a_container_the_action_runs_on_the_jobs_own_python(act: Act) -> None:
-    act.commit(
-        "tests.yml",
+    code, log = act.push(
         """
-        on: [push]
-        jobs:
-          one:
-            runs-on: ubuntu-latest
-            steps:
-              - uses: actions/checkout@v4
-              - run: python3 -m venv .venv && echo "$PWD/.venv/bin" >>"$GITHUB_PATH"
-              - id: dt
-                uses: org/distributed-testing/composite@v1
-                with: {test_dir: tests/integration, comment: "off"}
-              - run: echo "read back ${{ steps.dt.outputs.conclusion }} ${{ steps.dt.outputs.passed }}"
-        """,
+        - run: python3 -m venv .venv && echo "$PWD/.venv/bin" >>"$GITHUB_PATH"
+        - id: dt
+          uses: org/distributed-testing/composite@v1
+          with: {test_dir: tests/integration, comment: "off"}
+        - run: echo "read back ${{ steps.dt.outputs.conclusion }} ${{ steps.dt.outputs.passed }}"
+        """
     )
-    done = act.run("push", "-W", ".github/workflows/tests.yml")
-    log = done.stdout + done.stderr
-    assert done.returncode == 0, log
+    assert code == 0, log
     assert "read back passed 1" in log
 
 
@@ -173,21 +172,12 @@ def test_the_reusable_workflow_plans_runs_the_matrix_and_reports_once(
     assert "1 passed, 1 failed" in comments[0]
 
 
-def test_an_unknown_test_type_is_one_clear_error_and_no_job(act: Act, tmp_path: Path) -> None:
-    act.commit(
-        "tests.yml",
+def test_an_unknown_test_type_is_one_clear_error_and_no_job(act: Act) -> None:
+    code, log = act.push(
         """
-        on: [push]
-        jobs:
-          one:
-            runs-on: ubuntu-latest
-            steps:
-              - uses: actions/checkout@v4
-              - uses: org/distributed-testing@v1
-                with: {test_type: integratoin}
-        """,
+        - uses: org/distributed-testing@v1
+          with: {test_type: integratoin}
+        """
     )
-    done = act.run("push", "-W", ".github/workflows/tests.yml")
-    log = done.stdout + done.stderr
-    assert done.returncode == 1
+    assert code == 1
     assert "input test_type names 'integratoin'; expected all, or of integration, fault" in log
