@@ -1,4 +1,14 @@
-"""What each test needs, and the evidence for it, from reading its code."""
+"""
+What each test needs, and the evidence for it, from reading its code.
+
+From the outside in: `analyzer` is the port, with `cache`, `batch` and `codec` to be fast. `summary` is one file: what
+its code says (`inference`, `requirement`) under what people said (`explicit`), and what somebody should look at
+(`findings`). `simulation` is a test's run on one machine, with its `parametrisation`, `fixtures` and `bodies`, of the
+tests that `tests_of` finds. `gates`, `decorators` and `names` are the rules. `interpreter` with `expressions` and
+`builtin_calls`, `execution` with `statements` and `presumption` follow Python. `vocabulary` and `facts` are what
+libraries tell of hardware, `worlds` the machines, `values` what code can be worth there. `project`, `syntax` and
+`heat` are the source.
+"""
 
 from dt_action.analysis.analyzer import StaticAnalyzer
 
