@@ -45,7 +45,14 @@ _DEFINITIONS: Final = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFun
 
 
 class Executor:
-    """The statements' side of an `interpreter`. Gates that are met are noted in its world, and passed through."""
+    """
+    The statements' side of an `interpreter`. Gates that are met are noted in its world, and passed through.
+
+    `site` is the line of the test file that gates are put down to, and `asked_before` how much had been asked of the
+    machine when it was reached. `bodies` are the tests that a decorator may call. `wanted` is the one name, and where
+    it is bound, that a top-level statement is run for. `uses_devices` tells that code which uses a device counts,
+    `relevant` which statements do, by id (None for all).
+    """
 
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
