@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from dt_action import caches
 from dt_action.errors import ConfigurationError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.providers.settings import Settings as Publishing
 
 Listener = Callable[["Event"], None]
+L = TypeVar("L")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -229,8 +230,12 @@ class Wiring:
     def _limits(self) -> Limits:
         from dt_action.dispatch import Limits
 
+        return self._limits_as(Limits)
+
+    def _limits_as(self, kind: Callable[..., L]) -> L:
+        """The run's limits as the scheduler has them (`Limits`) or as they are sent (`RunLimits`)."""
         settings = self.settings
-        return Limits(
+        return kind(
             case_timeout_s=settings.case_timeout_s,
             no_output_timeout_s=settings.no_output_timeout_s,
             run_timeout_s=settings.timeout_s,
@@ -254,13 +259,7 @@ class Wiring:
                 bundle="",
                 plan=plan,
                 args=self._pytest_arguments([file.path for file in plan.files]),
-                limits=RunLimits(
-                    case_timeout_s=settings.case_timeout_s,
-                    no_output_timeout_s=settings.no_output_timeout_s,
-                    run_timeout_s=settings.timeout_s,
-                    retries=settings.retries,
-                    fail_fast=settings.fail_fast or 0,
-                ),
+                limits=self._limits_as(RunLimits),
                 isolation=settings.isolation,
                 requirements=own_requirements(settings.root) if asked == (AUTO,) else asked,
                 setup=settings.setup or "",
