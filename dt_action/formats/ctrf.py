@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from io import BytesIO
 from typing import Any
 
 from dt_action import __version__
 from dt_action.formats.text import strip_ansi
 from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.change import Tolerated
 from dt_action.model.run import Run
 
 SPEC_VERSION = "1.0.0"
@@ -35,7 +36,7 @@ def write(run: Run) -> bytes:
             "stop": start + _milliseconds(run.makespan_s),
         },
         "environment": _environment(run),
-        "extra": {"conclusion": run.conclusion(), "runId": run.id},
+        "extra": {"conclusion": run.conclusion(), "runId": run.id, "toleratedFailures": len(run.tolerated)},
     }
     report = BytesIO()
     start_text = f'{{"reportFormat": "CTRF", "specVersion": "{SPEC_VERSION}", "results": '
@@ -47,7 +48,10 @@ def write(run: Run) -> bytes:
 
 
 def _tests(run: Run) -> Iterator[dict[str, Any]]:
-    yield from map(_test, run.results)
+    tolerated = {item.id: item for item in run.tolerated}
+    new = frozenset(run.change.new_failures if run.change and run.change.against else ())
+    for result in run.results:
+        yield _test(result) | _told_of_failure(result, tolerated, new)
     for item in run.unplaced:
         yield _pending(item.case, item.reason)
     for path in run.uncollected:
@@ -88,6 +92,17 @@ def _test(result: TestResult) -> dict[str, Any]:
     if labels:
         test["labels"] = labels
     return test
+
+
+def _told_of_failure(result: TestResult, tolerated: Mapping[str, Tolerated], new: Container[str]) -> dict[str, Any]:
+    """CTRF has no word for a failure that is known and forgiven; `extra` is where a tool may say more."""
+    if not result.final.is_failing:
+        return {}
+    extra: dict[str, Any] = {"newFailure": True} if result.case.id in new else {}
+    if item := tolerated.get(result.case.id):
+        about = {"reason": item.reason, "owner": item.owner, "issue": item.issue}
+        extra["tolerated"] = {key: text for key, text in about.items() if text}
+    return {"extra": extra} if extra else {}
 
 
 def _texts(attempt: Attempt) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def columns(run: Run) -> dict[str, Any]:
     The tests by column. Times are whole milliseconds, `start` counts from the first start, -1 where there is none.
 
     `file`, `worker`, `slot`, `type`, `needs` and `message` are places in the list of that name under `names`.
-    `retried` has the last attempt's milliseconds of each row with several attempts.
+    `retried` has the last attempt's milliseconds of each row with several attempts, `known` why a failure of a row does
+    not make the run red, and `fresh` the rows that fail and did not before.
     """
     indexes: dict[str, dict[str, int]] = {
         key: {"": 0} for key in ("file", "worker", "slot", "type", "needs", "message")
@@ -65,7 +66,18 @@ def columns(run: Run) -> dict[str, Any]:
             for row, result in enumerate(run.results)
             if len(result.attempts) > 1
         },
+        **_failures_apart(run),
         **table,
+    }
+
+
+def _failures_apart(run: Run) -> dict[str, Any]:
+    reasons = {item.id: "; ".join(filter(None, (item.reason, item.owner, item.issue))) for item in run.tolerated}
+    new = frozenset(run.change.new_failures if run.change and run.change.against else ())
+    failing = [(row, result.case.id) for row, result in enumerate(run.results) if result.final.is_failing]
+    return {
+        "known": {row: plain(reasons[id])[:300] for row, id in failing if id in reasons},
+        "fresh": [row for row, id in failing if id in new and id not in reasons],
     }
 
 

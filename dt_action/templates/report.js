@@ -27,7 +27,7 @@ const idOf = (row) => {
 };
 const messageOf = (row) => data.names.message[data.message[row]];
 const seconds = (ms) => ms < 1000 ? ms + " ms" : ms < 120000 ? (ms / 1000).toFixed(1) + " s" : Math.floor(ms / 60000) + " min " + String(Math.round(ms / 1000) % 60).padStart(2, "0") + " s";
-const failing = (row) => data.failing[data.outcome[row]];
+const failing = (row) => data.failing[data.outcome[row]] && !(row in data.known);
 
 function haystack() {
   if (!words) {
@@ -127,11 +127,15 @@ function rowAt(place, className) {
   element.setAttribute("aria-selected", String(place === selected));
   return element;
 }
+function standing(row) {
+  if (row in data.known) return [" ", make("span", "badge o-skipped", "known")];
+  return data.fresh.has(row) ? [" ", make("span", "badge o-new", "new")] : [];
+}
 function testRow(place) {
   const row = view[place], outcome = data.outcomes[data.outcome[row]], element = rowAt(place, "o-" + outcome);
   const name = make("span", "name"), time = make("span", "time", seconds(data.duration[row]));
   if (state.group !== "file" && data.name[row] !== fileOf(row)) name.append(make("i", "", fileOf(row) + "::"));
-  name.append(make("b", "", data.name[row]));
+  name.append(make("b", "", data.name[row]), ...standing(row));
   name.title = idOf(row);
   time.style.setProperty("--share", 100 * data.duration[row] / data.longest + "%");
   element.append(make("span", "outcome", outcome), name, make("span", "small", data.names.type[data.type[row]]), make("span", "small", data.names.worker[data.worker[row]]), time);
@@ -303,6 +307,7 @@ async function start() {
   data.last = data.duration.slice();
   for (const [row, ms] of Object.entries(data.retried)) data.last[row] = ms;
   data.detailed = new Set(data.detailed);
+  data.fresh = new Set(data.fresh);
   data.longest = data.duration.reduce((a, b) => Math.max(a, b), 1);
   data.severity = data.outcomes.map((name) => data.order.indexOf(name));
   $("explorer").hidden = false;

@@ -34,8 +34,9 @@ function panelHead(row) {
     data.needs[row] ? "needs " + data.names.needs[data.needs[row]] : "",
   ];
   const line = make("p", "about", about.filter(Boolean).join(" · "));
-  line.prepend(make("span", "badge o-" + outcome, outcome), " ");
-  return [close, make("h3", "", idOf(row)), line];
+  line.prepend(make("span", "badge o-" + outcome, outcome), ...standing(row), " ");
+  const why = row in data.known ? [make("p", "about", "does not count: " + data.known[row])] : [];
+  return [close, make("h3", "", idOf(row)), line, ...why];
 }
 function attemptParts(attempt, n, count) {
   const parts = [], detail = attempt.detail || "", message = attempt.message || "";

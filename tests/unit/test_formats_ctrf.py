@@ -128,3 +128,14 @@ def test_code_quality_has_the_fields_that_gitlab_reads() -> None:
 def test_a_remark_stays_the_same_one_when_code_above_it_moves() -> None:
     before, after = (json.loads(codequality.write([remark(line=line)]))[0] for line in (3, 40))
     assert before["fingerprint"] == after["fingerprint"]
+
+
+def test_known_and_new_failures_are_told_apart() -> None:
+    tests = {test["name"]: test for test in json.loads(ctrf.write(sample_run()))["results"]["tests"]}
+    assert tests["test_hangs"]["status"] == "failed"
+    assert tests["test_hangs"]["extra"] == {
+        "tolerated": {"reason": "quarantined until 2027-01-31", "owner": "@net", "issue": "#9"}
+    }
+    assert tests["test_segv"]["extra"] == {"newFailure": True}
+    assert "extra" not in tests["test_total"], "it failed before, and counts"
+    assert "extra" not in tests["test_empty"]

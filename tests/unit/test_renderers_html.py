@@ -142,6 +142,8 @@ def test_the_data_block_holds_every_test_in_columns() -> None:
         assert len(data[column]) == count  # type: ignore[arg-type]
     assert data["duration"][1] == 1500  # type: ignore[index]
     assert data["retried"] == {"5": 250}
+    assert data["known"] == {"6": "quarantined until 2027-01-31; @net; #9"}
+    assert data["fresh"] == [7]
     details = block(page, "details")
     assert sorted(map(int, details)) == data["detailed"]
     assert [tried["outcome"] for tried in details["5"]] == ["failed", "passed"]  # type: ignore[attr-defined]
