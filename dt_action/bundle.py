@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,6 +62,18 @@ def make_bundle(root: Path) -> Bundle:
         directory="" if directory == "." else directory,
         files=count,
     )
+
+
+def pack_files(files: Iterable[Path], archive: Path) -> str:
+    """Pack plain files, each under its own name, into `archive`, for `unpack` to unpack; its sha256."""
+    with tarfile.open(archive, mode="w:gz", format=tarfile.PAX_FORMAT, compresslevel=1) as packed:
+        for path in files:
+            packed.add(path, arcname=path.name, recursive=False)
+    with archive.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def unpack(archive: Path, target: Path) -> None:

@@ -9,10 +9,11 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dt_action.errors import ConfigurationError, UnreadableError
-from dt_action.model.coverage import Coverage, MissedLines, Patch
+from dt_action.model.coverage import Coverage, MissedLines, Patch, TypeCoverage
 
 TOOL = Path(__file__).parent / "runner" / "coverage_documents.py"
 DOCUMENTS = {"xml": "coverage.xml", "lcov": "coverage.lcov", "json": "coverage.json", "html": "coverage_html"}
@@ -51,7 +52,7 @@ def shard_data_files(directory: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))
 
 
-def combine(
+def combine(  # noqa: PLR0913 - what goes into the documents
     data_files: Iterable[Path],
     *,
     root: Path,
@@ -61,13 +62,14 @@ def combine(
     name: str = DATA_NAME,
     workspaces: Sequence[str] = (),
     has_contexts: bool = False,
+    types: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Combined:
     """
     Combine data files into the file `name` in `output_dir`, and write documents beside it.
 
     `python` must have coverage.py; the tests' own interpreter has the project's plugins and its syntax. `root` is
     where the project's sources and settings lie; `workspaces` are directories of the same project on other machines,
-    in their own spelling. The data files stay as they are.
+    in their own spelling. `types` has the test files of each test type. The data files stay as they are.
 
     Raises ConfigurationError where coverage.py is missing or refuses, UnreadableError where there is no data.
     """
@@ -84,6 +86,7 @@ def combine(
             "workspaces": [path.rstrip("/\\") for path in workspaces],
             "documents": {word: str(path.absolute()) for word, path in documents.items()},
             "contexts": has_contexts,
+            "types": {name: list(paths) for name, paths in types.items()},
             "result": str(result),
         }
         _run_tool(python, order, root)
@@ -91,7 +94,7 @@ def combine(
         found = json.loads(result.read_bytes())
     written = [output_dir / name, *documents.values()] if found["totals"] else [output_dir / name]
     return Combined(
-        coverage=_coverage(found["totals"]),
+        coverage=_coverage(found["totals"], found["types"], found["ran"]),
         lines={
             path.replace("\\", "/"): (frozenset(ran), frozenset(missed))
             for path, (ran, missed) in found["lines"].items()
@@ -124,14 +127,26 @@ def patch_of(
     return Patch(base=base, statements=statements, covered=covered, missed=tuple(missed))
 
 
-def _coverage(totals: Mapping[str, Any] | None) -> Coverage | None:
+def _coverage(
+    totals: Mapping[str, Any] | None, types: Mapping[str, Mapping[str, Any]], ran: Mapping[str, Sequence[str]]
+) -> Coverage | None:
     if not totals:
         return None
+    by_type = (
+        TypeCoverage(
+            test_type=name,
+            covered=part.get("covered_lines", 0),
+            covered_branches=part.get("covered_branches", 0),
+        )
+        for name, part in sorted(types.items())
+    )
     return Coverage(
         statements=totals["num_statements"],
         covered=totals["covered_lines"],
         branches=totals.get("num_branches", 0),
         covered_branches=totals.get("covered_branches", 0),
+        by_type=tuple(by_type),
+        ran={test_file: tuple(files) for test_file, files in ran.items()},
     )
 
 

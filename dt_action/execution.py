@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from dt_action.dispatch import (
@@ -116,6 +117,7 @@ class Execution:
         self._unix_at_0 = time.time() - clock()
         self._places = {place.worker: place for place in places}
         self._limits = replace(terms.limits, batch_s=0.0) if terms.isolation == "file" else terms.limits
+        self._types = plan.types()
         self._brain = self._new_brain(plan)
         self._is_dealt = False
         self._greeted: set[str] = set()
@@ -249,7 +251,9 @@ class Execution:
         if base == ".":
             return
         files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
-        self._brain = self._new_brain(replace(self._plan, files=files))
+        plan = replace(self._plan, files=files)
+        self._types = plan.types()
+        self._brain = self._new_brain(plan)
 
     def _died(self, died: Died, now: float) -> list[Action]:
         if died.slot in self._starting:
@@ -309,7 +313,7 @@ class Execution:
                 self._killed[action.slot] = action
                 self._host.kill(action.slot, show_where=True)
             else:
-                self._host.send(action.slot, **command_for(action))
+                self._host.send(action.slot, **command_for(action, self._types))
 
 
 def tell_brain(brain: Dispatcher, slot: str, message: dict[str, Any], now: float, *, at: float) -> list[Action]:
@@ -347,11 +351,13 @@ def named_from(rootdir: str, base: str, path: str) -> str:
     return posixpath.relpath(path, rootdir)
 
 
-def command_for(action: Assign | Grant | Recall | Drop | Rest | Stop) -> dict[str, Any]:
-    """The command that a slot is sent for an action."""
+def command_for(
+    action: Assign | Grant | Recall | Drop | Rest | Stop, types: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The command that a slot is sent for an action. `types` has the test type of each file, where that matters."""
     match action:
         case Assign():
-            units = [_unit_message(unit) for unit in action.batch.units]
+            units = [_unit_message(unit, types) for unit in action.batch.units]
             return {"op": "run", "units": units, "credit": action.credit}
         case Grant():
             return {"op": "go", "credit": action.credit}
@@ -378,8 +384,9 @@ def attempt_of(message: dict[str, Any]) -> Attempt:
     )
 
 
-def _unit_message(unit: Unit) -> dict[str, Any]:
-    return {"file": unit.file, "cases": unit.cases, "withheld": unit.withheld, "only": unit.only}
+def _unit_message(unit: Unit, types: Mapping[str, str]) -> dict[str, Any]:
+    message = {"file": unit.file, "cases": unit.cases, "withheld": unit.withheld, "only": unit.only}
+    return {**message, "type": types[unit.file]} if unit.file in types else message
 
 
 def _cases(described: Sequence[dict[str, Any]]) -> list[Collected]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from dt_action.import_graph import Graph
 from dt_action.model.case import TestFile
@@ -57,14 +58,21 @@ def only_failed(files: Sequence[TestFile], failed: Collection[str]) -> Choice:
 
 
 def changed_since(
-    files: Sequence[TestFile], changed: Sequence[str], graph: Graph, *, asked: str, folders: Collection[str] = ()
+    files: Sequence[TestFile],
+    changed: Sequence[str],
+    graph: Graph,
+    *,
+    asked: str,
+    folders: Collection[str] = (),
+    ran: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> Choice:
     """
-    The test files that a change reaches through imports, conftest files, or by lying beside them.
+    The test files that a change reaches through imports, conftest files, by lying beside them, or by having run it.
 
     `changed` are paths relative to the root, deleted ones, too; `folders` are the packages' folders (with an
-    `__init__.py`). What cannot be followed errs on the side of running: a file of settings, or a change outside of
-    every package and of every folder of tests that is not known to be harmless, concerns every test.
+    `__init__.py`); `ran` names the files of which each test file's tests ran lines in an earlier run. What cannot be
+    followed errs on the side of running: a file of settings, or a change outside of every package and of every folder
+    of tests that is not known to be harmless, concerns every test.
     """
     of_all = next((path for path in changed if _concerns_all(path, files, folders)), "")
     touched = _touched(changed, folders)
@@ -80,7 +88,10 @@ def changed_since(
         if not path.endswith(".py"):
             return "it is not Python, so that what it reaches is not known"
         way = graph.way_to(path, touched)
-        return _as_reason(way, touched, graph) if way else ""
+        if way:
+            return _as_reason(way, touched, graph)
+        file = next((file for file in changed if file in ran.get(path, ())), "")
+        return f"ran lines of {file} before, which changed" if file else ""
 
     return _choose(files, why, asked=asked)
 

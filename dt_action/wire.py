@@ -20,6 +20,9 @@ API = "/api/v1"
 
 MAX_BODY_BYTES = 64 << 20
 MAX_BUNDLE_BYTES = 1 << 30
+MAX_COVERAGE_BYTES = 256 << 20
+"""So much coverage data of one slot is taken in, packed."""
+
 MAX_MESSAGES = 2000
 MAX_TEXT = 1 << 20
 MAX_NAME = 8192
@@ -42,6 +45,7 @@ class Submission:
     A run to be done. `bundle` is the digest of the source tree, `directory` where in it pytest starts with `args`.
 
     `nonce` makes a submission that is sent again the same run. `priority` is lowered to what the key allows.
+    `measures` asks for coverage, `has_contexts` for which test ran a line.
     """
 
     nonce: str
@@ -56,6 +60,8 @@ class Submission:
     repository: str = ""
     commit: str = ""
     priority: int = 0
+    measures: bool = False
+    has_contexts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +134,8 @@ class Lease:
     """
     One slot of one run, for a worker. Only `token` speaks for it.
 
-    `slots` is how many the run may have; `imports` tells that test modules are imported ahead of their turn.
+    `slots` is how many the run may have; `imports` tells that test modules are imported ahead of their turn. With
+    `measures` the worker sends the coverage data of the slot's process before it tells of its end.
     """
 
     id: str
@@ -143,6 +150,8 @@ class Lease:
     setup: str = ""
     no_output_timeout_s: float | None = None
     imports: bool = True
+    measures: bool = False
+    has_contexts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +187,33 @@ class Taken:
 
     heard: int
     commands: tuple[Numbered, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """
+    The coverage data that one slot's process left: a `tar.gz` of data files, by its digest.
+
+    The paths in the data lie below `root`, where the source tree was on the `worker`.
+    """
+
+    digest: str
+    root: str
+    worker: str
+    slot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcels:
+    """
+    What a run's slots measured so far. `is_whole` tells that nothing more will come.
+
+    `lost` names the slots, in words, that were gone before their data was here.
+    """
+
+    is_whole: bool
+    parcels: tuple[Parcel, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dt_action.errors import DtError
+from dt_action.errors import ConfigurationError, DtError
 from dt_action.hosting import Measuring
+from dt_action.model.case import OTHER_TYPE
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
 from dt_action.options import Settings
 
+if TYPE_CHECKING:
+    from dt_action.fleets.coordinator_coverage import RemoteCoverage
+
 
 class Measurement:
-    """Where the slots of one run put their coverage data."""
+    """Where the slots of one run put their coverage data, or where it is brought from other machines."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._remote: RemoteCoverage | None = None
         self._scratch = Path(tempfile.mkdtemp(prefix="dt-coverage-"))
         self.measuring = Measuring(
             data_file=self._scratch / ".coverage", has_contexts=settings.coverage_contexts and settings.coverage
@@ -31,7 +37,37 @@ class Measurement:
 
     def data_files(self) -> list[Path]:
         """What the slots wrote."""
-        return sorted(self._scratch.glob(f"{self.measuring.data_file.name}.*"))
+        return sorted(self._scratch.glob(f"**/{self.measuring.data_file.name}.*"))
+
+    def remote(self) -> RemoteCoverage:
+        """What brings it from other machines here."""
+        from dt_action.fleets.coordinator_coverage import RemoteCoverage
+
+        self._remote = RemoteCoverage(folder=self._scratch)
+        return self._remote
+
+    def workspaces(self) -> tuple[str, ...]:
+        """Where on other machines the project lay."""
+        return tuple(sorted(self._remote.workspaces)) if self._remote else ()
+
+
+def expect_possible(settings: Settings, python: str) -> None:
+    """
+    Raises ConfigurationError where the fleet does not measure, or where what it measures could not be combined here.
+
+    The latter would be told by the slots' processes, were they on this machine; now it would be known at the end only.
+    """
+    if settings.fleet == "ray":
+        raise ConfigurationError(
+            "--coverage does not reach onto a Ray cluster: what its actors measure is not brought back",
+            hint="use --fleet local or coordinator, or --shard with a job for each shard: dt report combines coverage",
+        )
+    has_coverage = subprocess.run([python, "-c", "import coverage"], capture_output=True, check=False).returncode == 0
+    if not has_coverage:
+        raise ConfigurationError(
+            f"--coverage combines here what the workers measured, and {python} has no coverage.py",
+            hint=f"install it: {python} -m pip install coverage, or name an interpreter that has it with --python",
+        )
 
 
 def covered(
@@ -42,12 +78,14 @@ def covered(
     python: str,
     change: Callable[[], tuple[str, Mapping[str, frozenset[int]] | None]],
     say: Callable[[str], None],
+    workspaces: Sequence[str] = (),
 ) -> Run:
     """
     The run with the coverage that data files hold, whose documents are written; what keeps them from being is a notice.
 
     A shard only leaves its data: a share of the tests says little of the code, so that `dt report` combines the data
-    of all shards and applies the limits. `change` gives the base, and the lines that changed since.
+    of all shards and applies the limits. `change` gives the base, and the lines that changed since; `workspaces` are
+    where the project lay on other machines.
     """
     from dt_action import coverage_data
 
@@ -60,7 +98,9 @@ def covered(
             output_dir=settings.root / settings.output_dir,
             formats=() if shard else settings.coverage_formats,
             name=coverage_data.shard_data_name(shard.index, shard.count) if shard else coverage_data.DATA_NAME,
+            workspaces=workspaces,
             has_contexts=settings.coverage_contexts,
+            types=_files_by_type(run),
         )
     except (DtError, OSError) as error:
         return replace(run, notices=(*run.notices, Notice(level="error", text=f"coverage: {error}")))
@@ -70,5 +110,20 @@ def covered(
     if coverage is not None:
         base, changed = change()
         coverage = coverage if changed is None else coverage_data.with_patch(combined, changed, base)
-    warnings = (Notice(level="warning", text=f"coverage: {text}") for text in combined.warnings)
+    warnings = (Notice(level="warning", text=f"coverage: {text}") for text in (*combined.warnings, *_holes(run)))
     return replace(run, coverage=coverage, notices=(*run.notices, *warnings))
+
+
+def _files_by_type(run: Run) -> Mapping[str, Sequence[str]]:
+    files: dict[str, set[str]] = {}
+    for result in run.results:
+        files.setdefault(result.case.test_type or OTHER_TYPE, set()).add(result.case.file)
+    return {name: sorted(paths) for name, paths in sorted(files.items())}
+
+
+def _holes(run: Run) -> Iterator[str]:
+    """A process that died has not saved what it measured last."""
+    deaths = sum(attempt.outcome in ("crashed", "timeout") for result in run.results for attempt in result.attempts)
+    if deaths:
+        who = f"{deaths} processes of tests" if deaths > 1 else "a process of tests"
+        yield f"{who} died; what it ran after it had saved last is missing"

@@ -125,7 +125,8 @@ class Memory:
             raise ConfigurationError(f"git cannot tell what changed since {ref}", hint="is this a git repository?")
         graph = read_graph(self._settings.root, gone=changed)
         folders = {path.rpartition("/")[0] for path in graph.imports if path.endswith("/__init__.py")}
-        return selection.changed_since(files, changed, graph, asked=f"--changed-since {ref}", folders=folders)
+        asked = f"--changed-since {ref}"
+        return selection.changed_since(files, changed, graph, asked=asked, folders=folders, ran=self.past.ran())
 
     def _expect_commit(self, ref: str, option: str) -> None:
         if not self._git.resolve(ref):

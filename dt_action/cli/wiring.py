@@ -82,10 +82,9 @@ class Wiring:
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
         if self.settings.coverage and self.settings.fleet != "local":
-            raise ConfigurationError(
-                f"--coverage measures on this machine alone, and the fleet is {self.settings.fleet!r}",
-                hint="use --fleet local, and --shard for several machines: dt report combines their coverage",
-            )
+            from dt_action.cli.coverage import expect_possible
+
+            expect_possible(self.settings, tests_python(self.settings))
         if self.settings.isolation == "container":
             from dt_action.cli.fleets import check_containers
 
@@ -145,15 +144,30 @@ class Wiring:
 
         run = collect(plan, events, listener=self.listener(len(plan.files)))
         if self._measurement is not None and plan.files:
-            run = self.covered(run, self._measurement.data_files())
+            run = self.covered(run, self._measurement.data_files(), self._measurement.workspaces())
         return self.memory.judged(run)
 
-    def covered(self, run: Run, data_files: Sequence[Path]) -> Run:
-        """The run with the coverage that data files hold, and its documents written."""
+    def covered(self, run: Run, data_files: Sequence[Path], workspaces: Sequence[str] = ()) -> Run:
+        """The run with the coverage that data files hold, and its documents written; see `cli.coverage.covered`."""
         from dt_action.cli.coverage import covered
 
-        python = self._python or tests_python(self.settings)
-        return covered(run, data_files, settings=self.settings, python=python, change=self.memory.change, say=self.say)
+        return covered(
+            run,
+            data_files,
+            settings=self.settings,
+            python=self._python or tests_python(self.settings),
+            change=self.memory.change,
+            say=self.say,
+            workspaces=workspaces,
+        )
+
+    def measurement(self) -> Measurement:
+        """Where what the slots measure is gathered."""
+        if self._measurement is None:
+            from dt_action.cli.coverage import Measurement
+
+            self._measurement = Measurement(self.settings)
+        return self._measurement
 
     @property
     def memory(self) -> Memory:
@@ -265,7 +279,10 @@ class Wiring:
                 setup=settings.setup or "",
                 repository=build.repository,
                 commit=build.commit,
+                measures=settings.coverage,
+                has_contexts=settings.coverage and settings.coverage_contexts,
             ),
+            coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,
             fallback=(lambda: self._local_fleet(plan)) if settings.fallback == "local" else None,
         )
@@ -277,10 +294,6 @@ class Wiring:
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
         self._python, variables = self.environment()
-        if self.settings.coverage and self._measurement is None:
-            from dt_action.cli.coverage import Measurement
-
-            self._measurement = Measurement(self.settings)
         return Host(
             Session(
                 root=self.settings.root,
@@ -289,7 +302,7 @@ class Wiring:
                 slots=self.settings.workers or processors(),
                 environ=variables,
                 imports=self.settings.isolation != "file",
-                measuring=self._measurement.measuring if self._measurement else None,
+                measuring=self.measurement().measuring if self.settings.coverage else None,
             )
         )
 

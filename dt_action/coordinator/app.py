@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dt_action import __version__, wire
-from dt_action.coordinator import auth, dashboard, events, metrics, views
+from dt_action.coordinator import auth, dashboard, events, metrics, parcels, views
+from dt_action.coordinator.callers import Calling, CallingWorker, Id, Serving, credential, seen_run
 from dt_action.coordinator.protection import Protection
 from dt_action.coordinator.service import Service
 from dt_action.coordinator.store import ENROLMENTS, WORKERS, Changes, rows_of
@@ -28,8 +29,6 @@ from dt_action.formats.model_json import to_jsonable
 MOST_WAIT_S = 30.0
 _WORKER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _REQUEST_ISOLATIONS = ("session", "file")
-
-Id = Annotated[str, Path(pattern="^[0-9a-f]{8,64}$", max_length=64)]
 
 
 def create_app(service: Service) -> FastAPI:
@@ -50,41 +49,11 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(UnreadableError, _unreadable)
     app.include_router(_CLIENTS, prefix=wire.API)
     app.include_router(_WORKERS, prefix=wire.API)
+    app.include_router(parcels.PATHS, prefix=wire.API)
     app.include_router(_HEALTH)
     app.include_router(dashboard.PAGES)
     app.add_middleware(Protection, max_bundle_bytes=service.config.max_bundle_bytes)
     return app
-
-
-# --- who calls ------------------------------------------------------------------------------------------------------
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-Serving = Annotated[Service, Depends(_service)]
-
-
-def credential(authorization: str) -> str:
-    """What stands after `Bearer`. Raises RefusalError where nothing does."""
-    scheme, _, value = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not value.strip():
-        raise RefusalError(401, "no credential", hint="send `Authorization: Bearer KEY`")
-    return value.strip()
-
-
-async def _caller(service: Serving, authorization: Annotated[str, Header()] = "") -> auth.Caller:
-    return await run_in_threadpool(service.guard.caller, credential(authorization))
-
-
-async def _worker_id(service: Serving, authorization: Annotated[str, Header()] = "") -> str:
-    return service.guard.worker(credential(authorization))
-
-
-Calling = Annotated[auth.Caller, Depends(_caller)]
-CallingWorker = Annotated[str, Depends(_worker_id)]
 
 
 # --- clients --------------------------------------------------------------------------------------------------------
@@ -137,7 +106,7 @@ async def runs(
 @_CLIENTS.get("/runs/{run}")
 async def run_state(run: Id, service: Serving, caller: Calling) -> dict[str, Any]:
     """What is known of a run, and why cases wait."""
-    return await _seen_run(service, caller, run)
+    return await seen_run(service, caller, run)
 
 
 @_CLIENTS.get("/runs/{run}/events")
@@ -150,7 +119,7 @@ async def run_events(
     accept: Annotated[str, Header()] = "",
 ) -> Response:
     """The events after number `after` (or Last-Event-ID): a stream, or for `Accept: application/json` one page."""
-    await _seen_run(service, caller, run)
+    await seen_run(service, caller, run)
     if last_event_id.isdecimal():
         after = max(after, min(int(last_event_id), 1 << 53))
     if "application/json" in accept:
@@ -165,7 +134,7 @@ async def run_events(
 @_CLIENTS.get("/runs/{run}/results")
 async def run_results(run: Id, service: Serving, caller: Calling) -> Response:
     """The final outcome of each case that has one, one JSON object a line."""
-    await _seen_run(service, caller, run)
+    await seen_run(service, caller, run)
     return StreamingResponse(views.results(service, run), media_type="application/x-ndjson")
 
 
@@ -173,7 +142,7 @@ async def run_results(run: Id, service: Serving, caller: Calling) -> Response:
 async def cancel(run: Id, asked: wire.Cancel, service: Serving, caller: Calling) -> dict[str, str]:
     """End a run early; one that is over stays as it is."""
     caller.require("submit")
-    await _seen_run(service, caller, run)
+    await seen_run(service, caller, run)
     await service.do(lambda changes: service.desk.cancel(changes, run, who=caller.name, reason=asked.reason[:500]))
     return {"run": run}
 
@@ -208,15 +177,6 @@ def steer(service: Service, changes: Changes, worker: str, action: str, who: str
         service.desk.resume(changes, worker, who=who)
     else:
         service.desk.leave(changes, worker, reason=f"removed by {who}")
-
-
-async def _seen_run(service: Service, caller: auth.Caller, run: str) -> dict[str, Any]:
-    """The state of a run that the caller may see; for all others it does not exist."""
-    state = await run_in_threadpool(views.run, service, run)
-    if state is None or not caller.may_see(state["owner"], state["repository"]):
-        raise RefusalError(404, "no such run, or not yours")
-    state["why_waiting"] = await service.do(lambda _: views.why_waiting(service.desk, run))
-    return state
 
 
 # --- workers --------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class Course:
         self._plan = plan
         self._isolation = isolation
         self._limits = replace(limits, batch_s=0.0) if isolation == "file" else limits
+        self._types = plan.types()
         self._brain = Dispatcher(plan, self._limits, now=now)
         self._workers: dict[str, tuple[Capability, int]] = {}
         self._worker_of: dict[str, str] = {}
@@ -209,6 +210,7 @@ class Course:
             return
         files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
         self._plan = replace(self._plan, files=files)
+        self._types = self._plan.types()
         self._brain = Dispatcher(self._plan, self._limits, now=now)
         for worker, (capability, _) in self._workers.items():
             self._brain.worker_joined(worker, capability, now)
@@ -286,7 +288,7 @@ class Course:
                 return action
             case _:
                 self._sent[action.slot] = self._sent.get(action.slot, 0) + 1
-                return Command(slot=action.slot, message=command_for(action))
+                return Command(slot=action.slot, message=command_for(action, self._types))
 
     def _forget(self, slot: str) -> None:
         self._worker_of.pop(slot, None)

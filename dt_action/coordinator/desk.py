@@ -282,6 +282,8 @@ class Desk:
             setup=submission.setup,
             no_output_timeout_s=submission.limits.no_output_timeout_s,
             imports=submission.isolation != "file",
+            measures=submission.measures,
+            has_contexts=submission.has_contexts,
         )
 
     def _fill(self, changes: Changes, worker: LiveWorker) -> None:
@@ -439,6 +441,7 @@ class Desk:
     def _forget_when_done(self, run: LiveRun) -> None:
         if run.is_over and not run.leases:
             self.runs.pop(run.id, None)
+            self.rung_runs.add(run.id)  # somebody may wait for its coverage
 
     def _capabilities(self) -> dict[str, Capability]:
         return {worker.name: worker.capability for worker in self.workers.values()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections import OrderedDict
 from typing import Any
@@ -24,6 +25,8 @@ FAILURES_WITHIN_S = 60.0
 MOST_ADDRESSES = 10_000
 MOST_OF_CREDENTIAL = 20
 """`Bearer dtk_` and the id of a key: what tells credentials apart, without the secret."""
+
+_IS_PARCEL = re.compile(rf"{wire.API}/leases/[0-9a-f]+/coverage/[0-9a-f]+")
 
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -88,8 +91,7 @@ class Protection:
             return
         address = scope["client"][0] if scope.get("client") else ""
         presented = dict(scope["headers"]).get(b"authorization", b"")[:MOST_OF_CREDENTIAL].decode("latin-1")
-        is_bundle = scope["path"].startswith(f"{wire.API}/blobs/") and scope["method"] == "PUT"
-        most = self._max_bundle_bytes if is_bundle else wire.MAX_BODY_BYTES
+        most = self._most_bytes(scope["method"], scope["path"])
         has_begun = False
 
         bounds = _Bounds(receive, most)
@@ -117,6 +119,13 @@ class Protection:
         trouble, bounds.trouble = bounds.trouble, None
         if trouble is not None and not has_begun:
             await _answer(send_strictly, trouble.status, str(trouble))
+
+    def _most_bytes(self, method: str, path: str) -> int:
+        if method == "PUT" and path.startswith(f"{wire.API}/blobs/"):
+            return self._max_bundle_bytes
+        if method == "PUT" and _IS_PARCEL.fullmatch(path):
+            return wire.MAX_COVERAGE_BYTES
+        return wire.MAX_BODY_BYTES
 
 
 class _Bounds:

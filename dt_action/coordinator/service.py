@@ -19,7 +19,18 @@ from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.events import Bells
 from dt_action.coordinator.roster import Patience
-from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, migrate, open_engine, rows_of
+from dt_action.coordinator.store import (
+    EVENTS,
+    INPUTS,
+    LEASES,
+    PARCELS,
+    RESULTS,
+    RUNS,
+    Changes,
+    migrate,
+    open_engine,
+    rows_of,
+)
 from dt_action.coordinator.writer import Job, UnavailableError, Writer
 
 T = TypeVar("T")
@@ -60,6 +71,9 @@ class Service:
         blobs_root = config.data / "blobs"
         blobs_root.mkdir(exist_ok=True)
         self.blobs = Blobs(blobs_root, config.max_bundle_bytes, config.max_blobs_bytes)
+        parcels_root = config.data / "parcels"
+        parcels_root.mkdir(exist_ok=True)
+        self.parcels = Blobs(parcels_root, wire.MAX_COVERAGE_BYTES, config.max_blobs_bytes)
         self.writer = Writer(self.engine, restore=self.desk.load, delivered=self._delivered)
         self.started_at = time.time()
         self.is_ready = False
@@ -121,11 +135,17 @@ class Service:
         rows = rows_of(self.engine, sa.select(RUNS.c.id).where(RUNS.c.ended_at < oldest).limit(200))
         for row in rows:
             if row.id not in self.desk.runs:
-                for table in (EVENTS, INPUTS, LEASES, RESULTS):
+                for table in (EVENTS, INPUTS, LEASES, PARCELS, RESULTS):
                     changes.execute(table.delete().where(table.c.run == row.id))
                 changes.execute(RUNS.delete().where(RUNS.c.id == row.id))
 
     def collect_garbage(self) -> int:
-        """Remove the blobs that no live run needs; how many."""
-        rows = rows_of(self.engine, sa.select(RUNS.c.bundle).where(RUNS.c.ended_at.is_(None)))
-        return self.blobs.collect_garbage({row.bundle for row in rows}, older_than_s=BLOB_KEPT_S)
+        """Remove the bundles, and the coverage data, that no live run needs; how many."""
+        is_live = RUNS.c.ended_at.is_(None)
+        bundles = rows_of(self.engine, sa.select(RUNS.c.bundle).where(is_live))
+        parcels = rows_of(
+            self.engine, sa.select(PARCELS.c.digest).join(RUNS, RUNS.c.id == PARCELS.c.run).where(is_live)
+        )
+        return self.blobs.collect_garbage(
+            {row.bundle for row in bundles}, older_than_s=BLOB_KEPT_S
+        ) + self.parcels.collect_garbage({row.digest for row in parcels}, older_than_s=BLOB_KEPT_S)

@@ -135,6 +135,17 @@ RESULTS = sa.Table(
     sa.Index("results_of_case", "case_key", "started_at"),
 )
 
+PARCELS = sa.Table(
+    "parcels",
+    METADATA,
+    sa.Column("lease", _ID, primary_key=True),
+    sa.Column("run", _ID, nullable=False, index=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("root", sa.Text, nullable=False),
+    sa.Column("worker", _NAME, nullable=False),
+    sa.Column("slot", sa.String(32), nullable=False),
+)
+
 AUDIT = sa.Table(
     "audit",
     METADATA,

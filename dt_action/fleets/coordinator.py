@@ -14,6 +14,7 @@ from typing import Any
 from dt_action import wire
 from dt_action.bundle import Bundle, make_bundle
 from dt_action.errors import ConfigurationError, FleetError, UnreadableError
+from dt_action.fleets.coordinator_coverage import RemoteCoverage
 from dt_action.link import Backoff, Link, LinkError, patiently
 from dt_action.model.event import Ended, Event, Notice
 from dt_action.model.plan import Plan
@@ -39,7 +40,8 @@ class CoordinatorFleet:
     Runs a plan on the workers of the coordinator at `url`.
 
     `credential` gives an API key, or a CI service's token. `submission` has everything but the plan, the bundle and
-    the nonce. `fallback`, where there is one, runs the plan when the coordinator cannot be reached.
+    the nonce. `fallback`, where there is one, runs the plan when the coordinator cannot be reached. `coverage`, where
+    there is one, is brought what the slots measured.
     """
 
     url: str
@@ -50,6 +52,7 @@ class CoordinatorFleet:
     start_patience_s: float = START_PATIENCE_S
     follow_patience_s: float = FOLLOW_PATIENCE_S
     fallback: Callable[[], Fleet] | None = None
+    coverage: RemoteCoverage | None = None
     pack: Callable[[Path], Bundle] = field(default=make_bundle)
 
     def execute(self, plan: Plan) -> Iterator[Event]:
@@ -113,7 +116,9 @@ class _Following:
                     raise ConfigurationError(event.message, hint=event.hint)
                 if isinstance(event, wire.Logged):
                     continue
-                self._is_over = isinstance(event, Ended)
+                if isinstance(event, Ended) and not self._is_over:
+                    self._is_over = True
+                    yield from self._coverage()
                 yield event
                 if self._is_over:
                     return
@@ -121,6 +126,10 @@ class _Following:
             if not self._is_over:
                 self._cancel()
             self._link.close()
+
+    def _coverage(self) -> Iterator[Event]:
+        if self._fleet.coverage is not None:
+            yield from self._fleet.coverage.bring(self._link, self._submitted.run, self._token)
 
     def _stream_events(self) -> Iterator[wire.StreamEvent]:
         """Events from as many connections as it takes; an end of our own where the coordinator stays away."""

@@ -38,7 +38,8 @@ def encode(records: Iterable[RunRecord]) -> bytes:
     """
     `{"version": 2, "cases": [id, ...], "runs": [{..., "seen": [index, ...], "outcomes": "pps", "ticks": [...]}]}`.
 
-    A case's id is written once however many runs know it; a tick is 0.1 ms. The same records give the same bytes.
+    A case's id is written once however many runs know it; a tick is 0.1 ms. The same records give the same bytes. A run
+    that knows what files its tests ran has `"ran": {"files": [path, ...], "by": {test file: [index, ...]}}`.
     """
     records = tuple(records)
     ids = sorted({case for record in records for case in record.cases})
@@ -58,9 +59,19 @@ def encode(records: Iterable[RunRecord]) -> bytes:
                 "seen": [index[case] for case, _ in cases],
                 "outcomes": "".join(map(_letter, (seen for _, seen in cases))),
                 "ticks": [round(seen.duration_s * TICKS_PER_S) for _, seen in cases],
+                **_files_that_ran(record),
             }
         )
     return json.dumps({"version": VERSION, "cases": ids, "runs": runs}, separators=(",", ":")).encode("ascii")
+
+
+def _files_that_ran(record: RunRecord) -> dict[str, Any]:
+    if not record.ran:
+        return {}
+    files = sorted({file for ran in record.ran.values() for file in ran})
+    index = {file: number for number, file in enumerate(files)}
+    by = {test_file: [index[file] for file in ran] for test_file, ran in sorted(record.ran.items())}
+    return {"ran": {"files": files, "by": by}}
 
 
 def decode(content: bytes) -> tuple[RunRecord, ...]:
@@ -101,7 +112,21 @@ def _record(run: dict[str, Any], ids: list[str]) -> RunRecord:
             ids[number]: Seen(_OUTCOMES[letter][0], tick / TICKS_PER_S, _OUTCOMES[letter][1])
             for number, letter, tick in zip(seen, outcomes, ticks, strict=True)
         },
+        ran=_ran(run["ran"]) if "ran" in run else {},
     )
+
+
+def _ran(told: Any) -> dict[str, tuple[str, ...]]:
+    if type(told) is not dict:
+        raise UnreadableError(f"expected an object at 'ran', found {type(told).__name__}")
+    files, by = _list_of(told, "files", str), _value(told, "by", dict)
+    ran: dict[str, tuple[str, ...]] = {}
+    for test_file in by:
+        numbers = _list_of(by, test_file, int)
+        if numbers and not (min(numbers) >= 0 and max(numbers) < len(files)):
+            raise UnreadableError(f"expected indices of the {len(files)} files, found one beyond")
+        ran[test_file] = tuple(files[number] for number in numbers)
+    return ran
 
 
 def _letter(seen: Seen) -> str:

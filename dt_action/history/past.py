@@ -43,6 +43,14 @@ class KnownPast:
                 newest.setdefault(case, seen)
         return frozenset(case for case, seen in newest.items() if seen.is_failing)
 
+    def ran(self) -> Mapping[str, frozenset[str]]:
+        """The files of which the tests in each test file ran lines, by the newest run that noted it."""
+        newest: dict[str, frozenset[str]] = {}
+        for record in self._ours:
+            for test_file, files in record.ran.items():
+                newest.setdefault(test_file, frozenset(files))
+        return newest
+
     def baseline(self, commits: Sequence[str]) -> Baseline | None:
         """
         What is known of `commits`, the nearest first: of each case, what its nearest commit says.

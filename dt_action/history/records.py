@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dt_action.model.case import FAILING, Outcome
@@ -11,6 +11,9 @@ from dt_action.model.run import Run
 
 MOST_RUNS = 300
 """So many runs are remembered, the newest; each shard and each leg of a matrix is a run."""
+
+MOST_RAN = 8
+"""Of so many runs it is kept what files their tests ran: as many as a run may have shards and legs of a matrix."""
 
 
 class Seen(NamedTuple):
@@ -32,7 +35,7 @@ class RunRecord:
     What is remembered of a run. `commit` is empty where the code had changes that no commit holds.
 
     `environment` tells the legs of a matrix apart, `attempt` counts re-runs of a build. `started_at` is Unix time in
-    seconds.
+    seconds. `ran` has the files of which the tests in each test file ran lines, where that was noted.
     """
 
     id: str
@@ -43,6 +46,7 @@ class RunRecord:
     started_at: float = 0.0
     is_default_branch: bool = False
     cases: Mapping[str, Seen] = field(default_factory=dict)
+    ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def record_of(run: Run) -> RunRecord:
@@ -61,6 +65,7 @@ def record_of(run: Run) -> RunRecord:
             for result in run.results
             if result.attempts and result.outcome != "lost"
         },
+        ran=run.coverage.ran if run.coverage else {},
     )
 
 
@@ -78,14 +83,23 @@ def merged(*memories: Iterable[RunRecord], most: int = MOST_RUNS) -> tuple[RunRe
             if known != record and _strength(record) > _strength(known):
                 by_id[record.id] = record
     newest = sorted(by_id.values(), key=lambda record: (record.started_at, record.id), reverse=True)
-    return tuple(newest[:most])
+    return tuple(_without_old_files(newest[:most]))
 
 
-def _strength(record: RunRecord) -> tuple[float, int, str]:
+def _without_old_files(newest: Iterable[RunRecord]) -> Iterator[RunRecord]:
+    """What files tests ran is large and soon outdated: the few newest runs that know it are enough."""
+    known = 0
+    for record in newest:
+        known += bool(record.ran)
+        yield replace(record, ran={}) if record.ran and known > MOST_RAN else record
+
+
+def _strength(record: RunRecord) -> tuple[float, bool, int, str]:
     """
     Of two records of one run, the stronger one is kept; any fixed total order would do.
 
     The time comes first, so that a merge never makes a record older: what was dropped as too old stays dropped.
     """
     words = (record.commit, record.branch, record.environment, record.attempt, record.is_default_branch)
-    return record.started_at, len(record.cases), repr((words, sorted(record.cases.items())))
+    rest = repr((words, sorted(record.cases.items()), sorted(record.ran.items())))
+    return record.started_at, bool(record.ran), len(record.cases), rest

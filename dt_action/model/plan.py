@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dt_action.model.case import OTHER_TYPE
 from dt_action.model.change import Selection
 from dt_action.model.hardware import FileNeeds
 
@@ -52,6 +53,11 @@ class Plan:
     shard: Shard | None = None
     is_selection: bool = False
     selection: Selection | None = None
+
+    def types(self) -> Mapping[str, str]:
+        """The test type of each file, where there are several; else nothing."""
+        types = {file.path: file.test_type or OTHER_TYPE for file in self.files}
+        return types if len(set(types.values())) > 1 else {}
 
     @property
     def expected_s(self) -> float:

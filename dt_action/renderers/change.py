@@ -8,7 +8,7 @@ from typing import Literal
 
 from dt_action.formats.text import one_line, seconds
 from dt_action.model.change import Change, Tolerated
-from dt_action.model.coverage import Patch
+from dt_action.model.coverage import Coverage, Patch
 from dt_action.model.run import Run
 
 MOST_LINES = 50
@@ -64,6 +64,7 @@ def change_sections(run: Run) -> tuple[Section, ...]:
         _section("Removed tests", [*with_facts(change.removed_tests)], most=SHORT_LINES),
         _section("New tests", [*with_facts(change.new_tests)], "good", most=SHORT_LINES),
         *_of_patch(run.coverage.patch if run.coverage else None),
+        *_of_types(run.coverage),
         *_of_selection(run),
     )
     return tuple(section for section in sections if section.count)
@@ -102,6 +103,16 @@ def _of_patch(patch: Patch | None) -> Iterator[Section]:
         return
     lines = [Line(subject=item.path, remark=f"lines {', '.join(_ranges(item.lines))}") for item in patch.missed]
     yield _section(f"Changed lines that no test ran ({patch.percent:.2f} % ran)", lines)
+
+
+def _of_types(coverage: Coverage | None) -> Iterator[Section]:
+    if coverage is None or not coverage.by_type:
+        return
+    lines = [
+        Line(subject=part.test_type, remark=f"{coverage.percent_of(part):.2f} % of the code ran")
+        for part in coverage.by_type
+    ]
+    yield _section("Coverage by test type", lines)
 
 
 def _of_selection(run: Run) -> Iterator[Section]:

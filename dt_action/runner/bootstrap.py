@@ -28,7 +28,7 @@ def main() -> int:
     try:
         _pose_as_pytest(config["args"])
         session_module = importlib.import_module(PACKAGE + ".session")
-        return int(session_module.run(channel, config, measuring.plugins() if measuring else []))
+        return int(session_module.run(channel, config, measuring))
     finally:
         if measuring:
             measuring.finish()

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import warnings
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 Order = Dict[str, Any]
+
+TYPE_CONTEXT = "type:"
+"""See `measuring.TYPE_CONTEXT`."""
+
+PART = "part:"
 
 
 def combine(order: Order) -> Dict[str, Any]:
@@ -18,7 +25,8 @@ def combine(order: Order) -> Dict[str, Any]:
 
     Paths in the data come out relative to the working directory, those under `workspaces` (other machines'
     directories of the same project) too; so the combined data can be combined again anywhere. Returns what was
-    found: `totals` (None where nothing was measured), the `lines` of each file, and `warnings`.
+    found: `totals` (None where nothing was measured), the `lines` of each file, and `warnings`; where `types` names
+    the files of several test types, the totals of each; and with `contexts`, what files each test file `ran`.
     """
     cov = _coverage(order)
     if order["workspaces"]:
@@ -28,8 +36,13 @@ def combine(order: Order) -> Dict[str, Any]:
         cov.set_option("paths", paths)
     cov.combine(order["data_files"], strict=True, keep=True)
     cov.save()
-    documents = order["documents"]
-    others = [_start_writing(order, word) for word in documents if word != "json"]
+    types: Dict[str, List[str]] = order["types"]
+    if len(types) == 1:
+        _label(order["combined"], next(iter(types)))
+    documents = dict(order["documents"])
+    if len(types) > 1 and documents:
+        documents.update({PART + name: "%s.part%d" % (order["combined"], n) for n, name in enumerate(types)})
+    others = [_start_writing(order, word, path) for word, path in documents.items() if word != "json"]
     scratch = documents.get("json") or order["combined"] + ".json"
     remark = write(order, "json", scratch)
     for other in others:
@@ -37,17 +50,73 @@ def combine(order: Order) -> Dict[str, Any]:
         if other.returncode:
             raise RuntimeError(said)
     if not os.path.exists(scratch):
-        return {"totals": None, "lines": {}, "warnings": [remark]}
+        return {"totals": None, "lines": {}, "types": {}, "ran": {}, "warnings": [remark]}
     with open(scratch, encoding="utf-8") as file:
         report = json.load(file)
     if "json" not in documents:
         os.unlink(scratch)
     lines = {name: [file["executed_lines"], file["missing_lines"]] for name, file in report["files"].items()}
-    return {"totals": report["totals"], "lines": lines, "warnings": [remark] if remark else []}
+    parts = {word[len(PART) :]: path for word, path in documents.items() if word.startswith(PART)}
+    return {
+        "totals": report["totals"],
+        "lines": lines,
+        "types": {name: _totals(path) for name, path in parts.items()},
+        "ran": _files_by_test_file(cov) if order["contexts"] else {},
+        "warnings": [remark] if remark else [],
+    }
+
+
+def _files_by_test_file(cov: Any) -> Dict[str, List[str]]:
+    """The files of which the tests in each test file ran lines, by the contexts that name tests."""
+    data = cov.get_data()
+    ran: Dict[str, Set[str]] = {}
+    for file in data.measured_files():
+        contexts = {context for found in data.contexts_by_lineno(file).values() for context in found}
+        for context in contexts:
+            test_file, is_test, _ = context.partition("::")
+            if is_test:
+                ran.setdefault(test_file.rpartition("|")[2], set()).add(file.replace("\\", "/"))
+    return {test_file: sorted(files) for test_file, files in sorted(ran.items())}
+
+
+def _totals(path: str) -> Any:
+    """The totals of a JSON report that was written for their sake; nothing where nothing of it ran."""
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        totals = json.load(file)["totals"]
+    os.unlink(path)
+    return totals
+
+
+def _label(path: str, test_type: str) -> None:
+    """All that ran belongs to tests of one type: said in the data, for when that of other types is added to it."""
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("update context set context = ? where context = ''", (TYPE_CONTEXT + test_type,))
+    connection.close()
+
+
+def _contexts_of(test_type: str, files: List[str]) -> List[str]:
+    """
+    Patterns of the contexts that count for a type: its own, those of its tests, and those of no test at all.
+
+    What stands before a bar is a context that the project's settings give everything.
+    """
+    names = "|".join(re.escape(name) for name in files) or "(?!)"
+    return [
+        r"(^|\|)%s$" % re.escape(TYPE_CONTEXT + test_type),
+        r"(^|\|)(?:%s)::" % names,
+        r"^(?!(?:.*\|)?%s)(?!.*::)" % TYPE_CONTEXT,
+    ]
 
 
 def write(order: Order, word: str, path: str) -> str:
-    """Write one document of combined data. Returns a remark: that there was no data, or a source file is gone."""
+    """
+    Write one document of combined data, or the JSON of a test type's part (`part:TYPE`).
+
+    Returns a remark: that there was no data, or a source file is gone.
+    """
     from coverage.exceptions import NoDataError, NoSource
 
     contexts = bool(order.get("contexts"))
@@ -58,7 +127,10 @@ def write(order: Order, word: str, path: str) -> str:
         if ignores_errors:
             cov.set_option("report:ignore_errors", True)
         try:
-            if word == "json":
+            if word.startswith(PART):
+                test_type = word[len(PART) :]
+                cov.json_report(outfile=path, contexts=_contexts_of(test_type, order["types"][test_type]))
+            elif word == "json":
                 cov.json_report(outfile=path, show_contexts=contexts)
             elif word == "xml":
                 cov.xml_report(outfile=path)
@@ -83,9 +155,9 @@ def _coverage(order: Order) -> Any:
     return cov
 
 
-def _start_writing(order: Order, word: str) -> Any:
+def _start_writing(order: Order, word: str, path: str) -> Any:
     """A process that writes one document: each takes as long as the others, and reads the same sources again."""
-    own = {**order, "data_files": [], "documents": {word: order["documents"][word]}}
+    own = {**order, "data_files": [], "documents": {word: path}}
     process = subprocess.Popen(
         [sys.executable, __file__, word], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -11,6 +11,9 @@ from typing import Any, Dict, List
 _perf_counter = time.perf_counter
 
 LEAST_INTERVAL_S = 0.5
+TYPE_CONTEXT = "type:"
+"""A context of this beginning holds what the tests of a type ran; one without a name, what ran outside of tests."""
+
 COST_SHARE = 100
 """Saving between two tests may take at most a hundredth of the time."""
 
@@ -29,6 +32,8 @@ class Measuring:
         os.environ["COVERAGE_RUN"] = "true"  # as `coverage run` has it
         self._coverage = coverage.Coverage(data_file=config["data_file"], data_suffix=True)
         self._contexts = bool(config.get("contexts"))
+        self._types: Dict[str, str] = {}
+        self._type = ""
         self._saved_at = _perf_counter()
         self._interval_s = 0.0  # first after the first test: what was imported until then is most of the lines
         self._leave_ourselves_out()
@@ -41,10 +46,28 @@ class Measuring:
         """What pytest has to load beside the slot itself."""
         return [_BetweenTests(self)]
 
+    def note_type(self, file: str, test_type: str) -> None:
+        """The tests of a file are of this type, and the run has tests of several: tell apart what each type runs."""
+        self._types[file] = test_type
+
     def begin_case(self, id: str) -> None:
         """A test begins."""
         if self._contexts:
             self._coverage.switch_context(id)
+        elif self._types:
+            self._begin_type(self._types.get(id.partition("::")[0], ""))
+
+    def _begin_type(self, test_type: str) -> None:
+        """Tests of one type follow each other for most of the time, so that this costs little."""
+        if test_type == self._type:
+            return
+        self._type = test_type
+        with warnings.catch_warnings():  # of sys.monitoring, which tells a line once: it is made to tell it again
+            warnings.simplefilter("ignore")
+            self._coverage.switch_context(TYPE_CONTEXT + test_type if test_type else "")
+        monitoring: Any = getattr(sys, "monitoring", None)
+        if monitoring is not None:
+            monitoring.restart_events()
 
     def end_case(self) -> None:
         """A test has ended, its teardown included."""

@@ -22,9 +22,14 @@ _time = time.time
 _perf_counter = time.perf_counter
 
 
-def run(channel: Channel, config: Dict[str, Any], plugins: List[Any]) -> int:
-    """Run pytest with these plugins, too, until the fleet says stop; returns pytest's exit code."""
-    return int(pytest.main(list(config["args"]), plugins=[SlotPlugin(channel, config), *plugins]))
+def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
+    """
+    Run pytest until the fleet says stop; returns pytest's exit code.
+
+    `measuring` is `measuring.Measuring` where coverage is measured, else None.
+    """
+    plugins = measuring.plugins() if measuring else []
+    return int(pytest.main(list(config["args"]), plugins=[SlotPlugin(channel, config, measuring), *plugins]))
 
 
 class SlotPlugin:
@@ -35,8 +40,9 @@ class SlotPlugin:
     can be handed to another slot at any moment, also while a test of an hour runs here.
     """
 
-    def __init__(self, channel: Channel, config: Dict[str, Any]) -> None:
+    def __init__(self, channel: Channel, config: Dict[str, Any], measuring: Any) -> None:
         self._channel = channel
+        self._measuring = measuring
         self._config = config
         self._collection: Optional[LazyCollection] = None
         self._units: Deque[Message] = deque()
@@ -256,6 +262,8 @@ class SlotPlugin:
 
     def _collect(self, unit: Message) -> None:
         file = unit["file"]
+        if self._measuring and "type" in unit:
+            self._measuring.note_type(file, unit["type"])
         self._channel.send("collecting", file=file)
         started = _perf_counter()
         items = self._expand(file)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from dt_action import wire
+from dt_action.bundle import pack_files
 from dt_action.errors import ConfigurationError, DtError, UnreadableError
-from dt_action.hosting import Died, Host, Session
-from dt_action.link import Backoff, Link, LinkError
+from dt_action.hosting import Died, Host, Measuring, Session
+from dt_action.link import Backoff, Link, LinkError, patiently
 from dt_action.worker.workspaces import Workspace, Workspaces
 
 _LOG = logging.getLogger("dt.worker")
@@ -22,6 +25,12 @@ FLUSH_S = 0.05
 """What a slot told waits at most so long for more of it, unless the slot waits for an answer."""
 
 STOP_GRACE_S = 10.0
+SAVE_GRACE_S = 60.0
+"""A process that measures coverage has data to write before it ends."""
+
+SEND_PATIENCE_S = 300.0
+SEND_TIMEOUT_S = 300.0
+DATA_NAME = ".coverage"
 MOST_AT_ONCE = 500
 OUTPUT_EVERY_S = 1.0
 FETCH_TIMEOUT_S = 300.0
@@ -113,6 +122,7 @@ class SlotWork(threading.Thread):
             self._outbox.add({"e": "died", "reason": f"the worker's agent failed: {error!r}"[:500], "log_tail": ""})
             self._tell_all(link)
         finally:
+            shutil.rmtree(self._workspaces.data_folder(self.lease), ignore_errors=True)
             self._workspaces.leave(self.lease.run)
             link.close()
             self._ended(self.lease)
@@ -148,7 +158,15 @@ class SlotWork(threading.Thread):
             imports=lease.imports,
             environ=workspace.environment.variables,
             mark=lease.id,
+            measuring=self._measuring(),
         )
+
+    def _measuring(self) -> Measuring | None:
+        if not self.lease.measures:
+            return None
+        folder = self._workspaces.data_folder(self.lease)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Measuring(data_file=folder / DATA_NAME, has_contexts=self.lease.has_contexts)
 
     def _attend(self, link: Link, host: Host, workspace: Workspace) -> None:
         """Carry messages and commands until the process has ended, or the lease has."""
@@ -166,6 +184,8 @@ class SlotWork(threading.Thread):
                     root = str(workspace.root)
                     _LOG.info("lease %s: %s", self.lease.id, happened.reason)
                     self._listen(host)
+                    if self.lease.measures:
+                        self._send_coverage(link, root)
                     self._outbox.add(
                         {"e": "died", "reason": happened.reason, "log_tail": happened.log_tail, "root": root}
                     )
@@ -213,7 +233,7 @@ class SlotWork(threading.Thread):
                 host.kill(self.lease.slot, show_where=True)
                 continue
             if command.get("op") == "stop":
-                self._stop_by = time.monotonic() + STOP_GRACE_S
+                self._stop_by = time.monotonic() + (SAVE_GRACE_S if self.lease.measures else STOP_GRACE_S)
             host.send(self.lease.slot, **command)
 
     def _listen(self, host: Host) -> None:
@@ -259,10 +279,33 @@ class SlotWork(threading.Thread):
                 self._after_trouble(error, wait_s)
                 time.sleep(wait_s)
 
+    def _send_coverage(self, link: Link, root: str) -> None:
+        """Send what the process measured, also where that is nothing: the run waits for it."""
+        folder = self._workspaces.data_folder(self.lease)
+        archive = folder / "parcel.tar.gz"
+        try:
+            digest = pack_files(sorted(folder.glob(f"{DATA_NAME}.*")), archive)
+            path = f"/leases/{self.lease.id}/coverage/{digest}?{urlencode({'root': root})}"
+            patiently(lambda: self._put(link, path, archive), patience_s=SEND_PATIENCE_S)
+        except (LinkError, OSError) as error:
+            _LOG.warning("lease %s: its coverage is lost: %s", self.lease.id, error)
+
+    def _put(self, link: Link, path: str, archive: Path) -> None:
+        if self._is_revoked:
+            raise LinkError("status", "the lease was given away", status=410)
+        with archive.open("rb") as file:
+            link.request(
+                "PUT",
+                path,
+                token=self.lease.token,
+                data=file,
+                headers={"Content-Type": "application/gzip"},
+                timeout_s=SEND_TIMEOUT_S,
+            )
+
 
 def _fetch(link: Link, lease: wire.Lease, path: Path) -> None:
     """Get the bundle of a lease; a transfer that broke off is tried again."""
-    from dt_action.link import patiently
 
     def fetch() -> None:
         import requests

@@ -52,7 +52,8 @@ class Workspaces:
         self._run = run
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
-        shutil.rmtree(home / "runs", ignore_errors=True)
+        for leftover in ("runs", "coverage"):
+            shutil.rmtree(home / leftover, ignore_errors=True)
 
     def enter(self, lease: wire.Lease, fetch: Fetch) -> Workspace:
         """
@@ -74,6 +75,10 @@ class Workspaces:
             place = self._places[run]
             place.users -= 1
             place.idle_since = time.monotonic()
+
+    def data_folder(self, lease: wire.Lease) -> Path:
+        """Where the process of a lease leaves its coverage data."""
+        return self._home / "coverage" / lease.id
 
     def sweep(self, *, kept_s: float = KEPT_S) -> None:
         """Remove the workspaces that nobody has used for a while, and bundles of a day ago."""
@@ -107,6 +112,7 @@ class Workspaces:
             self._python,
             self._environ,
             requirements=lease.requirements,
+            tools=("pytest", "coverage") if lease.measures else ("pytest",),
             setup=lease.setup or None,
             run=self._run,
             home=self._environments(lease),

@@ -192,11 +192,14 @@ def test_shards_anywhere_are_the_whole(tmp_path: Path) -> None:
 def test_contexts_tell_which_test_ran_a_line(tmp_path: Path) -> None:
     root = project(tmp_path / "project")
     measured(root, tmp_path, contexts=True)
-    combined(root, tmp_path, contexts=True)
+    found = combined(root, tmp_path, contexts=True)
     report = json.loads((tmp_path / "out/coverage.json").read_text())
     contexts = report["files"]["pkg/code.py"]["contexts"]
     assert contexts["7"] == ["tests/test_plus.py::test_plus"]
     assert contexts["9"] == ["tests/test_minus.py::test_minus"]
+    assert found.coverage is not None
+    assert found.coverage.ran["tests/test_plus.py"] == ("pkg/code.py", "tests/test_plus.py")
+    assert "tests/conftest.py" in found.coverage.ran["tests/test_minus.py"], "a fixture of it"
 
 
 def test_settings_that_coverage_refuses_are_an_error_for_the_user(tmp_path: Path) -> None:

@@ -41,5 +41,8 @@ records = st.builds(
     started_at=st.integers(0, 6).map(float),
     is_default_branch=st.booleans(),
     cases=st.dictionaries(case_ids, seen, max_size=4),
+    ran=st.dictionaries(
+        st.sampled_from(["a.py", "b/c.py"]), st.sampled_from([("x.py",), ("x.py", "y.py"), ("\udc80.py",)]), max_size=2
+    ),
 )
 memories = st.lists(records, max_size=8)

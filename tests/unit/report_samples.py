@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dt_action.model.build import Build
 from dt_action.model.case import OUTCOMES, Attempt, TestCase, TestResult
 from dt_action.model.change import Change, FlakyRate, Owned, Selection, Slower, Tolerated
-from dt_action.model.coverage import Coverage, Patch
+from dt_action.model.coverage import Coverage, Patch, TypeCoverage
 from dt_action.model.event import Notice
 from dt_action.model.hardware import (
     NOTHING,
@@ -100,7 +100,15 @@ def sample_run() -> Run:
             ),
         ),
         notices=(Notice(level="warning", text="slot box-2 died between two tests"),),
-        coverage=Coverage(statements=200, covered=191, patch=Patch(base="main", statements=10, covered=8)),
+        coverage=Coverage(
+            statements=200,
+            covered=191,
+            patch=Patch(base="main", statements=10, covered=8),
+            by_type=(
+                TypeCoverage(test_type="integration", covered=180),
+                TypeCoverage(test_type="other", covered=120),
+            ),
+        ),
         change=Change(
             against="main",
             new_failures=("tests/test_native.py::test_segv",),

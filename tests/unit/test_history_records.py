@@ -12,6 +12,7 @@ from past_samples import memories, records, result, run_of
 from dt_action.errors import UnreadableError
 from dt_action.history import RunRecord, Seen, merged, record_of
 from dt_action.history.codec import decode, encode
+from dt_action.history.records import MOST_RAN
 
 MOST = 3
 
@@ -52,6 +53,13 @@ def test_what_is_written_reads_back(some: list[RunRecord]) -> None:
     assert list(decode(encode(some))) == some
 
 
+def test_only_the_newest_runs_remember_what_files_their_tests_ran() -> None:
+    some = [RunRecord(id=f"r{n}", started_at=float(n), ran={"a.py": ("x.py",)}) for n in range(MOST_RAN + 4)]
+    kept = merged(some[: MOST_RAN + 1], some[3:])
+    assert [bool(record.ran) for record in kept] == [True] * MOST_RAN + [False] * 4
+    assert merged(kept, some) == kept
+
+
 def test_a_run_is_remembered_without_what_never_reported() -> None:
     run = run_of(result("a.py::x", "failed", "passed"), result("a.py::y", "lost"), commit="c", id="r")
     assert record_of(run) == RunRecord(id="r", commit="c", cases={"a.py::x": Seen("passed", 0.01, True)})
@@ -67,7 +75,15 @@ def test_any_bytes_are_a_history_or_an_error_for_the_user(content: bytes) -> Non
         assert decode(encode(records)) == records
 
 
-GOOD = encode([RunRecord(id="r", cases={"a.py::x": Seen("passed", 1.0), "a.py::y": Seen("failed", 2.0)})])
+GOOD = encode(
+    [
+        RunRecord(
+            id="r",
+            cases={"a.py::x": Seen("passed", 1.0), "a.py::y": Seen("failed", 2.0)},
+            ran={"a.py": ("pkg/x.py", "pkg/y.py")},
+        )
+    ]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -79,7 +95,8 @@ JSON = st.recursive(
 @settings(max_examples=400)
 def test_a_history_with_any_value_replaced_is_read_or_refused(data: st.DataObject) -> None:
     document = json.loads(GOOD)
-    holder = data.draw(st.sampled_from([document, document["runs"][0]]))
+    run = document["runs"][0]
+    holder = data.draw(st.sampled_from([document, run, run["ran"], run["ran"]["by"]]))
     holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JSON)
     try:
         for record in decode(json.dumps(document).encode()):

@@ -82,3 +82,13 @@ def test_two_choices_in_a_row_tell_both_reasons() -> None:
     assert both.asked == "--changed-since x --only-failed"
     assert both.chosen[0].reason == "imports pkg/b.py, which changed; 1 of its tests failed before"
     assert set(both.left_out) == {"tests/test_a.py", "tests/test_c.py"}
+
+
+def test_what_tests_ran_before_counts_beside_what_they_import() -> None:
+    ran = {"tests/test_c.py": {"pkg/b.py"}, "tests/test_a.py": {"pkg/b.py"}, "tests/gone.py": {"pkg/b.py"}}
+    choice = changed_since(FILES, ["pkg/b.py"], GRAPH, asked="x", folders={"pkg"}, ran=ran)
+    assert {item.path: item.reason for item in choice.told.chosen} == {
+        "tests/test_a.py": "imports pkg/a.py -> pkg/b.py, which changed",
+        "tests/test_b.py": "imports pkg/b.py, which changed",
+        "tests/test_c.py": "ran lines of pkg/b.py before, which changed",
+    }

@@ -1,0 +1,124 @@
+"""Coverage data of slots: taken in from workers as long as a lease holds, and handed to who follows the run."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from dt_action import wire
+from dt_action.coordinator.callers import Calling, Id, Serving, credential, seen_run
+from dt_action.coordinator.desk import Desk
+from dt_action.coordinator.store import LEASES, PARCELS, RESULTS, RUNS, WORKERS, Changes, rows_of, storable
+from dt_action.coordinator.writer import RefusalError
+from dt_action.formats.model_json import to_jsonable
+
+PATHS = APIRouter(tags=["coverage"])
+MOST_WAIT_S = 20.0
+MOST_ROOT = 4096
+
+
+@PATHS.put("/leases/{lease}/coverage/{digest}", status_code=201)
+async def put_parcel(
+    lease: Id,
+    digest: str,
+    request: Request,
+    service: Serving,
+    root: Annotated[str, Query(max_length=MOST_ROOT)],
+    authorization: Annotated[str, Header()] = "",
+) -> dict[str, str]:
+    """Take in what the process of a lease measured, with the token of the lease. Sent again, it is the same."""
+    service.guard.check_lease(lease, credential(authorization))
+    await service.do(lambda _: _holder(service.desk, service.engine, lease))
+    await service.parcels.take_in(digest, request.stream())
+    await service.do(lambda changes: keep(service.desk, service.engine, changes, lease, digest=digest, root=root))
+    return {"digest": digest}
+
+
+@PATHS.get("/runs/{run}/coverage")
+async def run_parcels(
+    run: Id, service: Serving, caller: Calling, wait_s: Annotated[float, Query(ge=0, le=60)] = 0.0
+) -> Response:
+    """What the slots of a run measured; waits at most `wait_s` for the rest of it."""
+    await seen_run(service, caller, run)
+    deadline = time.monotonic() + min(wait_s, MOST_WAIT_S)
+    while True:
+        count = service.bells.count(run)
+        found = await run_in_threadpool(parcels_of, service.engine, run)
+        left_s = deadline - time.monotonic()
+        if found.is_whole or left_s <= 0 or service.is_closing:
+            return JSONResponse(to_jsonable(found))
+        await service.bells.wait(run, count, left_s)
+
+
+@PATHS.get("/runs/{run}/coverage/{digest}")
+async def parcel(run: Id, digest: str, service: Serving, caller: Calling) -> Response:
+    """The data of one slot of a run."""
+    await seen_run(service, caller, run)
+    is_of_run = sa.select(PARCELS.c.lease).where(PARCELS.c.run == run, PARCELS.c.digest == digest)
+    path = service.parcels.path(digest)
+    if not await run_in_threadpool(rows_of, service.engine, is_of_run) or not path.is_file():
+        raise RefusalError(404, "this run has no such coverage data (any more)")
+    return FileResponse(path, media_type="application/gzip")
+
+
+def keep(desk: Desk, engine: sa.Engine, changes: Changes, lease_id: str, *, digest: str, root: str) -> None:
+    """Note that the data of a lease is here. Raises RefusalError where the lease was given away meanwhile."""
+    lease = _holder(desk, engine, lease_id)
+    if rows_of(engine, sa.select(PARCELS.c.lease).where(PARCELS.c.lease == lease_id)):
+        return
+    names = rows_of(engine, sa.select(WORKERS.c.name).where(WORKERS.c.id == lease.worker))
+    changes.add(
+        PARCELS,
+        lease=lease_id,
+        run=lease.run,
+        digest=digest,
+        root=storable(root, MOST_ROOT),
+        worker=names[0].name if names else "",
+        slot=lease.slot,
+    )
+    desk.rung_runs.add(lease.run)
+
+
+def parcels_of(engine: sa.Engine, run: str) -> wire.Parcels:
+    """What there is of a run. It is whole when the run is over and every slot that still held a lease has sent."""
+    rows = rows_of(engine, sa.select(PARCELS).where(PARCELS.c.run == run))
+    sent = {row.lease for row in rows}
+    open_leases = rows_of(engine, sa.select(LEASES.c.id).where(LEASES.c.run == run, LEASES.c.state == "open"))
+    is_over = bool(rows_of(engine, sa.select(RUNS.c.id).where(RUNS.c.id == run, RUNS.c.ended_at.is_not(None))))
+    is_whole = is_over and all(row.id in sent for row in open_leases)
+    return wire.Parcels(
+        is_whole=is_whole,
+        parcels=tuple(
+            wire.Parcel(digest=row.digest, root=row.root, worker=row.worker, slot=row.slot)
+            for row in sorted(rows, key=lambda row: (row.worker, row.slot))
+        ),
+        lost=_lost(engine, run, {row.slot for row in rows}) if is_whole else (),
+    )
+
+
+def _lost(engine: sa.Engine, run: str, sent: set[str]) -> tuple[str, ...]:
+    """The slots whose tests have results, and that sent nothing: their worker was gone, or could not save it."""
+    of_run = RESULTS.c.run == run, RESULTS.c.outcome != "lost", RESULTS.c.slot != ""
+    ran = rows_of(engine, sa.select(RESULTS.c.worker, RESULTS.c.slot).where(*of_run).distinct())
+    return tuple(sorted(f"{row.slot} on {row.worker}" for row in ran if row.slot not in sent))
+
+
+def _holder(desk: Desk, engine: sa.Engine, lease_id: str) -> Any:
+    """
+    A lease that still holds, with its `run`, `worker` and `slot`. Raises RefusalError.
+
+    A run that was over when the coordinator was started again is not in memory; the leases of its last slots, which
+    may still be saving, are in the database.
+    """
+    lease = desk.leases.get(lease_id)
+    if lease is not None:
+        return lease
+    rows = rows_of(engine, sa.select(LEASES).where(LEASES.c.id == lease_id, LEASES.c.state == "open"))
+    if not rows or rows[0].run in desk.runs:
+        raise RefusalError(410, "this lease was given away or is over; what it measured is ignored")
+    return rows[0]
