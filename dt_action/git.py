@@ -43,6 +43,10 @@ class Git:
         """The commit that `ref` names; empty where it is not here."""
         return self._text("rev-parse", "--verify", "--quiet", _as_commit(ref)) or ""
 
+    def is_branch_name(self, name: str) -> bool:
+        """True for what git takes as the name of a branch."""
+        return bool(self._text("check-ref-format", "--branch", name)) and not name.startswith("-")
+
     def prefix(self) -> str:
         """Where `root` lies in its repository, such as `python/`; empty at the top."""
         return self._text("rev-parse", "--show-prefix") or ""

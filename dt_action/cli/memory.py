@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from dt_action.quarantine import Quarantine
     from dt_action.selection import Choice
 
+BRANCH = "branch:"
+COORDINATOR = "coordinator"
+"""What `--history` may say beside a path."""
+
 
 class Memory:
     """
@@ -39,6 +43,7 @@ class Memory:
 
     def prepare(self) -> None:
         """Read what a person wrote, so that a mistake in it is told before the tests run and not after."""
+        self._expect_history()
         _ = self.quarantine
         if self._settings.base:
             _ = self.base
@@ -188,7 +193,29 @@ class Memory:
     def _store(self) -> Store:
         from dt_action.history import history_at
 
-        return history_at(self._settings.root / self._settings.history, warn=self._warn)
+        name = self._settings.history
+        if name == COORDINATOR:
+            return self._at_the_coordinator()
+        if name.startswith(BRANCH):
+            from dt_action.history.branch import BranchHistory
+
+            return BranchHistory(self._settings.root, name.removeprefix(BRANCH), self._warn)
+        return history_at(self._settings.root / name, warn=self._warn)
+
+    def _at_the_coordinator(self) -> Store:
+        from dt_action.cli.remote_history import history_of
+
+        settings = self._settings
+        url, key, repository = settings.coordinator or "", settings.api_key or "", self.build.repository
+        return history_of(url, key, repository, warn=self._warn)
+
+    def _expect_history(self) -> None:
+        name = self._settings.history
+        told = f"{self._settings.told_by('history')} is {name!r}"
+        if name == COORDINATOR and not self._settings.coordinator:
+            raise ConfigurationError(f"{told}, but no address of one is given", hint="add --coordinator URL")
+        if name.startswith(BRANCH) and not self._git.is_branch_name(name.removeprefix(BRANCH)):
+            raise ConfigurationError(f"{told}; expected the name of a branch", hint=f"such as {BRANCH}dt-history")
 
     def _warn(self, text: str) -> None:
         self._notices.append(Notice(level="warning", text=text))

@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from dt_action import __version__, wire
-from dt_action.coordinator import auth, dashboard, events, metrics, parcels, views
+from dt_action.coordinator import auth, dashboard, events, histories, metrics, parcels, views
 from dt_action.coordinator.callers import Calling, CallingWorker, Id, Serving, credential, seen_run
 from dt_action.coordinator.protection import Protection
 from dt_action.coordinator.service import Service
@@ -50,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(_CLIENTS, prefix=wire.API)
     app.include_router(_WORKERS, prefix=wire.API)
     app.include_router(parcels.PATHS, prefix=wire.API)
+    app.include_router(histories.PATHS, prefix=wire.API)
     app.include_router(_HEALTH)
     app.include_router(dashboard.PAGES)
     app.add_middleware(Protection, max_bundle_bytes=service.config.max_bundle_bytes)

@@ -146,6 +146,15 @@ PARCELS = sa.Table(
     sa.Column("slot", sa.String(32), nullable=False),
 )
 
+HISTORY = sa.Table(
+    "history",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("repository", _NAME, nullable=False, index=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+)
+
 AUDIT = sa.Table(
     "audit",
     METADATA,

@@ -30,12 +30,13 @@ _LOOKS = 5
 Warn = Callable[[str], None]
 
 
-def _warn(text: str) -> None:
+def warn_by_default(text: str) -> None:
+    """Where nobody else listens: as Python warns."""
     warnings.warn(text, stacklevel=3)
 
 
 class Store(Protocol):
-    """What both stores can do beside `ports.History`."""
+    """What every store can do beside `ports.History`."""
 
     def load(self, environment: str = "") -> KnownPast:
         """See `ports.History`; `environment` names the leg of a matrix."""
@@ -44,7 +45,7 @@ class Store(Protocol):
         """See `ports.History`."""
 
 
-def history_at(path: Path, *, warn: Warn = _warn) -> Store:
+def history_at(path: Path, *, warn: Warn = warn_by_default) -> Store:
     """The store at a path: a file where its name ends in `.json`, else a directory."""
     return FileHistory(path, warn) if path.suffix == ".json" else DirectoryHistory(path, warn)
 
@@ -59,7 +60,7 @@ class DirectoryHistory:
     """
 
     path: Path
-    warn: Warn = _warn
+    warn: Warn = warn_by_default
 
     def load(self, environment: str = "") -> KnownPast:
         """See `ports.History`."""
@@ -76,7 +77,7 @@ class DirectoryHistory:
             self.warn(f"the history could not be kept in {self.path}: {error}")
 
     def _compact(self, contents: dict[Path, tuple[RunRecord, ...]]) -> None:
-        whole = _write_whole(self.path, _bounded(merged(*contents.values())))
+        whole = _write_whole(self.path, bounded(merged(*contents.values())))
         for path in contents:
             if path != whole:
                 path.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ class FileHistory:
     """
 
     path: Path
-    warn: Warn = _warn
+    warn: Warn = warn_by_default
 
     def load(self, environment: str = "") -> KnownPast:
         """See `ports.History`."""
@@ -143,7 +144,7 @@ class FileHistory:
         records = merged(self.load().records, [record_of(run)])
         try:
             make_folder(self.path.parent)
-            _write_whole(self.path.parent, _bounded(records), self.path.name)
+            _write_whole(self.path.parent, bounded(records), self.path.name)
         except OSError as error:
             self.warn(f"the history could not be kept in {self.path}: {error}")
 
@@ -155,7 +156,7 @@ def _read(path: Path) -> tuple[RunRecord, ...]:
     return decode(path.read_bytes())
 
 
-def _bounded(records: tuple[RunRecord, ...]) -> bytes:
+def bounded(records: tuple[RunRecord, ...]) -> bytes:
     """The records as bytes, without the oldest ones that do not fit; the newest always stays."""
     content = encode(records)
     while len(content) > MOST_BYTES and len(records) > 1:

@@ -329,9 +329,10 @@ class Settings:
     )
 
     history: str = option(
-        text("a directory", ".dt_cache/history"),
+        text("a place", ".dt_cache/history"),
         ".dt_cache/history",
-        "directory, or file that ends in .json, that remembers runs; keep it between CI runs",
+        "where runs are remembered: a directory or a file that ends in .json, which CI has to keep; "
+        "branch:NAME; or coordinator",
         group="memory",
     )
     base: str | None = option(

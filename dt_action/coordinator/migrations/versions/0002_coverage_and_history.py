@@ -1,4 +1,4 @@
-"""Coverage data of slots."""
+"""Coverage data of slots, and the histories of repositories."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("lease"),
     )
     op.create_index(op.f("ix_parcels_run"), "parcels", ["run"], unique=False)
+    op.create_table(
+        "history",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("repository", sa.String(length=255), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("payload", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(op.f("ix_history_repository"), "history", ["repository"], unique=False)
