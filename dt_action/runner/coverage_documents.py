@@ -17,6 +17,8 @@ TYPE_CONTEXT = "type:"
 """See `measuring.TYPE_CONTEXT`."""
 
 PART = "part:"
+MOST_SHARED_BYTES = 8 << 20
+"""Sources take about 40 times their size in memory while documents are written."""
 
 
 def combine(order: Order) -> Dict[str, Any]:
@@ -42,28 +44,36 @@ def combine(order: Order) -> Dict[str, Any]:
     documents = dict(order["documents"])
     if len(types) > 1 and documents:
         documents.update({PART + name: "%s.part%d" % (order["combined"], n) for n, name in enumerate(types)})
-    others = [_start_writing(order, word, path) for word, path in documents.items() if word != "json"]
-    scratch = documents.get("json") or order["combined"] + ".json"
-    remark = write(order, "json", scratch)
-    for other in others:
-        said = other.communicate()[0].decode("utf-8", "replace").strip()
-        if other.returncode:
-            raise RuntimeError(said)
+    scratch = documents.setdefault("json", order["combined"] + ".json")
+    remark = _write_all(order, documents)
     if not os.path.exists(scratch):
         return {"totals": None, "lines": {}, "types": {}, "ran": {}, "warnings": [remark]}
     with open(scratch, encoding="utf-8") as file:
         report = json.load(file)
-    if "json" not in documents:
+    if "json" not in order["documents"]:
         os.unlink(scratch)
     lines = {name: [file["executed_lines"], file["missing_lines"]] for name, file in report["files"].items()}
-    parts = {word[len(PART) :]: path for word, path in documents.items() if word.startswith(PART)}
     return {
         "totals": report["totals"],
         "lines": lines,
-        "types": {name: _totals(path) for name, path in parts.items()},
+        "types": {name: _totals(documents[PART + name]) for name in types if PART + name in documents},
         "ran": _files_by_test_file(cov) if order["contexts"] else {},
         "warnings": [remark] if remark else [],
     }
+
+
+def _write_all(order: Order, documents: Dict[str, str]) -> str:
+    """Write every document, the pages in a process of their own: they take as long as all others. Returns a remark."""
+    cov = _loaded(order)
+    here = [word for word in documents if word != "html"] if _share_sources(cov) else ["json"]
+    others = [_start_writing(order, word, path) for word, path in documents.items() if word not in here]
+    here.sort(key=lambda word: word.startswith(PART))  # last the parts, which narrow what the data tells
+    remarks = [write(cov, order, word, documents[word]) for word in here]
+    for other in others:
+        said = other.communicate()[0].decode("utf-8", "replace").strip()
+        if other.returncode:
+            raise RuntimeError(said)
+    return next(filter(None, remarks), "")
 
 
 def _files_by_test_file(cov: Any) -> Dict[str, List[str]]:
@@ -111,7 +121,7 @@ def _contexts_of(test_type: str, files: List[str]) -> List[str]:
     ]
 
 
-def write(order: Order, word: str, path: str) -> str:
+def write(cov: Any, order: Order, word: str, path: str) -> str:
     """
     Write one document of combined data, or the JSON of a test type's part (`part:TYPE`).
 
@@ -122,8 +132,6 @@ def write(order: Order, word: str, path: str) -> str:
     contexts = bool(order.get("contexts"))
     remark = ""
     for ignores_errors in (False, True):
-        cov = _coverage(order)
-        cov.load()
         if ignores_errors:
             cov.set_option("report:ignore_errors", True)
         try:
@@ -155,8 +163,35 @@ def _coverage(order: Order) -> Any:
     return cov
 
 
+def _loaded(order: Order) -> Any:
+    cov = _coverage(order)
+    cov.load()
+    return cov
+
+
+def _share_sources(cov: Any) -> bool:
+    """
+    Let the documents that `cov` writes read each source once, where they fit into memory: that is most of the work.
+
+    False where they do not, or where coverage.py has no such inner function (any more).
+    """
+    get = getattr(cov, "_get_file_reporter", None)
+    sizes = (os.path.getsize(file) for file in cov.get_data().measured_files() if os.path.exists(file))
+    if get is None or sum(sizes) > MOST_SHARED_BYTES:
+        return False
+    known: Dict[Any, Any] = {}
+
+    def once(file: Any) -> Any:
+        if file not in known:
+            known[file] = get(file)
+        return known[file]
+
+    cov._get_file_reporter = once
+    return True
+
+
 def _start_writing(order: Order, word: str, path: str) -> Any:
-    """A process that writes one document: each takes as long as the others, and reads the same sources again."""
+    """A process that writes one document."""
     own = {**order, "data_files": [], "documents": {word: path}}
     process = subprocess.Popen(
         [sys.executable, __file__, word], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -175,7 +210,7 @@ def main(order: Order, word: Optional[str]) -> None:
         with warnings.catch_warnings(record=True) as remarks:
             warnings.simplefilter("always")
             if word is not None:
-                write(order, word, order["documents"][word])
+                write(_loaded(order), order, word, order["documents"][word])
                 return
             found = combine(order)
     except ImportError as missing:

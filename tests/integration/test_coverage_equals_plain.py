@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,31 @@ def test_every_document_is_written(tmp_path: Path) -> None:
     assert "SF:pkg/code.py" in (out / "coverage.lcov").read_text()
     assert (out / "coverage_html/index.html").is_file()
     assert not list(root.glob(".coverage.*")), "nothing is left in the project"
+
+
+def test_the_documents_are_those_of_coverages_own_commands(tmp_path: Path) -> None:
+    root = project(tmp_path / "project", SETTINGS["branches of a package"] + "relative_files = true\n")
+    measured(root, tmp_path)
+    combined(root, tmp_path)
+    out = tmp_path / "out"
+    for word, name in (("xml", "coverage.xml"), ("lcov", "coverage.lcov"), ("json", "coverage.json")):
+        theirs = tmp_path / f"theirs.{word}"
+        command = [
+            sys.executable,
+            "-m",
+            "coverage",
+            word,
+            "-q",
+            f"--data-file={out / 'coverage.data'}",
+            "-o",
+            str(theirs),
+        ]
+        subprocess.run(command, cwd=root, check=True)
+        assert _undated((out / name).read_text()) == _undated(theirs.read_text())
+
+
+def _undated(document: str) -> str:
+    return re.sub(r'timestamp="?\d+"|"timestamp": "[^"]*"', "", document)
 
 
 def test_a_process_that_is_killed_costs_no_more_than_its_own_lines(tmp_path: Path) -> None:
