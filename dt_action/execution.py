@@ -273,7 +273,8 @@ class Execution:
             return []
         if conftest is None and not self._is_dealt:
             raise start_error(self._terms.python, died)
-        id = _relative(conftest["path"], self._terms.root) if conftest else "pytest"
+        root = Path(died.root) if died.root else self._terms.root
+        id = _relative(conftest["path"], root) if conftest else "pytest"
         message = died.log_tail.strip().rpartition("\n")[2] or died.reason
         attempt = Attempt(outcome="error", message=message, detail=died.log_tail)
         blamed = self._brain.cannot_start(id, attempt, now)

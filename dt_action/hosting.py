@@ -47,6 +47,11 @@ class Measuring:
         return {"data_file": str(self.data_file), "contexts": self.has_contexts}
 
 
+def new_run() -> str:
+    """A name that no other run has."""
+    return os.urandom(16).hex()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """
@@ -63,7 +68,7 @@ class Session:
     args: tuple[str, ...]
     slots: int
     environ: Mapping[str, str]
-    run: str = field(default_factory=lambda: os.urandom(16).hex())
+    run: str = field(default_factory=new_run)
     measuring: Measuring | None = None
     imports: bool = True
     mark: str = ""
@@ -106,13 +111,15 @@ class Died:
     """
     A slot's process ended. `code` is its exit code, or the negative number of the signal that killed it.
 
-    `why` says what took the process away, where it did not end of itself (an engine that killed an actor).
+    `why` says what took the process away, where it did not end of itself (an engine that killed an actor). `root` is
+    where the tests lay for it, which paths in `log_tail` begin with; empty where that is not known.
     """
 
     slot: str
     code: int
     log_tail: str
     why: str = ""
+    root: str = ""
 
     @property
     def reason(self) -> str:
@@ -342,7 +349,12 @@ class Host:
 
     def _bury(self, process: _Process) -> Died:
         _kill_group(process.popen.pid)
-        died = Died(slot=process.slot, code=process.popen.returncode, log_tail=_tail(process.log))
+        died = Died(
+            slot=process.slot,
+            code=process.popen.returncode,
+            log_tail=_tail(process.log),
+            root=str(self.session.root),
+        )
         self._forget(process)
         return died
 
@@ -402,12 +414,12 @@ def _kill_group(pid: int) -> None:
 
 def _kill_marked(mark: str) -> None:
     """End what left its process group: on Linux, every process that has the mark in its environment."""
-    needle = mark.encode("ascii")
+    prefix, ours = f"{RUNS_VARIABLE}=".encode("ascii"), mark.encode("ascii")
     for entry in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
         with contextlib.suppress(OSError):
             variables = (entry / "environ").read_bytes().split(b"\0")
-            marked = any(line.startswith(RUNS_VARIABLE.encode()) and needle in line for line in variables)
-            if marked and int(entry.name) != os.getpid():
+            marks = [line.removeprefix(prefix).split(b",") for line in variables if line.startswith(prefix)]
+            if any(ours in some for some in marks) and int(entry.name) != os.getpid():
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
