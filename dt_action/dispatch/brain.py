@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Literal
@@ -85,6 +85,7 @@ class Dispatcher:
         self._started_at = self._last_case_at = now
         self._is_dealt = False
         self.is_finished = False
+        self.has_learnt = False
 
     @property
     def waits_for_slots(self) -> bool:
@@ -99,7 +100,7 @@ class Dispatcher:
     @property
     def resting(self) -> list[str]:
         """The slots that wait for work, with nothing in hand."""
-        return [state.name for state in self._slots.values() if state.is_resting and not state.running]
+        return [state.name for state in self._resting.values() if not state.running]
 
     def wants_slot_on(self, worker: str) -> bool:
         """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
@@ -143,7 +144,7 @@ class Dispatcher:
 
     def slot_joined(self, slot: str, worker: str, now: float) -> list[Action]:
         """A process is ready to take work, on a worker that has joined."""
-        self._slots[slot] = Slot(name=slot, worker=worker, heard_at=now)
+        self._slots[slot] = Slot(name=slot, worker=worker, heard_at=now, pace=self._pace)
         return []
 
     def slot_left(self, slot: str, now: float) -> list[Action]:
@@ -270,8 +271,8 @@ class Dispatcher:
         if not state.collects(file):
             return [*actions, *self._after(now)]  # the file was taken away from it meanwhile
         found = [case.id for case in cases]
-        cases_s = {id: self._pace.of_case(file, id) for id in found if not self._ledger[id].is_final}
-        piece = state.end_file(file, cases_s, duration_s, now)
+        to_run = [id for id in dict.fromkeys(found) if not self._ledger[id].is_final]
+        piece = state.end_file(file, to_run, duration_s, now)
         self._busy.note(state)
         for id in sorted(set(piece.cases).difference(found)) if piece is not None else ():
             again = (
@@ -282,7 +283,7 @@ class Dispatcher:
         elsewhere = [case.id for case in withheld if not self._ledger[case.id].is_final]
         for piece in self._pieces(file, elsewhere):
             actions += self._admit(piece)
-        return actions + self._after(now)
+        return actions + self._share(state) + self._after(now)
 
     def uncollectable(self, slot: str, id: str, attempt: Attempt, now: float) -> list[Action]:
         """A file, folder or class that cannot be collected. It is told once, however many slots meet it."""
@@ -321,8 +322,7 @@ class Dispatcher:
         state = self._slots.get(slot)
         if state is None or self.is_finished or state.running != case:
             return []
-        state.heard_at = now
-        state.running = ""
+        state.end_case(now)
         if state.is_resting:
             self._unlock(slot)
         self._left_s = max(0.0, self._left_s - self._pace.of_case(state.file_of(case), case))
@@ -338,7 +338,12 @@ class Dispatcher:
     # --- time and the end -----------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> list[Action]:
-        """Time passed: look for what takes too long, and for work that idle slots may take over."""
+        """
+        Time passed: look for what takes too long, and for work that idle slots may take over.
+
+        A tick that returns nothing changed nothing, either, unless `has_learnt` is true after it.
+        """
+        self.has_learnt = False
         if self.is_finished:
             return []
         limit_s = self._limits.run_timeout_s
@@ -350,14 +355,8 @@ class Dispatcher:
             if reason:
                 state.is_doomed = True
                 actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
-            elif (
-                self._resting
-                and state.credit
-                and state.running
-                and now - state.since > OVERSTAYED * self._limits.window_s
-            ):
-                state.credit = state.low_water = 0
-                actions.append(Recall(slot=state.name))
+            elif state.running and state.has_work and now - state.since > OVERSTAYED * self._limits.window_s:
+                actions += self._hold_up(state, now)
         return actions + self._feed_resting(rob=True)
 
     def cancel(self, status: Literal["cancelled", "timeout", "stopped"], reason: str, now: float) -> list[Action]:
@@ -438,16 +437,30 @@ class Dispatcher:
                 break
         return [self._assign(state, pieces, units)] if pieces else []
 
+    def _share(self, state: Slot) -> list[Action]:
+        """What the slot has just found in a file is dealt to idle slots at once, as far as it could give it up."""
+        actions: list[Action] = []
+        for thief in [thief for thief in self._resting.values() if not thief.running]:
+            taken = self._rob_from([state], thief) if len(state.queue) > state.credit else []
+            if not taken:
+                break  # the next tick looks closer
+            actions += taken
+        return actions
+
     def _rob(self, thief: Slot, *, look_at: int) -> list[Action]:
         """A batch of what one of the busiest slots could give up."""
+        with closing(self._busy.most_first(0.0)) as victims:
+            return self._rob_from(itertools.islice(victims, look_at), thief)
+
+    def _rob_from(self, victims: Iterable[Slot], thief: Slot) -> list[Action]:
+        """A batch of what the first of the victims that can give up something could give up."""
         rules = Rules(
             least_s=self._limits.steal_s,
             group_of=lambda case: self._ledger[case].group,
             may_take_case=lambda case: self._may_move(case, thief.worker),
             may_take_piece=lambda piece: self._backlog.may_move(piece, thief.worker),
         )
-        with closing(self._busy.most_first(0.0)) as victims:
-            loot = choose_loot(itertools.islice(victims, look_at), thief, rules)
+        loot = choose_loot(victims, thief, rules)
         if loot is None:
             return []
         victim = self._slots[loot.victim]
@@ -479,9 +492,22 @@ class Dispatcher:
         admitted = [action for case in late for action in self._admit(self._piece(state.file_of(case), [case]))]
         return [Drop(slot=state.name, cases=tuple(late)), *admitted]
 
+    def _hold_up(self, state: Slot, now: float) -> list[Action]:
+        """The slot's case overstays: note what waits behind it, and take it back where others could run it."""
+        if now - state.since > 2 * state.held_up_s:  # not at each tick: whoever records a run records this
+            state.held_up_s = now - state.since
+            state.reckon()
+            self._busy.note(state)
+            self.has_learnt = True
+        if not self._resting or not state.credit:
+            return []
+        state.credit = state.low_water = 0
+        return [Recall(slot=state.name)]
+
     def _can_spare(self, state: Slot, worth_s: float) -> bool:
-        """True where the slot could give up so much work, case by case."""
-        for case in state.uncommitted():
+        """True where the slot could give up so much work, case by case; what is held up gains that time, too."""
+        worth_s -= state.held_up_s
+        for case in state.queue if state.held_up_s else state.uncommitted():
             if not self._ledger[case].group:
                 worth_s -= state.expected_s(case)
                 if worth_s < 0:
@@ -508,7 +534,7 @@ class Dispatcher:
         self._leases += 1
         state.is_resting = False
         self._resting.pop(state.name, None)
-        state.pieces.extend(pieces)
+        state.take(pieces)
         self._busy.note(state)
         credit = max(1, self._window(state) - state.credit)
         state.credit += credit
@@ -517,6 +543,8 @@ class Dispatcher:
 
     def _grant(self, state: Slot, credit: int) -> Grant:
         state.credit += credit
+        state.reckon()
+        self._busy.note(state)  # its cases may have turned out to be longer than they looked
         return Grant(slot=state.name, credit=credit)
 
     def _window(self, state: Slot) -> int:

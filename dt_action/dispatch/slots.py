@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from dt_action.dispatch.pace import Pace
 from dt_action.dispatch.pieces import Piece
 
 MakePieces = Callable[[str, Sequence[str]], list[Piece]]
@@ -18,12 +19,16 @@ class Slot:
     """
     One process. `queue` has the collected cases that it has not begun, in its order; the first `credit` of them it
     may begin by itself. `pieces` are not collected yet. `importing` is the module that it imports before it asks for
-    work. `since` is when the running case, collection or import began.
+    work. `since` is when the running case, collection or import began; `held_up_s` is how long the case has been
+    running when it takes far longer than expected, else 0: what waits behind it may wait for as long again.
+    `ahead_s` is about how many seconds it is busy with what it holds, and with what holds that up, as it was reckoned
+    when this slot last told or was told something.
     """
 
     name: str
     worker: str
     heard_at: float
+    pace: Pace
     pieces: list[Piece] = field(default_factory=list)
     importing: str = ""
     collecting: Piece | None = None
@@ -36,9 +41,11 @@ class Slot:
     is_doomed: bool = False
     collect_s: dict[str, float] = field(default_factory=dict)
     begun_files: set[str] = field(default_factory=set)
-    _queue_s: float = 0.0
+    held_up_s: float = 0.0
+    ahead_s: float = 0.0
+    _known_s: float = 0.0
+    _unknown: dict[str, int] = field(default_factory=dict)
     _file_of: dict[str, str] = field(default_factory=dict)
-    _expected_s: dict[str, float] = field(default_factory=dict)
 
     @property
     def has_work(self) -> bool:
@@ -46,9 +53,30 @@ class Slot:
         return bool(self.queue or self.pieces or self.collecting)
 
     @property
-    def ahead_s(self) -> float:
-        """About how many seconds of work it has not begun, by what was expected when it got it."""
-        return self._queue_s + sum(piece.expected_s for piece in self.pieces)
+    def queue_s(self) -> float:
+        """About how many seconds the queue takes, by all that is known now."""
+        queue_s = self._known_s
+        for file, count in self._unknown.items():
+            queue_s += count * self.pace.of_file(file)
+        return queue_s
+
+    @property
+    def can_give(self) -> bool:
+        """True where there is something that it may not begin without asking, or that it might be kept from."""
+        if self.held_up_s:
+            return bool(self.queue or self.pieces)
+        return self.credit < len(self.queue) or (self.credit == len(self.queue) and bool(self.pieces))
+
+    def reckon(self) -> None:
+        """Work out `ahead_s` anew, by all that is known now."""
+        self.ahead_s = self.held_up_s + self.queue_s
+        for piece in self.pieces:
+            self.ahead_s += piece.expected_s
+
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """It is handed pieces, for after what it has."""
+        self.pieces.extend(pieces)
+        self.reckon()
 
     def begin_file(self, file: str, now: float) -> None:
         """It imports a file; a case in its teardown may be running at the same time."""
@@ -56,19 +84,23 @@ class Slot:
             if piece.file == file:
                 self.collecting = self.pieces.pop(index)
                 self.since = now
+                self.reckon()
                 return
 
     def collects(self, file: str) -> bool:
         """True where it imports that file now, and was not told to leave it."""
         return self.collecting is not None and self.collecting.file == file
 
-    def end_file(self, file: str, cases_s: Mapping[str, float], duration_s: float, now: float) -> Piece | None:
-        """It knows the cases of the file, each with its expected seconds, and will run them in this order."""
+    def end_file(self, file: str, cases: Sequence[str], duration_s: float, now: float) -> Piece | None:
+        """It knows the cases of the file, and will run them in this order."""
         piece, self.collecting = self.collecting, None
-        self.queue.extend(cases_s)
-        self._queue_s += sum(cases_s.values())
-        self._expected_s.update(cases_s)
-        self._file_of.update(dict.fromkeys(cases_s, file))
+        self.queue.extend(cases)
+        self._file_of.update(dict.fromkeys(cases, file))
+        known_s = [seconds for seconds in map(self.pace.known, cases) if seconds is not None]
+        self._known_s += sum(known_s)
+        if len(known_s) < len(cases):
+            self._unknown[file] = self._unknown.get(file, 0) + len(cases) - len(known_s)
+        self.reckon()
         self.collect_s[file] = max(duration_s, self.collect_s.get(file, 0.0))
         self.since = now
         return piece
@@ -82,19 +114,28 @@ class Slot:
         else:
             return False
         self._forget([case])
+        self.reckon()
         self.running = case
         self.since = self.heard_at = now
         self.credit = max(0, self.credit - 1)
         self.begun_files.add(self._file_of[case])
         return True
 
+    def end_case(self, now: float) -> None:
+        """The case that it ran is over."""
+        self.heard_at = now
+        self.running = ""
+        if self.held_up_s:
+            self.held_up_s = 0.0
+            self.reckon()
+
     def file_of(self, case: str) -> str:
         """The file of a case that it holds or held."""
         return self._file_of[case]
 
     def expected_s(self, case: str) -> float:
-        """The seconds that a case which it has not begun was expected to take when it got it."""
-        return self._expected_s[case]
+        """The seconds that a case of it is expected to take, by all that is known now."""
+        return self.pace.of_case(self._file_of[case], case)
 
     def uncommitted(self) -> list[str]:
         """The cases that it may not begin without asking, in its order."""
@@ -111,6 +152,7 @@ class Slot:
         taken = set(cases)
         self.queue = deque(case for case in self.queue if case not in taken)
         self._forget(cases)
+        self.reckon()
         return gone + self._as_pieces(cases, make)
 
     def unfinished(self, make: MakePieces) -> Iterator[Piece]:
@@ -124,9 +166,19 @@ class Slot:
         yield from self.pieces
 
     def _forget(self, cases: Iterable[str]) -> None:
-        self._queue_s -= sum(self._expected_s.pop(case) for case in cases)
         if not self.queue:
-            self._queue_s = 0.0  # no rounding is carried on
+            self._known_s = 0.0  # no rounding is carried on
+            self._unknown.clear()
+            return
+        for case in cases:
+            known_s = self.pace.known(case)
+            if known_s is not None:
+                self._known_s -= known_s
+                continue
+            file = self._file_of[case]
+            self._unknown[file] -= 1
+            if not self._unknown[file]:
+                del self._unknown[file]
 
     def _as_pieces(self, cases: Sequence[str], make: MakePieces) -> list[Piece]:
         by_file: dict[str, list[str]] = {}

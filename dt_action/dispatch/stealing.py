@@ -36,41 +36,52 @@ class Rules:
 
 
 class Busy:
-    """Slots by how much they have ahead of them, most first. `note` each one whose work grew; it may shrink unsaid."""
+    """
+    The slots that can give something up, by how much they have ahead of them, most first.
+
+    `note` each one that has more ahead, or that can give up more; both may shrink unsaid. Nothing but the slots
+    themselves decides on the order, so that a run that is lived through again takes the same course.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Slot]] = []
-        self._current: dict[str, tuple[float, int, Slot]] = {}
+        self._heap: list[tuple[float, str, int, Slot]] = []
+        self._current: dict[str, tuple[float, str, int, Slot]] = {}
         self._numbers = itertools.count()
 
     def note(self, slot: Slot) -> None:
-        """The slot was given work, or found some in a file."""
-        entry = self._current[slot.name] = (-slot.ahead_s, next(self._numbers), slot)
-        heapq.heappush(self._heap, entry)
+        """The slot was given work, found some in a file, or needs longer for it than was expected."""
+        noted = self._current.get(slot.name)
+        if noted is None or -noted[0] < slot.ahead_s:
+            self._push(slot)
 
     def forget(self, slot: Slot) -> None:
         """The slot is gone, or has nothing ahead before it is noted again."""
         self._current.pop(slot.name, None)
 
     def most_first(self, least_s: float) -> Generator[Slot, None, None]:
-        """The slots with at least `least_s` ahead, most first. Close it when enough were seen."""
+        """Those with at least `least_s` ahead, most first. Close it when enough were seen."""
         seen: list[Slot] = []
         try:
             while self._heap and -self._heap[0][0] >= least_s:
                 entry = heapq.heappop(self._heap)
-                slot = entry[2]
+                slot = entry[3]
                 if self._current.get(slot.name) is not entry:
                     continue
-                if not slot.has_work:
-                    self.forget(slot)
-                elif slot.ahead_s < -entry[0] - 1e-9:
-                    self.note(slot)
+                self.forget(slot)
+                if not slot.can_give:
+                    continue
+                if slot.ahead_s < -entry[0]:
+                    self._push(slot)
                 else:
                     seen.append(slot)
                     yield slot
         finally:
             for slot in seen:
                 self.note(slot)
+
+    def _push(self, slot: Slot) -> None:
+        entry = self._current[slot.name] = (-slot.ahead_s, slot.name, next(self._numbers), slot)
+        heapq.heappush(self._heap, entry)
 
 
 def choose_loot(victims: Iterable[Slot], thief: Slot, rules: Rules) -> Loot | None:
@@ -129,16 +140,21 @@ def _cases(victim: Slot, thief: Slot, rules: Rules) -> Loot | None:
     """
     The last half of the cases of its last file, in whole groups.
 
-    The thief has to collect the file too, so the half must be worth more than that; and a group that the victim has
-    begun, or may begin by itself, stays.
+    The thief has to collect the file too, so the half must be worth more than that, together with the time for which
+    it is held up where it is; and a group that the victim has begun, or may begin by itself, stays.
     """
     if victim.credit >= len(victim.queue):
         return None
-    file = victim.file_of(victim.queue[-1])
+    last = victim.queue[-1]
+    file = victim.file_of(last)
     overhead_s = 0.0 if file in thief.collect_s else victim.collect_s.get(file, 0.0)
+    least_s = rules.least_s + overhead_s - victim.held_up_s
+    is_small = victim.expected_s(last) < least_s and not rules.group_of(last)
+    if victim.queue_s < (2 * least_s if is_small else least_s):
+        return None  # not even half of all that it holds is worth it; so it is with most, and quickly seen
     spare = victim.uncommitted()
     left_s = sum(map(victim.expected_s, spare))
-    if left_s < rules.least_s + overhead_s:
+    if left_s < least_s:
         return None
     stays = {rules.group_of(case) for case in islice(victim.queue, victim.credit)} - {""}
     stays |= {rules.group_of(victim.running)} if victim.running else set()
@@ -154,7 +170,7 @@ def _cases(victim: Slot, thief: Slot, rules: Rules) -> Loot | None:
         if (not name or name not in stays) and all(map(rules.may_take_case, group)):
             taken += group
             taken_s += group_s
-    if not taken or taken_s < rules.least_s + overhead_s:
+    if not taken or taken_s < least_s:
         return None
     chosen = set(taken)
     return Loot(victim=victim.name, cases=tuple(case for case in spare if case in chosen), expected_s=taken_s)

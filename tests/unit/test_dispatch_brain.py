@@ -123,5 +123,55 @@ def test_an_idle_slot_does_not_take_over_a_case_that_failed_on_its_worker() -> N
     assert not assigned(brain.wants("s2", 0.0))
 
 
+def test_what_waits_behind_a_case_that_overstays_goes_to_an_idle_slot_however_short_it_looks() -> None:
+    brain = brain_with(planned("a.py"), limits=Limits(window_s=0.25, steal_s=0.05), slots=2)
+    brain.wants("s0", 0.0)
+    brain.wants("s1", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    brain.case_started("s0", "a.py::t0", 0.0)
+
+    assert not assigned(brain.tick(0.9)), "20 ms, as far as anybody knows"
+    late = brain.tick(1.1)
+
+    assert [action.cases for action in late if isinstance(action, Drop)] == [("a.py::t1",)]
+    assert assigned(late) == ["s1"]
+
+
+def test_a_tick_that_changes_its_mind_without_a_word_says_that_it_learnt() -> None:
+    brain = brain_with(planned("a.py"))
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    brain.case_started("s0", "a.py::t0", 0.0)
+
+    assert not brain.tick(0.5)
+    assert not brain.has_learnt
+    assert not brain.tick(2.5)
+    assert brain.has_learnt
+    assert brain.wants_slot_on("w0"), "what waits may wait for as long again"
+    assert not brain.tick(3.0)
+    assert not brain.has_learnt, "not at each tick: a record would be full of them"
+
+
+def test_idle_slots_share_what_is_found_in_a_file_at_once() -> None:
+    brain = brain_with(planned("a.py"), slots=3)
+    for slot in ("s0", "s1", "s2"):
+        brain.wants(slot, 0.0)
+
+    found = collect(brain, "s0", "a.py", *(f"t{number}" for number in range(40)))
+
+    assert assigned(found) == ["s1", "s2"]
+
+
+def test_cases_are_worth_what_their_file_has_shown_since_it_was_collected() -> None:
+    brain = brain_with(planned("a.py"), limits=Limits(window_s=0.0, steal_s=0.5), slots=2)
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", *(f"t{number}" for number in range(10)))
+    assert not assigned(brain.wants("s1", 0.0)), "0.2 s, as far as anybody knows"
+
+    finish(brain, "s0", "a.py::t0", Attempt(outcome="passed", duration_s=3.0))
+
+    assert assigned(brain.tick(3.1)) == ["s1"]
+
+
 def assigned(actions: list[Action]) -> list[str]:
     return [action.slot for action in actions if isinstance(action, Assign)]
