@@ -6,8 +6,12 @@ Load on a coordinator: many simulated workers, a large run, over HTTP. Prints fi
 
 The coordinator is a process of its own, with its database on disk; workers are coroutines in this one, which speak
 the wire's messages and "run" cases in no time, or in `--case-s` seconds. What is measured is the coordinator: events
-taken in a second, the time from an idle slot's question to its batch, and the memory of the process. Without a pace
-every slot always asks, so that the wait says how many are before it, and not how quick an answer is.
+taken in a second, the time from an idle slot's question to its batch, its processor time, and its memory. Without a
+pace every slot always asks, so that the wait says how many are before it, and not how quick an answer is.
+
+The workers run on the same machine, so their processor time is told, too: on two cores, what they and the rest of the
+machine take is missing to the coordinator. A slot's wait counts from its question to its batch, and `rested` tells how
+many found nothing to do at first: these wait for others, not for the coordinator.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -74,11 +79,12 @@ class Client:
 class LoadWorker:
     """One simulated worker with one slot."""
 
-    def __init__(self, port: int, number: int, files: dict[str, list[str]], waits: list[float]) -> None:
-        self._client, self._api, self._files, self._waits = Client(port), wire.API, files, waits
+    def __init__(self, port: int, number: int, files: dict[str, list[str]]) -> None:
+        self._client, self._api, self._files = Client(port), wire.API, files
         self.case_s = 0.0
         self.name = f"load-{number}"
-        self.events = 0
+        self.waits: list[float] = []
+        self.events = self.requests = self.rested = 0
         self.is_enrolled = self.is_over = False
         self._held: dict[str, int] = {}
 
@@ -127,8 +133,9 @@ class LoadWorker:
                 if numbered["number"] > seen:
                     seen = numbered["number"]
                     slot.command(numbered["command"])
+                    self.rested += numbered["command"]["op"] == "rest"
                     if numbered["command"]["op"] in ("run", "go") and idle_since:
-                        self._waits.append(time.perf_counter() - idle_since)
+                        self.waits.append(time.perf_counter() - idle_since)
                         idle_since = 0.0
             if slot.is_stopped and not messages:
                 messages = slot.work()
@@ -137,6 +144,7 @@ class LoadWorker:
                 return
 
     async def _post(self, path: str, message: dict[str, Any], token: str) -> Any:
+        self.requests += 1
         return await self._client.post(self._api + path, message, token)
 
 
@@ -144,19 +152,18 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
     """One run of so many cases on so many workers; the figures."""
     files = files_of(max(1, cases // CASES_PER_FILE), CASES_PER_FILE)
     key, token = coordinator.key(), coordinator.token("--pool")
-    waits: list[float] = []
     client = Client(coordinator.port)
     bundle = str(time.time()).encode()
     digest = hashlib.sha256(bundle).hexdigest()
     await client.post(f"{wire.API}/blobs/{digest}", bundle, key, method="PUT")
-    made = [LoadWorker(coordinator.port, number, files, waits) for number in range(workers)]
+    made = [LoadWorker(coordinator.port, number, files) for number in range(workers)]
     for worker in made:
         worker.case_s = case_s
     tasks = [asyncio.create_task(worker.run(token)) for worker in made]
     while not all(worker.is_enrolled for worker in made):
         await asyncio.sleep(0.1)
     submission = wire.Submission(nonce=digest[:32], bundle=digest, plan=plan_of(files, case_s=case_s or 0.05))
-    started, cpu = time.perf_counter(), _cpu_s(coordinator)
+    started, cpu, own_cpu = time.perf_counter(), _cpu_s(coordinator), time.process_time()
     run = (await client.post(f"{wire.API}/runs", to_jsonable(submission), key)).json()["run"]
     while True:
         state = (await client.post(f"{wire.API}/runs/{run}", b"", key, method="GET")).json()
@@ -164,12 +171,13 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
             break
         await asyncio.sleep(0.25)
     took_s = time.perf_counter() - started
+    cpu, own_cpu = _cpu_s(coordinator) - cpu, time.process_time() - own_cpu
     for worker in made:
         worker.is_over = True
     await asyncio.wait(tasks, timeout=15)
     for task in tasks:
         task.cancel()
-    waits.sort()
+    waits = sorted(wait for worker in made for wait in worker.waits)
     events = sum(worker.events for worker in made)
     return {
         "workers": workers,
@@ -179,9 +187,16 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
         "took_s": round(took_s, 2),
         "events": events,
         "events_per_s": round(events / took_s),
+        "requests_per_s": round(sum(worker.requests for worker in made) / took_s),
         "idle_to_batch_p50_ms": round(waits[len(waits) // 2] * 1000, 1),
         "idle_to_batch_p99_ms": round(waits[int(len(waits) * 0.99)] * 1000, 1),
-        "coordinator_cpu_us_per_case": round((_cpu_s(coordinator) - cpu) / cases * 1e6),
+        "asked": len(waits),
+        "rested": sum(worker.rested for worker in made),
+        "coordinator_cpu_us_per_case": round(cpu / cases * 1e6),
+        "coordinator_cpu_us_per_event": round(cpu / events * 1e6),
+        "coordinator_cores": round(cpu / took_s, 2),
+        "workers_cores": round(own_cpu / took_s, 2),
+        "load_average": round(os.getloadavg()[0], 1),
         "coordinator_peak_mb": round(_peak_mb(coordinator)),
     }
 
