@@ -14,7 +14,7 @@ from dt_action.coordinator.writer import RefusalError
 Id = Annotated[str, Path(pattern="^[0-9a-f]{8,64}$", max_length=64)]
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # a function that is not async would be called in a thread
     service: Service = request.app.state.service
     return service
 

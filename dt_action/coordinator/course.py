@@ -110,6 +110,11 @@ class Course:
         """The slots of `worker` that wait for work."""
         return [slot for slot in self._brain.resting if self._worker_of.get(slot) == worker]
 
+    @property
+    def has_learnt(self) -> bool:
+        """True where the last tick must be in the record, whatever it returned."""
+        return self._brain.has_learnt
+
     def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
         """What waits needs, each with the seconds that it is expected to take."""
         return self._brain.needs_waiting()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import time
@@ -15,7 +16,7 @@ from dt_action import wire
 from dt_action.coordinator import allocation
 from dt_action.coordinator.allocation import infeasible
 from dt_action.coordinator.live_run import LiveLease, LiveRun
-from dt_action.coordinator.roster import LiveWorker, Owner, Patience, RowToBe, worker_of
+from dt_action.coordinator.roster import Leases, LiveWorker, Owner, Patience, RowToBe, worker_of
 from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import UnreadableError
@@ -25,6 +26,8 @@ from dt_action.model.hardware import Capability
 _LOG = logging.getLogger("dt.coordinator")
 
 SEEN_EVERY_S = 30.0
+_OF_AGENT = frozenset({"died", "log"})
+"""What the agent of a worker tells of a slot; all else comes from the process in it."""
 
 
 class Desk:
@@ -44,7 +47,7 @@ class Desk:
     ) -> None:
         self.workers: dict[str, LiveWorker] = {}
         self.runs: dict[str, LiveRun] = {}
-        self.leases: dict[str, LiveLease] = {}
+        self.leases = Leases()
         self.rung_workers: set[str] = set()
         self.rung_leases: set[str] = set()
         self.rung_runs: set[str] = set()
@@ -63,13 +66,14 @@ class Desk:
             LiveLease(id=row.id, run=row.run, worker=row.worker, boot=row.boot, slot=row.slot, heard=row.heard)
             for row in open_leases
         ]
-        self.runs, self.leases = {}, {}
+        self.runs, self.leases = {}, Leases()
         for row in rows_of(self._engine, sa.select(RUNS).where(RUNS.c.ended_at.is_(None))):
             run = LiveRun(row, clock=self._clock)
             mine = [lease for lease in leases if lease.run == run.id]
             run.replay(self._inputs(run.id), mine, events=self._count(run.id))
             self.runs[run.id] = run
-            self.leases.update({lease.id: lease for lease in mine})
+            for lease in mine:
+                self.leases.add(lease)
         _LOG.info("%d workers, %d runs, %d leases", len(self.workers), len(self.runs), len(self.leases))
 
     def _inputs(self, run: str) -> list[str]:
@@ -134,7 +138,7 @@ class Desk:
         if asked.boot != worker.boot:
             worker.boot = asked.boot
             changes.update(WORKERS, worker.id, boot=asked.boot)
-        for lease in self._leases_of(worker):
+        for lease in self.leases.of(worker.id):
             if lease.boot != worker.boot:
                 self._lose(changes, lease, f"worker {worker.name} was started anew")
         if asked.capability is not None and asked.capability != worker.capability:
@@ -144,7 +148,7 @@ class Desk:
         if asked.is_draining and worker.state == "active":
             self.set_draining(changes, worker_id, who=worker.name)
         self._fill(changes, worker)
-        mine = {lease.id: lease for lease in self._leases_of(worker)}
+        mine = {lease.id: lease for lease in self.leases.of(worker.id)}
         commands = {id: lease.after(asked.holding.get(id, 0)) for id, lease in mine.items()}
         return wire.Work(
             leases=tuple(self._offer(lease) for lease in mine.values() if lease.id not in asked.holding),
@@ -159,7 +163,7 @@ class Desk:
         worker.state = "draining"
         changes.update(WORKERS, worker.id, state="draining")
         changes.audit(who, "worker drained", worker.name)
-        for lease in self._leases_of(worker):
+        for lease in self.leases.of(worker.id):
             self._put(changes, self.runs[lease.run], "release", slot=lease.slot)
         self.rung_workers.add(worker.id)
 
@@ -192,7 +196,7 @@ class Desk:
         self._put(changes, run, "worker_joined", worker=worker.name, capability=capability, slots=worker.slots)
 
     def _remove(self, changes: Changes, worker: LiveWorker, reason: str) -> None:
-        for lease in self._leases_of(worker):
+        for lease in self.leases.of(worker.id):
             self._lose(changes, lease, f"worker {worker.name} left: {reason}")
         self.workers.pop(worker.id, None)
         changes.update(WORKERS, worker.id, state="gone")
@@ -230,15 +234,20 @@ class Desk:
         if worker is not None:
             self._heard_of(changes, worker)
         run = self.runs[lease.run]
-        for message in fresh:
-            lease.heard += 1
-            self._hear(changes, run, lease, message)
+        lease.heard += len(fresh)
+        for is_of_agent, messages in itertools.groupby(fresh, lambda message: message["e"] in _OF_AGENT):
+            if is_of_agent:
+                for message in messages:
+                    self._hear(changes, run, lease, message)
+            else:
+                self._put(changes, run, "told", slot=lease.slot, messages=[*messages], at=time.time())
         if fresh and lease.id in self.leases:
             changes.update(LEASES, lease.id, heard=lease.heard)
         self.rung_leases.discard(lease.id)  # this answer brings its commands
         return wire.Taken(heard=lease.heard, commands=lease.after(told.seen))
 
     def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Mapping[str, Any]) -> None:
+        """What the worker's agent tells of the slot's process."""
         if message["e"] == "died":
             log_tail, root = message["log_tail"][-16384:], message.get("root") or ""
             death = {"reason": message["reason"], "log_tail": log_tail, "root": root}
@@ -246,26 +255,21 @@ class Desk:
             worker = self.workers.get(lease.worker)
             if worker is not None:
                 self._fill(changes, worker)
-        elif message["e"] == "log":
+        else:
             run.log(changes, lease, message["text"])
             self.rung_runs.add(run.id)
-        else:
-            self._put(changes, run, "heard", slot=lease.slot, message=message, at=time.time())
 
     def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:
         self.rung_workers.add(lease.worker)
         self._bury(changes, lease, {"reason": reason, "with_worker": True}, "lost")
 
     def _bury(self, changes: Changes, lease: LiveLease, death: Mapping[str, Any], state: str) -> None:
-        if self.leases.pop(lease.id, None) is None:
+        if not self.leases.remove(lease.id):
             return  # it ended with its run just now
         run = self.runs[lease.run]
         run.close_lease(changes, lease, state)
         self._put(changes, run, "died", slot=lease.slot, death=death)
         self._forget_when_done(run)
-
-    def _leases_of(self, worker: LiveWorker) -> list[LiveLease]:
-        return [lease for lease in self.leases.values() if lease.worker == worker.id]
 
     def _offer(self, lease: LiveLease) -> wire.Lease:
         submission = self.runs[lease.run].submission
@@ -288,7 +292,7 @@ class Desk:
 
     def _fill(self, changes: Changes, worker: LiveWorker) -> None:
         """Give the worker's free slots to the runs that deserve them most."""
-        free = worker.slots - len(self._leases_of(worker))
+        free = worker.slots - len(self.leases.of(worker.id))
         while free > 0 and worker.state == "active" and not worker.is_silent:
             run = allocation.most_deserving(self._claims(worker))
             if run is None:
@@ -297,6 +301,9 @@ class Desk:
             free -= 1
 
     def _claims(self, worker: LiveWorker) -> list[allocation.Claim]:
+        wanting = [run for run in self.runs.values() if run.course.wants_slot_on(worker.name)]
+        if not wanting:
+            return []
         slots_of = Counter(self.runs[lease.run].repository for lease in self.leases.values())
         owned = Counter(self.runs[lease.run].owner for lease in self.leases.values())
         return [
@@ -307,15 +314,16 @@ class Desk:
                 created_at=run.created_at,
                 repository=run.repository,
             )
-            for run in self.runs.values()
-            if not (run.max_slots and owned[run.owner] >= run.max_slots) and run.course.wants_slot_on(worker.name)
+            for run in wanting
+            if not run.max_slots or owned[run.owner] < run.max_slots
         ]
 
     def _open(self, changes: Changes, run: LiveRun, worker: LiveWorker) -> None:
         self._put(changes, run, "slot_starting", worker=worker.name)
         slot = run.course.slots[-1]
         lease = LiveLease(id=secrets.token_hex(12), run=run.id, worker=worker.id, boot=worker.boot, slot=slot)
-        run.leases[slot] = self.leases[lease.id] = lease
+        run.leases[slot] = lease
+        self.leases.add(lease)
         changes.add(
             LEASES,
             id=lease.id,
@@ -385,7 +393,7 @@ class Desk:
                 self._remove(changes, worker, f"it was not heard of for {silent_s:.0f} s")
             elif silent_s > self._patience.lease_s and not worker.is_silent:
                 worker.is_silent = True
-                for lease in self._leases_of(worker):
+                for lease in self.leases.of(worker.id):
                     self._lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
         for run in [*self.runs.values()]:
             self._put(changes, run, "tick")
@@ -396,7 +404,7 @@ class Desk:
 
     def _make_room(self, changes: Changes, worker: LiveWorker) -> None:
         """Where all slots of a worker are taken: let go of one whose run has less need of it than another one."""
-        mine = self._leases_of(worker)
+        mine = self.leases.of(worker.id)
         if len(self.runs) < 2 or len(mine) < worker.slots or any(lease.is_leaving for lease in mine):
             return
         claim = allocation.best(self._claims(worker))
@@ -433,7 +441,7 @@ class Desk:
     def _wind_up(self, changes: Changes, run: LiveRun) -> None:
         """The run is over: a slot that is still starting is not needed; the others were told to stop."""
         for lease in [lease for lease in run.leases.values() if not lease.numbered]:
-            self.leases.pop(lease.id, None)
+            self.leases.remove(lease.id)
             run.close_lease(changes, lease, "closed")
             self.rung_workers.add(lease.worker)
         self.rung_runs.add(run.id)

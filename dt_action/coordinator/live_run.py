@@ -132,7 +132,7 @@ class LiveRun:
         """Put something into the course, record it, and let follow what follows."""
         now, was_over = self.now, self.is_over
         outputs = self._perform(do, arguments, now)
-        if not was_over and (do != "tick" or outputs):
+        if not was_over and (do != "tick" or outputs or self.course.has_learnt):
             self._inputs += 1
             record = {"do": do, "now": now, "with": _without_bulk(arguments)}
             changes.add(INPUTS, run=self.id, seq=self._inputs, payload=as_text(record))
@@ -160,7 +160,10 @@ class LiveRun:
 
     def _perform(self, do: str, given: Mapping[str, Any], now: float) -> list[Output]:
         course = self.course
-        if do == "heard":
+        if do == "told":
+            slot, at = given["slot"], given["at"]
+            return [output for message in given["messages"] for output in course.heard(slot, message, now=now, at=at)]
+        if do == "heard":  # in the record of a run that began under version 0.1, one message each
             return course.heard(given["slot"], given["message"], now=now, at=given["at"])
         if do == "tick":
             return course.tick(now)
@@ -278,11 +281,15 @@ class LiveRun:
 
 
 def _without_bulk(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    message = arguments.get("message")
-    if not isinstance(message, Mapping) or message.get("e") not in ("finished", "uncollectable"):
+    if "messages" not in arguments:
         return arguments
-    slim = {name: "" if name in _BULKY else value for name, value in message.items()}
-    return {**arguments, "message": slim}
+    return {**arguments, "messages": [_slim(message) for message in arguments["messages"]]}
+
+
+def _slim(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    if message["e"] not in ("finished", "uncollectable"):
+        return message
+    return {name: "" if name in _BULKY else value for name, value in message.items()}
 
 
 def capability_of(text: str, source: str) -> Capability:

@@ -1,12 +1,12 @@
-"""Those whom the coordinator deals with: workers as they are in memory, owners of runs, and its patience."""
+"""Those whom the coordinator deals with: workers as they are in memory, their leases, owners of runs, its patience."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, ValuesView
 from dataclasses import dataclass, field
 from typing import Any
 
-from dt_action.coordinator.live_run import capability_of
+from dt_action.coordinator.live_run import LiveLease, capability_of
 from dt_action.model.hardware import Capability
 
 
@@ -37,6 +37,52 @@ class LiveWorker:
     noted_at: float = 0.0
     is_silent: bool = False
     revoked: list[str] = field(default_factory=list)
+
+
+class Leases:
+    """The open leases, by id and by worker."""
+
+    def __init__(self, leases: Iterable[LiveLease] = ()) -> None:
+        self._by_id: dict[str, LiveLease] = {}
+        self._by_worker: dict[str, dict[str, LiveLease]] = {}
+        for lease in leases:
+            self.add(lease)
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._by_id
+
+    def __getitem__(self, id: str) -> LiveLease:
+        return self._by_id[id]
+
+    def get(self, id: str) -> LiveLease | None:
+        """The lease with this id, where it is open."""
+        return self._by_id.get(id)
+
+    def values(self) -> ValuesView[LiveLease]:
+        """All of them."""
+        return self._by_id.values()
+
+    def of(self, worker: str) -> list[LiveLease]:
+        """Those of one worker, by its id, the oldest first."""
+        return [*self._by_worker.get(worker, {}).values()]
+
+    def add(self, lease: LiveLease) -> None:
+        """One more."""
+        self._by_id[lease.id] = self._by_worker.setdefault(lease.worker, {})[lease.id] = lease
+
+    def remove(self, id: str) -> bool:
+        """The lease is over; False where it was already."""
+        lease = self._by_id.pop(id, None)
+        if lease is None:
+            return False
+        mine = self._by_worker[lease.worker]
+        del mine[id]
+        if not mine:
+            del self._by_worker[lease.worker]
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

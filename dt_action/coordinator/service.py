@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -74,11 +75,14 @@ class Service:
         parcels_root = config.data / "parcels"
         parcels_root.mkdir(exist_ok=True)
         self.parcels = Blobs(parcels_root, wire.MAX_COVERAGE_BYTES, config.max_blobs_bytes)
-        self.writer = Writer(self.engine, restore=self.desk.load, delivered=self._delivered)
+        self.writer = Writer(
+            self.engine, restore=self.desk.load, delivered=self._delivered, hand_over=self._on_the_loop
+        )
         self.started_at = time.time()
         self.is_ready = False
         self.is_closing = False
         self._bells: Bells | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def bells(self) -> Bells:
@@ -90,7 +94,8 @@ class Service:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Bring the database up to date, read the state, and look after it until the end."""
-        self._bells = Bells(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self._bells = Bells(self._loop)
         migrate(self.engine)
         self.desk.load()
         self.writer.start()
@@ -107,8 +112,16 @@ class Service:
             self.engine.dispose()
 
     async def do(self, job: Job[T]) -> T:
-        """Have the writer do a job; the answer is on disk."""
-        return await asyncio.wrap_future(self.writer.submit(job))
+        """Have the writer do a job; the answer is on disk. Who stops waiting for it does not stop the job."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.writer.submit(job).add_done_callback(lambda done: _pass_on(done, answer))
+        return await answer
+
+    def _on_the_loop(self, give: Callable[[], None]) -> None:
+        """All answers of a group in one go: each waking of the loop from another thread costs both of them time."""
+        if self._loop is None:
+            raise RuntimeError("the service is not running")
+        self._loop.call_soon_threadsafe(give)
 
     def _delivered(self) -> None:
         workers, runs = self.desk.rung()
@@ -149,3 +162,14 @@ class Service:
         return self.blobs.collect_garbage(
             {row.bundle for row in bundles}, older_than_s=BLOB_KEPT_S
         ) + self.parcels.collect_garbage({row.digest for row in parcels}, older_than_s=BLOB_KEPT_S)
+
+
+def _pass_on(done: Future[T], answer: asyncio.Future[T]) -> None:
+    """On the loop's thread: what the writer answered, to the one who waits for it, unless nobody does any more."""
+    if answer.done():
+        return
+    error = done.exception()
+    if error is None:
+        answer.set_result(done.result())
+    else:
+        answer.set_exception(error)

@@ -49,7 +49,7 @@ def workers(desk: Desk) -> list[dict[str, Any]]:
     """Every worker, by name. To be called by the writer's thread."""
     told = []
     for worker in sorted(desk.workers.values(), key=lambda worker: worker.name):
-        leases = [lease for lease in desk.leases.values() if lease.worker == worker.id]
+        leases = desk.leases.of(worker.id)
         told.append(
             {
                 "id": worker.id,

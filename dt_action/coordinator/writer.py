@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
@@ -30,13 +30,22 @@ class Writer:
     Does jobs one after the other. An answer is given only when its changes are in the database.
 
     When a transaction fails, memory may be ahead of the database: `restore` is called to read it anew, and every
-    caller of the group is told to ask again. `delivered` is called after each group that was written.
+    caller of the group is told to ask again. `delivered` is called after each group that was written. The answers of
+    a group are given together, by a function that is passed to `hand_over`: a loop's `call_soon_threadsafe`, say.
     """
 
-    def __init__(self, engine: sa.Engine, *, restore: Callable[[], None], delivered: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        restore: Callable[[], None],
+        delivered: Callable[[], None],
+        hand_over: Callable[[Callable[[], None]], object] = lambda give: give(),
+    ) -> None:
         self._engine = engine
         self._restore = restore
         self._delivered = delivered
+        self._hand_over = hand_over
         self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="dt-writer", daemon=True)
         self._is_behind = False
@@ -87,31 +96,31 @@ class Writer:
 
     def _do(self, group: list[tuple[Job[Any], Future[Any]]]) -> None:
         changes = Changes()
-        answers: list[tuple[Future[Any], Any]] = []
+        answers: dict[Future[Any], Any] = {}
+        refused: dict[Future[Any], Exception] = {}
         try:
             if self._is_behind:
                 self._restore()
                 self._is_behind = False
             for job, future in group:
                 try:
-                    answers.append((future, job(changes)))
+                    answers[future] = job(changes)
                 except RefusalError as refusal:
-                    future.set_exception(refusal)
+                    refused[future] = refusal
                 except Exception as bug:
-                    future.set_exception(BugError(str(bug)))
+                    refused[future] = BugError(str(bug))
                     raise
             self._write(changes)
         except Exception as error:
             self._is_behind = True
             _LOG.exception("a change could not be written; what was known is read anew")
             self._drop_connection()
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(UnavailableError(str(error)))
-            return
-        for future, answer in answers:
-            future.set_result(answer)
-        self._delivered()
+            answers.clear()
+            unavailable = UnavailableError(str(error))
+            refused = {future: refused.get(future, unavailable) for _, future in group}
+        self._hand_over(lambda: _give(answers, refused))
+        if not self._is_behind:
+            self._delivered()
 
     def _write(self, changes: Changes) -> None:
         if not (changes.rows or changes.updates or changes.statements):
@@ -129,6 +138,13 @@ class Writer:
             except Exception:
                 _LOG.debug("the connection is beyond closing", exc_info=True)
             self._connection = None
+
+
+def _give(answers: Mapping[Future[Any], Any], refused: Mapping[Future[Any], Exception]) -> None:
+    for future, answer in answers.items():
+        future.set_result(answer)
+    for future, reason in refused.items():
+        future.set_exception(reason)
 
 
 class BugError(Exception):

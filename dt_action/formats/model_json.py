@@ -28,9 +28,13 @@ class _WrongValueError(ValueError):
 
 def to_jsonable(value: Any) -> Any:
     """Dicts, lists and scalars. Fields that hold their default are left out; sets are sorted, so bytes are stable."""
-    if is_dataclass(value) and not isinstance(value, type):
-        pairs = ((field, getattr(value, field.name)) for field in fields(value))
-        return {field.name: to_jsonable(item) for field, item in pairs if not _is_default(field, item)}
+    kind = type(value)
+    if kind in _AS_IS:
+        return value
+    defaults = _defaults_of(kind)
+    if defaults is not None:
+        pairs = ((name, getattr(value, name), default) for name, default in defaults)
+        return {name: to_jsonable(item) for name, item, default in pairs if item is not default and item != default}
     if isinstance(value, (tuple, list)):
         return [to_jsonable(item) for item in value]
     if isinstance(value, (frozenset, set)):
@@ -80,9 +84,18 @@ def reviver_of(kind: Any) -> Reviver:
     raise TypeError(f"no way is known to read a {kind}")
 
 
-def _is_default(field: Any, value: Any) -> bool:
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    return default is not MISSING and bool(value == default)
+_AS_IS: frozenset[Any] = frozenset({str, int, bool, type(None)})
+
+
+@cache
+def _defaults_of(kind: type) -> tuple[tuple[str, Any], ...] | None:
+    """The fields of a dataclass, each with its default (MISSING for none, which equals nothing); None for others."""
+    if not is_dataclass(kind):
+        return None
+    return tuple(
+        (field.name, field.default if field.default_factory is MISSING else field.default_factory())
+        for field in fields(kind)
+    )
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
@@ -12,7 +15,18 @@ from alembic.migration import MigrationContext
 from coordinator_sim import World, files_of, until_over
 
 from dt_action import wire
-from dt_action.coordinator.store import KEYS, METADATA, Changes, migrate, open_engine, storable
+from dt_action.coordinator.service import Config, Service
+from dt_action.coordinator.store import (
+    INPUTS,
+    KEYS,
+    LEASES,
+    METADATA,
+    Changes,
+    migrate,
+    open_engine,
+    rows_of,
+    storable,
+)
 from dt_action.coordinator.writer import BugError, RefusalError, UnavailableError, Writer
 
 
@@ -32,6 +46,35 @@ def test_the_migrations_make_the_tables_that_the_code_expects(engine):
 def test_text_is_made_fit_for_every_database():
     assert storable("a\0b\ud800") == "a\\x00b\\ud800"
     assert storable("abcdef", 3) == "abc"
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 64, 200])
+def test_every_row_is_written_however_many_come_together(engine, count):
+    changes = Changes()
+    for number in range(count):
+        changes.add(INPUTS, run="r", seq=number, payload=f"the {number}th")
+        changes.add(LEASES, **{**_LEASE, "id": str(number)})
+        changes.update(LEASES, str(number), heard=number)
+    changes.update(LEASES, "0", state="closed", closed_at=1.5)
+    with engine.begin() as connection:
+        changes.write(connection)
+    inputs = rows_of(engine, sa.select(INPUTS).order_by(INPUTS.c.seq))
+    leases = rows_of(engine, sa.select(LEASES))
+    assert [row.payload for row in inputs] == [f"the {number}th" for number in range(count)]
+    assert {row.id: row.heard for row in leases} == {str(number): number for number in range(count)}
+    assert [(row.id, row.closed_at) for row in leases if row.state == "closed"] == [("0", 1.5)]
+
+
+_LEASE = {
+    "run": "r",
+    "worker": "w",
+    "boot": "b",
+    "slot": "gw0",
+    "state": "open",
+    "heard": 0,
+    "opened_at": 1.0,
+    "closed_at": None,
+}
 
 
 def _job(changes: Changes) -> str:
@@ -80,6 +123,19 @@ def test_a_refusal_and_a_bug_are_told_to_the_one_who_asked(engine):
         writer.submit(fail).result(10)
     assert writer.submit(_job).result(10) == "done"
     writer.stop()
+
+
+def test_who_stops_waiting_for_an_answer_does_not_stop_the_writer(tmp_path):
+    async def scenario() -> str:
+        service = Service(Config(data=tmp_path))
+        async with service.running():
+            may_end = threading.Event()
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(service.do(lambda _: may_end.wait(10)), 0.01)
+            may_end.set()
+            return await asyncio.wait_for(service.do(_job), 10)
+
+    assert asyncio.run(scenario()) == "done"
 
 
 def _audited(engine: sa.Engine) -> int:
