@@ -30,7 +30,10 @@ MOST_LOG_BYTES = 256 * 1024
 """So much uncaptured output of one slot is kept."""
 
 _BULKY = ("message", "detail", "stdout", "stderr")
-"""Of a result, what no decision depends on: it stands in the event, and need not stand in the record, too."""
+"""
+Of a result, what no decision depends on: it stands in the event, and need not stand in the record, too. But by the
+message of a skip the brain sees whether another machine would have run the test.
+"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -289,7 +292,8 @@ def _without_bulk(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
 def _slim(message: Mapping[str, Any]) -> Mapping[str, Any]:
     if message["e"] not in ("finished", "uncollectable"):
         return message
-    return {name: "" if name in _BULKY else value for name, value in message.items()}
+    kept = "message" if message.get("outcome") == "skipped" else ""
+    return {name: "" if name in _BULKY and name != kept else value for name, value in message.items()}
 
 
 def capability_of(text: str, source: str) -> Capability:

@@ -26,10 +26,12 @@ class Backlog:
     Plain files in stretches, in pytest's order; everything else in queues by what it needs, longest first.
 
     What needs something waits for few slots, so it goes first. `capabilities` are the workers present or promised.
+    `has_news` tells that something came, or became free to run, since idle slots were last fed from here.
     """
 
     capabilities: dict[str, Capability] = field(default_factory=dict)
     expected_s: float = 0.0
+    has_news: bool = False
     _stretches: Stretches = field(default_factory=Stretches)
     _count: int = 0
     _queues: dict[object, list[_Entry]] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Backlog:
         """Let a piece wait. Plain files are to come in pytest's order."""
         self.expected_s += piece.expected_s
         self._count += 1
+        self.has_news = True
         if piece.is_plain:
             self._stretches.add(piece)
             return

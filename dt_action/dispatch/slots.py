@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 
 from dt_action.dispatch.pace import Pace
 from dt_action.dispatch.pieces import Piece
+
+BLIND_CREDIT = 2
+"""So many cases of a file that is not collected yet may be begun without asking: each may take minutes."""
 
 MakePieces = Callable[[str, Sequence[str]], list[Piece]]
 """Makes pieces of cases of one file."""
@@ -136,6 +139,25 @@ class Slot:
     def expected_s(self, case: str) -> float:
         """The seconds that a case of it is expected to take, by all that is known now."""
         return self.pace.of_case(self._file_of[case], case)
+
+    def fits_into(self, seconds: float) -> int:
+        """How many of the next cases that it holds fit into so much time, as far as that can be told."""
+        count = 0
+        for expected_s in self._next_cases_s():
+            seconds -= expected_s
+            if seconds < 0:
+                break
+            count += 1
+        return count
+
+    def _next_cases_s(self) -> Iterator[float]:
+        for case in self.queue:
+            yield self.expected_s(case)
+        for piece in self.pieces:
+            if piece.cases:
+                yield from (self.pace.of_case(piece.file, case) for case in piece.cases)
+            else:
+                yield from repeat(self.pace.of_file(piece.file), BLIND_CREDIT)
 
     def uncommitted(self) -> list[str]:
         """The cases that it may not begin without asking, in its order."""

@@ -28,7 +28,7 @@ class _WrongValueError(ValueError):
 
 def to_jsonable(value: Any) -> Any:
     """Dicts, lists and scalars. Fields that hold their default are left out; sets are sorted, so bytes are stable."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _AS_IS:
         return value
     defaults = _defaults_of(kind)
@@ -88,7 +88,7 @@ _AS_IS: frozenset[Any] = frozenset({str, int, bool, type(None)})
 
 
 @cache
-def _defaults_of(kind: type) -> tuple[tuple[str, Any], ...] | None:
+def _defaults_of(kind: Any) -> tuple[tuple[str, Any], ...] | None:
     """The fields of a dataclass, each with its default (MISSING for none, which equals nothing); None for others."""
     if not is_dataclass(kind):
         return None
