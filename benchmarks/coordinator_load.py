@@ -9,9 +9,10 @@ the wire's messages and "run" cases in no time, or in `--case-s` seconds. What i
 taken in a second, the time from an idle slot's question to its batch, its processor time, and its memory. Without a
 pace every slot always asks, so that the wait says how many are before it, and not how quick an answer is.
 
-The workers run on the same machine, so their processor time is told, too: on two cores, what they and the rest of the
-machine take is missing to the coordinator. A slot's wait counts from its question to its batch, and `rested` tells how
-many found nothing to do at first: these wait for others, not for the coordinator.
+The workers run on the same machine, so their processor time is told, too, and for how long the coordinator was ready
+to run while others had the processors (`coordinator_kept_waiting_s`): no answer is quick on a busy machine. A slot's
+wait counts from its question to its batch; `rested` tells how many found nothing to do at first: these wait for other
+slots, not for the coordinator.
 """
 
 from __future__ import annotations
@@ -164,6 +165,7 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
         await asyncio.sleep(0.1)
     submission = wire.Submission(nonce=digest[:32], bundle=digest, plan=plan_of(files, case_s=case_s or 0.05))
     started, cpu, own_cpu = time.perf_counter(), _cpu_s(coordinator), time.process_time()
+    kept_waiting = _kept_waiting_s(coordinator)
     run = (await client.post(f"{wire.API}/runs", to_jsonable(submission), key)).json()["run"]
     while True:
         state = (await client.post(f"{wire.API}/runs/{run}", b"", key, method="GET")).json()
@@ -172,6 +174,7 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
         await asyncio.sleep(0.25)
     took_s = time.perf_counter() - started
     cpu, own_cpu = _cpu_s(coordinator) - cpu, time.process_time() - own_cpu
+    kept_waiting = _kept_waiting_s(coordinator) - kept_waiting
     for worker in made:
         worker.is_over = True
     await asyncio.wait(tasks, timeout=15)
@@ -195,6 +198,7 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
         "coordinator_cpu_us_per_case": round(cpu / cases * 1e6),
         "coordinator_cpu_us_per_event": round(cpu / events * 1e6),
         "coordinator_cores": round(cpu / took_s, 2),
+        "coordinator_kept_waiting_s": round(kept_waiting, 1),
         "workers_cores": round(own_cpu / took_s, 2),
         "load_average": round(os.getloadavg()[0], 1),
         "coordinator_peak_mb": round(_peak_mb(coordinator)),
@@ -205,6 +209,13 @@ def _cpu_s(coordinator: Coordinator) -> float:
     assert coordinator.process is not None
     fields = Path(f"/proc/{coordinator.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def _kept_waiting_s(coordinator: Coordinator) -> float:
+    """For how long its threads were ready to run, and others had the processors (Linux's schedstat)."""
+    assert coordinator.process is not None
+    threads = Path(f"/proc/{coordinator.process.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[1]) for thread in threads) / 1e9
 
 
 def _peak_mb(coordinator: Coordinator) -> float:
