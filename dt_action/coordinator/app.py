@@ -47,8 +47,8 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(UnavailableError, _unavailable)
     app.add_exception_handler(BugError, _bug)
     app.add_exception_handler(UnreadableError, _unreadable)
+    app.include_router(_WORKERS, prefix=wire.API)  # first: nearly all requests are theirs, and paths are tried in turn
     app.include_router(_CLIENTS, prefix=wire.API)
-    app.include_router(_WORKERS, prefix=wire.API)
     app.include_router(parcels.PATHS, prefix=wire.API)
     app.include_router(histories.PATHS, prefix=wire.API)
     app.include_router(_HEALTH)
