@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,10 +179,10 @@ class Execution:
 
     def _start_missing(self) -> None:
         """A new process for one that died, or one more where a file turned out to be worth splitting."""
-        living = [self._worker_of[slot] for slot in self._host.slots]
+        living = Counter(self._worker_of[slot] for slot in self._host.slots)
         starting = {self._worker_of[slot] for slot in self._starting}
         for place in self._places.values():
-            has_room = living.count(place.worker) < place.slots and place.worker not in starting
+            has_room = living[place.worker] < place.slots and place.worker not in starting
             if has_room and self._brain.wants_slot_on(place.worker):
                 self._start(place.worker)
 

@@ -248,6 +248,7 @@ class Dispatcher:
         state = self._dealer.slots.get(slot)
         if state is None or self.is_finished or not state.begin_case(case, now):
             return []
+        state.limit_s = self._ledger[case].case.timeout_s
         told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))
         return [told, *self._dealer.top_up(state)]
 
@@ -289,7 +290,7 @@ class Dispatcher:
             if reason:
                 state.is_doomed = True
                 actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
-            else:
+            elif state.running and now - state.since > self._dealer.overstay_s:
                 actions += self._dealer.hold_up(state, now)
         return actions + (self._dealer.feed_resting(rob=True) if self._is_dealt else [])
 
@@ -327,9 +328,8 @@ class Dispatcher:
         if not state.running and state.collecting is None and not state.importing:
             return ""
         limit_s = self._limits.case_timeout_s
-        if state.running and state.collecting is None:
-            own_s = self._ledger[state.running].case.timeout_s
-            limit_s = own_s if own_s is not None else limit_s
+        if state.limit_s is not None and state.running and state.collecting is None:
+            limit_s = state.limit_s
         if limit_s is not None and now - state.since >= limit_s:
             return f"took longer than its timeout of {limit_s:g} s"
         silent_s = self._limits.no_output_timeout_s

@@ -36,11 +36,17 @@ LOOK_AT = 16
 
 
 class Dealer:
-    """The slots, and the work that they hold. `has_learnt` is set where time alone changes what will be decided."""
+    """
+    The slots, and the work that they hold.
+
+    A case that runs for longer than `overstay_s` holds others up. `has_learnt` is set where time alone changes what
+    will be decided.
+    """
 
     def __init__(self, limits: Limits, ledger: Ledger, backlog: Backlog, pace: Pace, verdicts: Verdicts) -> None:
         self.slots: dict[str, Slot] = {}
         self.has_learnt = False
+        self.overstay_s = OVERSTAYED * limits.window_s
         self._limits = limits
         self._ledger = ledger
         self._backlog = backlog
@@ -151,9 +157,8 @@ class Dealer:
         return [self._grant(slot, window - slot.credit)] if window > slot.credit else []
 
     def hold_up(self, slot: Slot, now: float) -> list[Action]:
-        """Where the slot's case overstays: note what waits behind it, and take it back where others could run it."""
-        has_overstayed = slot.running and now - slot.since > OVERSTAYED * self._limits.window_s
-        if not has_overstayed or not slot.has_work:
+        """The slot's case overstays: note what waits behind it, and take it back where others could run it."""
+        if not slot.has_work:
             return []
         if now - slot.since > 2 * slot.held_up_s:  # not at each tick: whoever records a run records this
             slot.held_up_s = now - slot.since

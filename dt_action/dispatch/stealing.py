@@ -147,6 +147,8 @@ def _cases(victim: Slot, thief: Slot, rules: Rules) -> Loot | None:
         return None
     last = victim.queue[-1]
     file = victim.file_of(last)
+    if file in victim.kept_files:
+        return None
     overhead_s = 0.0 if file in thief.collect_s else victim.collect_s.get(file, 0.0)
     least_s = rules.least_s + overhead_s - victim.held_up_s
     is_small = victim.expected_s(last) < least_s and not rules.group_of(last)
@@ -160,9 +162,13 @@ def _cases(victim: Slot, thief: Slot, rules: Rules) -> Loot | None:
     stays |= {rules.group_of(victim.running)} if victim.running else set()
     if file in victim.begun_files:
         stays.add(file)  # a group named after the whole file: its first test has run, or is running
+    of_file = [case for case in spare if victim.file_of(case) == file]
+    if file in stays and all(rules.group_of(case) == file for case in of_file):
+        victim.kept_files.add(file)
+        return None
     taken: list[str] = []
     taken_s = 0.0
-    for group in _groups_from_the_end([case for case in spare if victim.file_of(case) == file], rules):
+    for group in _groups_from_the_end(of_file, rules):
         group_s = sum(map(victim.expected_s, group))
         if taken and taken_s + group_s > left_s / 2:
             break
