@@ -78,6 +78,26 @@ def test_a_restart_does_not_forget_how_long_a_test_has_been_running(world, is_re
     assert world.desk.runs[run].totals()["passed"] > 0
 
 
+def test_a_restart_knows_which_test_skipped_itself_for_a_device_that_another_machine_has(world):
+    """Its message, on which that depends, is in the record."""
+    files = files_of(1, 1)
+    run = world.submit(files)
+    plain = world.enrol("plain")
+    world.enrol("gpu", capability=Capability(platform="linux", devices=(Device(kind="cuda"),)))
+    plain.step(files)
+    (lease,) = plain.leases.values()
+    lease.slot.outcome = lambda _: "skipped"
+    lease.unsent = lease.slot.work()
+    for message in lease.unsent:
+        if message["e"] == "finished":
+            message["message"] = "needs a CUDA device"
+    plain.tell(lease, 0)
+    before = world.desk.runs[run]
+    assert before.totals() == {"known": 1}, "it is to be run on the other machine"
+    world.restart()
+    assert world.desk.runs[run].totals() == before.totals()
+
+
 def test_the_record_of_an_older_coordinator_is_understood(world):
     """It had a line for each message; now it has one for all that a slot told at once."""
     run = world.submit(FILES)
