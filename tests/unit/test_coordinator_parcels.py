@@ -100,7 +100,7 @@ def test_a_slot_whose_tests_count_and_whose_data_never_came_is_named(world):
     other.poll()
     world.tick(11.0)
     until_over(world, run, [other], FILES)
-    for lease in [*world.desk.leases]:
+    for lease in [open.id for open in world.desk.leases.values()]:
         send(world, lease)
     found = parcels_of(world.engine, run)
     assert found.is_whole
