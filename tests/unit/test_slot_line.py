@@ -82,7 +82,7 @@ def test_a_wait_gives_what_can_be_read(ends: tuple[Line, socket.socket]) -> None
 def test_another_thread_ends_a_wait() -> None:
     selector = WakeableSelector()
     found: list[list[object]] = []
-    waiting = threading.Thread(target=lambda: found.append(selector.ready(60.0)))
+    waiting = threading.Thread(target=lambda: found.append(selector.ready(60.0)), daemon=True)
     waiting.start()
     selector.wake()
     waiting.join(10.0)
