@@ -61,8 +61,8 @@ class FileFixtures:
     """The fixtures that the tests of one file can see, whatever the machine."""
 
     def __init__(self, project: Project, module: SourceModule) -> None:
-        self._project = project
         self._module = module
+        self._conftests = project.conftests(module)
         self._known: dict[int, dict[str, Fixture]] = {}
 
     def of(self, module: SourceModule) -> dict[str, Fixture]:
@@ -74,7 +74,7 @@ class FileFixtures:
 
     def seen_from(self, *modules: SourceModule) -> list[SourceModule]:
         """`modules`, then the conftest files of this file, nearest first."""
-        return [*modules, *self._project.conftests(self._module)]
+        return [*modules, *self._conftests]
 
     def called(self, name: str, test: Test) -> Iterator[Fixture]:
         """The fixtures of a name in the test's module and in the conftest files, nearest first."""
