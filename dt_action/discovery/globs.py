@@ -25,7 +25,7 @@ def glob_regex(glob: str, separator: str = os.sep) -> re.Pattern[str]:
     glob = slashes(glob, separator).removeprefix("./")
     if "/" not in glob:
         glob = f"**/{glob}"
-    pieces = re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", glob, flags=re.DOTALL)
+    pieces = re.findall(r"\*\*/|\*\*|\*|\?|\[(?:!.|[^!])[^\]]*\]|.", glob, flags=re.DOTALL)
     return re.compile("".join(_piece(piece) for piece in pieces) + r"\Z", flags=re.DOTALL)
 
 
@@ -34,9 +34,22 @@ def _piece(piece: str) -> str:
     if piece in wild:
         return wild[piece]
     if piece.startswith("[") and len(piece) > 2:
-        inside = piece[1:-1].replace("\\", r"\\").replace("[", r"\[")
-        return f"[^/{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
+        return _one_of(piece[1:-1])
     return re.escape(piece)
+
+
+def _one_of(inside: str) -> str:
+    """What stands in brackets, as fnmatch reads it: no character of it is special but `!` and `-`; never a slash."""
+    is_negated = inside.startswith("!")
+    members = re.findall(r"(.)-(.)|(.)", inside[is_negated:], flags=re.DOTALL)
+    allowed = "".join(
+        re.escape(single) if single else f"{re.escape(first)}-{re.escape(last)}"
+        for first, last, single in members
+        if single or first <= last
+    )
+    if is_negated:
+        return f"[^/{allowed}]"
+    return f"(?!/)[{allowed}]" if allowed else "(?!)"
 
 
 def pytest_matcher(globs: Iterable[str], separator: str = os.sep) -> Matcher:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dt_action.discovery.globs import glob_regex, pytest_matcher, slashes
@@ -30,6 +32,11 @@ from dt_action.discovery.globs import glob_regex, pytest_matcher, slashes
         ("test_[!ab].py", "test_c.py", True),
         ("test_a.py", "test_axpy", False),
         ("test_[a.py", "test_[a.py", True),
+        ("test_[b-a].py", "test_a.py", False),
+        ("test_[!b-a].py", "test_a.py", True),
+        ("test_[^a].py", "test_^.py", True),
+        ("test_[^a].py", "test_b.py", False),
+        ("test[!-9]a.py", "test/a.py", False),
         ("tests/größe_*.py", "tests/größe_1.py", True),
         ("test_a.py", "test_a.py\n", False),
     ],
@@ -38,7 +45,13 @@ def test_a_users_glob_matches_the_path_below_the_test_directory(glob: str, path:
     assert bool(glob_regex(glob).match(path)) is matches
 
 
-@given(st.text(max_size=30), st.text(max_size=30))
+@given(st.text("[]!^ab&*?", max_size=6), st.text("[]!^ab&", min_size=1, max_size=3))
+@settings(max_examples=500)
+def test_in_one_directory_a_glob_is_that_of_fnmatch(glob: str, name: str) -> None:
+    assert bool(glob_regex(glob, "/").match(name)) is fnmatch.fnmatchcase(name, glob)
+
+
+@given(st.text(max_size=30) | st.text("[]!-ab", max_size=8), st.text(max_size=30))
 def test_no_glob_is_an_error(glob: str, path: str) -> None:
     found = glob_regex(glob).match(path)
     assert found is None or found.group() == path
