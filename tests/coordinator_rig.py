@@ -49,6 +49,7 @@ class Coordinator:
     database: str = ""
     port: int = field(default_factory=free_port)
     scheme: str = "http"
+    environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
 
@@ -61,7 +62,7 @@ class Coordinator:
         self.data.mkdir(parents=True, exist_ok=True)
         log = (self.data / "coordinator.log").open("ab")
         command = [*DT, "coordinator", "--port", str(self.port), *self._where(), *self.options]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.environ})
         log.close()
         wait_until(self.is_ready, what="the coordinator's start")
         return self
@@ -114,12 +115,14 @@ class Worker:
     token: str
     options: tuple[str, ...] = ()
     environ: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Worker:
         self.home.mkdir(parents=True, exist_ok=True)
         log = (self.home / "worker.log").open("ab")
-        command = [*DT, "worker", "--coordinator", self.url, "--data", str(self.home / "data"), *self.options]
+        words = ["worker", "--coordinator", self.url, "--data", str(self.home / "data"), *self.options]
+        command = [*self.prefix, *DT, *words]
         environ = {**os.environ, "DT_WORKER_TOKEN": self.token, **self.environ}
         self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
         log.close()
@@ -250,12 +253,12 @@ class Run:
         return Told(self.process.returncode, output, report)
 
 
-def start_run(project: Path, url: str, key: str, *options: str, **environ: str) -> Run:
-    """Begin `dt run` in `project`."""
+def start_run(project: Path, url: str, key: str, *options: str, prefix: tuple[str, ...] = (), **environ: str) -> Run:
+    """Begin `dt run` in `project`; `prefix` stands before the command."""
     out = project.parent / f"reports-{time.monotonic_ns()}"
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("DT_", "GITHUB_", "CI"))}
     process = subprocess.Popen(
-        [*DT, "run", "--coordinator", url, "--output-dir", str(out), *options],
+        [*prefix, *DT, "run", "--coordinator", url, "--output-dir", str(out), *options],
         cwd=project,
         env={**variables, "COORDINATOR_API_KEY": key, **environ},
         stdout=subprocess.PIPE,
@@ -281,6 +284,18 @@ def make_project(root: Path, *, files: int = 6, cases: int = 20, case_s: float =
 def results_of(coordinator: Coordinator) -> Counter[str]:
     """How often each case has a final outcome in the database."""
     return Counter(row[0] for row in coordinator.rows('select "case" from results'))
+
+
+def results_in(database: str) -> Counter[str]:
+    """The same from any database, by its address."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(database)
+    try:
+        with engine.connect() as connection:
+            return Counter(connection.execute(sa.text('select "case" from results')).scalars())
+    finally:
+        engine.dispose()
 
 
 @contextlib.contextmanager

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import shutil
-import ssl
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 from coordinator_rig import Coordinator, Worker, closing_all, start_run
+from tls_rig import SecureCoordinator, make_certificate
 
 pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
+pytest.importorskip("cryptography", reason="the extra `coordinator` is not installed")
 
 GATED = """
 import pytest
@@ -63,58 +61,12 @@ def test_finds_no_credential():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority."""
-    pytest.importorskip("cryptography")
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(alternative, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(private)
-    return folder / "cert.pem", folder / "key.pem"
-
-
-class SecureCoordinator(Coordinator):
-    """One that is reached over TLS."""
-
-    authority: Path
-
-    def is_ready(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log()
-        context = ssl.create_default_context(cafile=str(self.authority))
-        try:
-            return bool(urllib.request.urlopen(f"{self.url}/readyz", timeout=5, context=context).status == 200)
-        except OSError:
-            return False
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def secure(tmp_path: Path, certificate):
-    cert, key = certificate
-    made = SecureCoordinator(tmp_path / "c", options=("--tls-cert", str(cert), "--tls-key", str(key)), scheme="https")
-    made.authority = cert
+    made = SecureCoordinator.made(tmp_path / "c", certificate)
     made.start()
     yield made
     made.stop()
@@ -125,7 +77,7 @@ def test_three_kinds_of_workers_over_tls(tmp_path, secure):
     (project / "tests").mkdir(parents=True)
     (project / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\nmarkers =\n  dt: needs\n")
     (project / "tests" / "test_gated.py").write_text(GATED)
-    trust = {"REQUESTS_CA_BUNDLE": str(secure.authority)}
+    trust = secure.trust
     workers = [
         Worker(tmp_path / name, secure.url, secure.token(), ("--name", name, "--slots", "1", *options), trust).start()
         for name, options in (("plain", ()), ("nvidia", ("--device", "cuda")), ("amd", ("--device", "rocm")))
