@@ -24,7 +24,13 @@ MAX_COVERAGE_BYTES = 256 << 20
 """So much coverage data of one slot is taken in, packed."""
 
 MAX_MESSAGES = 2000
+MAX_EVENTS = 500
+"""So many events of a run come in one page; a page with fewer is the last one for now."""
+
 MAX_TEXT = 1 << 20
+NO_WORKSPACE = "the workspace could not be made"
+"""How a slot is told to have died whose process was not even tried: its disk is full, the requirements fail, ..."""
+
 MAX_NAME = 8192
 
 

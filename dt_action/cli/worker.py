@@ -64,6 +64,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _start_anew_without(token, argv, environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     capability = probe()
+    python = getattr(given, "python", environ.get("DT_PYTHON") or sys.executable)
     for_tests = {name: value for name, value in environ.items() if not _HIDDEN.match(name)}
     agent = Agent(
         url=url,
@@ -73,7 +74,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         probe=probe,
         workspaces=Workspaces(
             Path(getattr(given, "data", DATA)).resolve(),
-            python=os.path.abspath(getattr(given, "python", sys.executable)),  # noqa: PTH100 - keeps a venv's link
+            python=os.path.abspath(python),  # noqa: PTH100 - keeps a venv's link
             environ=for_tests,
             run=run_command,
         ),

@@ -195,9 +195,9 @@ async def enrol(asked: wire.Enrolment, service: Serving) -> Response:
     renewal = secrets.token_urlsafe(32)
 
     def job(changes: Changes) -> str:
-        enrolment = service.guard.enrolment(asked.token)
+        enrolment = service.guard.enrolment(asked.token, boot=asked.boot, changes=changes)
         worker = service.desk.enrol(changes, asked, enrolment=enrolment, renewal_hash=auth.digest(renewal))
-        used = ENROLMENTS.update().where(ENROLMENTS.c.id == enrolment, ENROLMENTS.c.uses_left.is_not(None))
+        used = ENROLMENTS.update().where(ENROLMENTS.c.id == enrolment, ENROLMENTS.c.uses_left > 0)
         changes.execute(used.values(uses_left=ENROLMENTS.c.uses_left - 1))
         return worker.id
 
@@ -244,7 +244,7 @@ async def poll(asked: wire.Poll, request: Request, service: Serving, worker: Cal
         count = service.bells.count(worker)
         work = await service.do(lambda changes: service.desk.poll(changes, worker, asked))
         left_s = deadline - time.monotonic()
-        if work.leases or work.commands or work.revoked or left_s <= 0 or service.is_closing:
+        if work.leases or work.commands or work.revoked or left_s <= 0 or service.bells.is_closed:
             return JSONResponse(to_jsonable(work))
         if work.is_draining != asked.is_draining:
             return JSONResponse(to_jsonable(work))

@@ -18,7 +18,7 @@ import jwt
 import sqlalchemy as sa
 
 from dt_action.coordinator.roster import Owner
-from dt_action.coordinator.store import ENROLMENTS, KEYS, Changes, as_text, rows_of, storable
+from dt_action.coordinator.store import ENROLMENTS, KEYS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError
 
@@ -151,12 +151,23 @@ class Guard:
             return self._oidc(credential)
         raise _BAD
 
-    def enrolment(self, token: str) -> str:
-        """The id of an enrolment token that is good for one more worker. Raises RefusalError."""
+    def enrolment(self, token: str, *, boot: str, changes: Changes) -> str:
+        """
+        The id of an enrolment token that is good for one more worker. Raises RefusalError.
+
+        One that was used up stays good for the process that used it (`boot`) while that is a worker: it asks again when
+        the answer got lost. `changes` has the workers that were enrolled just now and are not written yet.
+        """
         row = self._secret_row(ENROLMENTS, token, "dte")
-        if row.uses_left is not None and row.uses_left < 1:
-            raise RefusalError(401, "this enrolment token was used up", hint="make one with: dt coordinator enrol")
-        return str(row.id)
+        if row.uses_left is None:
+            return str(row.id)
+        just_now = [worker["boot"] for worker in changes.new(WORKERS) if worker["enrolment"] == row.id]
+        mine = sa.select(WORKERS.c.id).where(
+            WORKERS.c.enrolment == row.id, WORKERS.c.boot == boot, WORKERS.c.state != "gone"
+        )
+        if row.uses_left > len(just_now) or boot in just_now or rows_of(self._engine, mine):
+            return str(row.id)
+        raise RefusalError(401, "this enrolment token was used up", hint="make one with: dt coordinator enrol")
 
     def worker_jwt(self, worker: str) -> str:
         """A JWT for a worker, good for `JWT_S` seconds."""

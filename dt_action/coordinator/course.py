@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from dt_action import wire
 from dt_action.dispatch import Action, Dispatcher, Kill, Limits, Rest, Stop, Tell
 from dt_action.execution import MOST_FAILED_STARTS, command_for, crash_detail, named_from, start_error, tell_brain
 from dt_action.hosting import Died, slot_name
@@ -229,19 +230,14 @@ class Course:
             return self._stop_for(_within(conftest["path"], death.root), message, death, now)
         if self._is_ready and self._failed_starts[worker] < MOST_FAILED_STARTS:
             return []
+        has_workspace = death.reason != wire.NO_WORKSPACE
+        why = f"pytest could not start there: {message}" if has_workspace else f"{death.reason} there: {message}"
         if len(self._workers) > 1:
-            text = f"{worker} takes no part in this run: pytest could not start there: {message}"
-            return [
-                Notice(level="warning", text=text),
-                *self.worker_lost(worker, f"pytest could not start there: {message}", now),
-            ]
+            text = f"{worker} takes no part in this run: {why}"
+            return [Notice(level="warning", text=text), *self.worker_lost(worker, why, now)]
         if self._is_ready:
             return self._stop_for("pytest", message, death, now)
-        error = start_error(
-            "the worker's interpreter", Died(slot="", code=0, log_tail=death.log_tail, why=death.reason)
-        )
-        told = Refusal(message=error.message, hint=error.hint)
-        return [told, *self.cancel("stopped", f"pytest could not start: {message}", now)]
+        return [_refusal(worker, death), *self.cancel("stopped", why, now)]
 
     def _stop_for(self, path: str, message: str, death: Death, now: float) -> list[Output]:
         """End the run because of one file, which gets the blame."""
@@ -301,6 +297,16 @@ class Course:
         self._sent.pop(slot, None)
         for names in (self._starting, self._leaving, self._used):
             names.discard(slot)
+
+
+def _refusal(worker: str, death: Death) -> Refusal:
+    if death.reason == wire.NO_WORKSPACE:
+        return Refusal(
+            message=f"{death.reason} on {worker}, and there is no other worker: {death.log_tail}",
+            hint="has its disk room, and do --requirements and --setup work there?",
+        )
+    error = start_error("the worker's interpreter", Died(slot="", code=0, log_tail=death.log_tail, why=death.reason))
+    return Refusal(message=error.message, hint=error.hint)
 
 
 def _within(path: str, root: str) -> str:

@@ -28,6 +28,8 @@ _LOG = logging.getLogger("dt.coordinator")
 SEEN_EVERY_S = 30.0
 _OF_AGENT = frozenset({"died", "log"})
 """What the agent of a worker tells of a slot; all else comes from the process in it."""
+STALL_S = 1.0
+"""Ticks come several times a second. Where one comes later than this, the coordinator itself did not listen."""
 
 
 class Desk:
@@ -55,10 +57,11 @@ class Desk:
         self._patience = patience
         self._lease_token = lease_token
         self._clock = clock
+        self._ticked_at = clock()
 
     def load(self) -> None:
         """Read everything from the database."""
-        now = self._clock()
+        now = self._ticked_at = self._clock()
         rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(("active", "draining"))))
         self.workers = {row.id: worker_of(row, now) for row in rows}
         open_leases = rows_of(self._engine, sa.select(LEASES).where(LEASES.c.state == "open"))
@@ -387,6 +390,7 @@ class Desk:
 
     def tick(self, changes: Changes) -> None:
         """Time passed: look for what is overdue, for workers that are silent, and for places that are free."""
+        self._forgive_stall()
         for worker in [*self.workers.values()]:
             silent_s = self.silence_s(worker)
             if silent_s > self._patience.promise_s:
@@ -401,6 +405,14 @@ class Desk:
         for worker in [*self.workers.values()]:
             self._fill(changes, worker)
             self._make_room(changes, worker)
+
+    def _forgive_stall(self) -> None:
+        """While a full disk or a busy machine kept the coordinator from listening, nobody was silent."""
+        now = self._clock()
+        stalled_s, self._ticked_at = now - self._ticked_at - STALL_S, now
+        if stalled_s > 0:
+            for worker in self.workers.values():
+                worker.heard_at = min(now, worker.heard_at + stalled_s)
 
     def _make_room(self, changes: Changes, worker: LiveWorker) -> None:
         """Where all slots of a worker are taken: let go of one whose run has less need of it than another one."""

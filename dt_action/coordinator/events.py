@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
+from dt_action import wire
 from dt_action.coordinator.store import EVENTS, rows_of
 
-PAGE = 500
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 4.0
 
 
 class Bells:
@@ -27,6 +27,7 @@ class Bells:
         self._loop = loop
         self._counts: dict[str, int] = defaultdict(int)
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self.is_closed = False
 
     def count(self, key: str) -> int:
         """How often the bell rang."""
@@ -40,13 +41,22 @@ class Bells:
                 if not future.done():
                     future.set_result(None)
 
+    def close(self) -> None:
+        """Wake all who wait, and let nobody wait any more: the process is about to end."""
+        self.is_closed = True
+        self.ring([*self._waiting])
+
     def ring_from_outside(self, keys: Iterable[str]) -> None:
         """`ring`, from another thread."""
         self._loop.call_soon_threadsafe(self.ring, [*keys])
 
+    def close_from_outside(self) -> None:
+        """`close`, from another thread or a signal's handler."""
+        self._loop.call_soon_threadsafe(self.close)
+
     async def wait(self, key: str, count: int, timeout_s: float) -> None:
         """Wait until the bell has rung more than `count` times, at most `timeout_s`."""
-        if self.count(key) > count or timeout_s <= 0:
+        if self.count(key) > count or timeout_s <= 0 or self.is_closed:
             return
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.setdefault(key, set()).add(future)
@@ -62,7 +72,7 @@ class Bells:
                     del self._waiting[key]
 
 
-def page_of_events(engine: sa.Engine, run: str, after: int, most: int = PAGE) -> Sequence[sa.Row[Any]]:
+def page_of_events(engine: sa.Engine, run: str, after: int, most: int = wire.MAX_EVENTS) -> Sequence[sa.Row[Any]]:
     """The next events of a run after number `after`: seq, kind, at, payload."""
     statement = (
         sa.select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.at, EVENTS.c.payload)
@@ -75,12 +85,12 @@ def page_of_events(engine: sa.Engine, run: str, after: int, most: int = PAGE) ->
 
 async def stream(engine: sa.Engine, bells: Bells, run: str, after: int) -> AsyncIterator[bytes]:
     """
-    A run's events as server-sent events, the number of each as its id, until `Ended`.
+    A run's events as server-sent events, the number of each as its id, until `Ended` or the end of this process.
 
     A page is read when the one before was taken, so that a slow reader costs nothing but its connection.
     """
     yield b": hello\n\n"
-    while True:
+    while not bells.is_closed:
         count = bells.count(run)
         rows = await run_in_threadpool(page_of_events, engine, run, after)
         if rows:

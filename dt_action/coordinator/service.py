@@ -20,6 +20,7 @@ from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.events import Bells
 from dt_action.coordinator.roster import Patience
+from dt_action.coordinator.seat import patiently
 from dt_action.coordinator.store import (
     EVENTS,
     INPUTS,
@@ -80,7 +81,7 @@ class Service:
         )
         self.started_at = time.time()
         self.is_ready = False
-        self.is_closing = False
+        self._is_open = False
         self._bells: Bells | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -91,13 +92,24 @@ class Service:
             raise RuntimeError("the service is not running")
         return self._bells
 
+    def open(self) -> None:
+        """
+        Take the seat at the database, bring the tables up to date, and read the state.
+
+        Raises SeatTakenError where another coordinator is there, and what the database says where it cannot be used.
+        """
+        if not self._is_open:
+            patiently(self.writer.connect)
+            migrate(self.engine)
+            self.desk.load()
+            self._is_open = True
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Bring the database up to date, read the state, and look after it until the end."""
+        """Open it unless it is, and look after it until the end."""
         self._loop = asyncio.get_running_loop()
         self._bells = Bells(self._loop)
-        migrate(self.engine)
-        self.desk.load()
+        self.open()
         self.writer.start()
         self.is_ready = True
         tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._clean())]
@@ -110,6 +122,11 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self.writer.stop)
             self.engine.dispose()
+
+    def let_go(self) -> None:
+        """End the streams and polls that wait, so that the process can end. May be called in a signal's handler."""
+        if self._bells is not None:
+            self._bells.close_from_outside()
 
     async def do(self, job: Job[T]) -> T:
         """Have the writer do a job; the answer is on disk. Who stops waiting for it does not stop the job."""

@@ -235,6 +235,10 @@ class Changes:
         """A new row."""
         self.rows.setdefault(table.name, (table, []))[1].append(row)
 
+    def new(self, table: sa.Table) -> Sequence[Mapping[str, Any]]:
+        """The new rows of a table, so far."""
+        return self.rows[table.name][1] if table.name in self.rows else ()
+
     def update(self, table: sa.Table, id: str, **values: Any) -> None:
         """New values for the row with this id; several changes of one row become one."""
         self.updates.setdefault((table.name, id), {}).update(values)

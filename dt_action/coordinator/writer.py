@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 
+from dt_action.coordinator.seat import Seat
 from dt_action.coordinator.store import Changes
 
 T = TypeVar("T")
@@ -31,7 +33,8 @@ class Writer:
 
     When a transaction fails, memory may be ahead of the database: `restore` is called to read it anew, and every
     caller of the group is told to ask again. `delivered` is called after each group that was written. The answers of
-    a group are given together, by a function that is passed to `hand_over`: a loop's `call_soon_threadsafe`, say.
+    a group are given together, by a function that is passed to `hand_over`: a loop's `call_soon_threadsafe`, say. The
+    connection holds the `seat`, so that no two writers work on one database.
     """
 
     def __init__(
@@ -41,15 +44,30 @@ class Writer:
         restore: Callable[[], None],
         delivered: Callable[[], None],
         hand_over: Callable[[Callable[[], None]], object] = lambda give: give(),
+        seat: Seat | None = None,
     ) -> None:
         self._engine = engine
+        self._seat = seat or Seat(engine)
         self._restore = restore
         self._delivered = delivered
         self._hand_over = hand_over
         self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="dt-writer", daemon=True)
-        self._is_behind = False
+        self._behind_since: float | None = None
         self._connection: sa.Connection | None = None
+
+    def connect(self) -> sa.Connection:
+        """The connection that writes, with the seat taken. Raises SeatTakenError, or what the database says."""
+        if self._connection is None:
+            connection = self._engine.connect()
+            try:
+                self._seat.take(connection)
+            except BaseException:
+                connection.invalidate()
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
 
     def start(self) -> None:
         """Begin to work."""
@@ -75,6 +93,7 @@ class Writer:
                 break
         if self._connection is not None:
             self._connection.close()
+        self._seat.leave()
 
     _closing = False
 
@@ -99,9 +118,9 @@ class Writer:
         answers: dict[Future[Any], Any] = {}
         refused: dict[Future[Any], Exception] = {}
         try:
-            if self._is_behind:
-                self._restore()
-                self._is_behind = False
+            connection = self.connect()
+            if self._behind_since is not None:
+                self._catch_up(connection, time.monotonic() - self._behind_since)
             for job, future in group:
                 try:
                     answers[future] = job(changes)
@@ -110,25 +129,35 @@ class Writer:
                 except Exception as bug:
                     refused[future] = BugError(str(bug))
                     raise
-            self._write(changes)
+            if changes.rows or changes.updates or changes.statements:
+                with connection.begin():
+                    changes.write(connection)
         except Exception as error:
-            self._is_behind = True
-            _LOG.exception("a change could not be written; what was known is read anew")
-            self._drop_connection()
+            self._fall_behind(error)
+            if isinstance(error, sa.exc.SQLAlchemyError):
+                self._drop_connection()
             answers.clear()
             unavailable = UnavailableError(str(error))
             refused = {future: refused.get(future, unavailable) for _, future in group}
         self._hand_over(lambda: _give(answers, refused))
-        if not self._is_behind:
+        if self._behind_since is None:
             self._delivered()
 
-    def _write(self, changes: Changes) -> None:
-        if not (changes.rows or changes.updates or changes.statements):
-            return
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        with self._connection.begin():
-            changes.write(self._connection)
+    def _fall_behind(self, error: Exception) -> None:
+        """Memory is not to be trusted until it was read anew. It is said once: a full disk has no room for more."""
+        if self._behind_since is None:
+            self._behind_since = time.monotonic()
+            _LOG.error("a change failed or could not be written; until it can be, the answer is 503", exc_info=error)
+
+    def _catch_up(self, connection: sa.Connection, away_s: float) -> None:
+        """Write something first: a disk that is full can still be read, and reading everything takes long."""
+        changes = Changes()
+        changes.audit("coordinator", "database written again", f"after {away_s:.1f} s")
+        with connection.begin():
+            changes.write(connection)
+        self._restore()
+        self._behind_since = None
+        _LOG.warning("the database can be written again, after %.1f s", away_s)
 
     def _drop_connection(self) -> None:
         if self._connection is not None:

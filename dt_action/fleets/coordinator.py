@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +26,12 @@ START_PATIENCE_S = 30.0
 FOLLOW_PATIENCE_S = 300.0
 """The same for a run that is under way: a coordinator may be restarted or upgraded meanwhile."""
 
-SILENCE_S = 45.0
-"""A stream without even a sign of life for so long is broken; the coordinator gives one every 15 s."""
+SILENCE_S = 15.0
+"""A stream without a sign of life for so long is broken or held back: the coordinator gives one every 4 s."""
 
-FIRST_WORD_S = 10.0
+MOST_FRUITLESS = 2
+"""So many streams in a row that told nothing, and the events are asked for page by page."""
+
 CANCEL_PATIENCE_S = 10.0
 LATE_S = 60.0
 
@@ -103,7 +105,8 @@ class _Following:
         self._submitted = submitted
         self._after = 0
         self._is_over = False
-        self._silent_streams = 0
+        self._heard_at = time.monotonic()
+        self._fruitless_streams = 0
 
     def events(self) -> Iterator[Event]:
         """The run's events, each once. Leaving before the last one cancels the run."""
@@ -133,7 +136,7 @@ class _Following:
 
     def _stream_events(self) -> Iterator[wire.StreamEvent]:
         """Events from as many connections as it takes; an end of our own where the coordinator stays away."""
-        started = heard = time.monotonic()
+        started = time.monotonic()
         limit_s = self._fleet.submission.limits.run_timeout_s
         backoff = iter(Backoff())
         while True:
@@ -148,9 +151,10 @@ class _Following:
                 trouble = error.message
             now = time.monotonic()
             if self._after > before or not trouble:
-                heard, backoff = now, iter(Backoff())
-            if now - heard > self._fleet.follow_patience_s:
-                yield self._ended("stopped", f"the coordinator stayed away for {now - heard:.0f} s: {trouble}")
+                backoff = iter(Backoff())
+            silent_s = now - self._heard_at
+            if silent_s > self._fleet.follow_patience_s:
+                yield self._ended("stopped", f"the coordinator stayed away for {silent_s:.0f} s: {trouble}")
                 return
             if limit_s is not None and now - started > limit_s + LATE_S:
                 yield self._ended("timeout", f"the run's timeout of {limit_s:g} s passed")
@@ -164,19 +168,35 @@ class _Following:
 
     def _connection(self) -> Iterator[wire.StreamEvent]:
         """One stream, or where streams do not come through, one page every `poll_interval_s`."""
-        if self._silent_streams < 2:
-            yield from self._one_stream()
-            return
-        page = self._link.get_json(f"/runs/{self._submitted.run}/events?after={self._after}", token=self._token)
-        for item in page:
-            yield from self._read(item["id"], item["event"])
-        if not page:
+        if self._fruitless_streams < MOST_FRUITLESS:
+            try:
+                yield from self._one_stream()
+                return
+            except LinkError as error:
+                if error.status < 500:
+                    raise
+            yield from self._one_page()  # raises where it is the coordinator that is away, and not its streams only
+            self._fruitless_streams += 1
+        elif (yield from self._one_page()) < wire.MAX_EVENTS:
             time.sleep(self._fleet.poll_interval_s)
 
+    def _one_page(self) -> Generator[wire.StreamEvent, None, int]:
+        """The events that there are now; returns how many."""
+        page = self._link.get_json(f"/runs/{self._submitted.run}/events?after={self._after}", token=self._token)
+        self._heard_at = time.monotonic()
+        for item in page:
+            yield from self._read(item["id"], item["event"])
+        return len(page)
+
     def _one_stream(self) -> Iterator[wire.StreamEvent]:
+        """
+        A stream until its end. Raises LinkError where it breaks, and where it ends without having told anything.
+
+        A proxy may hold streams back, or cut them: one that brought no event and no second sign of life was fruitless.
+        """
         import requests
 
-        has_spoken = False
+        before, signs = self._after, 0
         try:
             response = self._link.request(
                 "GET",
@@ -184,23 +204,28 @@ class _Following:
                 token=self._token,
                 accept="text/event-stream",
                 stream=True,
-                timeout_s=FIRST_WORD_S if not self._silent_streams else SILENCE_S,
+                timeout_s=SILENCE_S,
             )
             id = 0
             for line in response.iter_lines(chunk_size=None):
-                has_spoken = True
+                self._heard_at = time.monotonic()
+                signs += line.startswith(b":")
                 if line.startswith(b"id: "):
                     id = int(line[4:])
                 elif line.startswith(b"data: "):
                     yield from self._read(id, json.loads(line[6:]))
+            trouble = "the stream ended before it told anything"
         except (requests.exceptions.RequestException, ValueError) as error:
-            if not has_spoken:
-                self._silent_streams += 1
-            raise LinkError("connection", f"the stream broke off: {type(error).__name__}") from None
+            trouble = f"the stream broke off: {type(error).__name__}"
         except LinkError as error:
-            if error.cause == "timeout":
-                self._silent_streams += 1
-            raise
+            if error.cause != "timeout":
+                raise
+            trouble = error.message
+        if self._after > before or signs > 1:
+            self._fruitless_streams = 0
+            return
+        self._fruitless_streams += 1
+        raise LinkError("connection", trouble)
 
     def _read(self, id: int, value: Any) -> Iterator[wire.StreamEvent]:
         if id <= self._after:

@@ -19,6 +19,9 @@ from dt_action.worker.workspaces import Workspaces
 _LOG = logging.getLogger("dt.worker")
 
 POLL_S = 20.0
+TRIES_PER_LEASE = 6
+"""About so many tries fall into the time in which a coordinator that is back must hear of this machine."""
+
 PROBE_EVERY_S = 30.0
 
 
@@ -69,16 +72,17 @@ class Agent:
         self._lock = threading.Lock()
         self._work: dict[str, SlotWork] = {}
         self._link = Link(url)
+        self._backoff = Backoff()
         self.is_draining = False
 
     def run(self) -> None:
         """Work until drained. Raises FleetError where the coordinator refuses this machine."""
-        backoff = iter(Backoff())
+        backoff = iter(self._backoff)
         while not (self.is_draining and not self._work):
             try:
                 try:
                     self._once()
-                    backoff = iter(Backoff())
+                    backoff = iter(self._backoff)
                 except LinkError as error:
                     self._bear(error, next(backoff))
             except DrainRequested:
@@ -131,6 +135,7 @@ class Agent:
                 workspaces=self._workspaces,
                 fitness=self._fitness,
                 ended=self._ended,
+                backoff=self._backoff,
             )
         _LOG.info("lease %s: slot %s of run %s", lease.id, lease.slot, lease.run)
         work.start()
@@ -174,6 +179,7 @@ class Agent:
         )
         enrolled = self._link.post("/workers", asked, wire.Enrolled)
         self._announced = self._capability
+        self._backoff = Backoff(most_s=min(Backoff().most_s, enrolled.lease_s / TRIES_PER_LEASE))
         _LOG.info("enrolled as %s with %d slots", enrolled.worker, self._slots)
         renew_at = self._clock() + enrolled.expires_s / 2
         return Identity(worker=enrolled.worker, jwt=enrolled.jwt, renew_at=renew_at, renewal=enrolled.renewal)

@@ -75,6 +75,7 @@ class SlotWork(threading.Thread):
         workspaces: Workspaces,
         fitness: Callable[[], str],
         ended: Callable[[wire.Lease], None],
+        backoff: Backoff,
     ) -> None:
         super().__init__(name=f"dt-{lease.slot}", daemon=True)
         self.lease = lease
@@ -83,6 +84,7 @@ class SlotWork(threading.Thread):
         self._workspaces = workspaces
         self._fitness = fitness
         self._ended = ended
+        self._backoff = backoff
         self._outbox = Outbox()
         self._lock = threading.Lock()
         self._inbox: list[wire.Numbered] = []
@@ -134,9 +136,8 @@ class SlotWork(threading.Thread):
             if unfit:
                 raise ConfigurationError(unfit)
         except (DtError, LinkError, OSError) as error:
-            self._outbox.add(
-                {"e": "died", "reason": "the workspace could not be made", "log_tail": str(error)[-16384:]}
-            )
+            _LOG.warning("lease %s: %s: %s", self.lease.id, wire.NO_WORKSPACE, error)
+            self._outbox.add({"e": "died", "reason": wire.NO_WORKSPACE, "log_tail": str(error)[-16384:]})
             self._tell_all(link)
             return
         host = self._host = Host(self._session(workspace))
@@ -176,7 +177,7 @@ class SlotWork(threading.Thread):
             self._outbox.add({"e": "died", "reason": "the process could not be started", "log_tail": str(error)})
             return
         self._obey(host)
-        backoff = iter(Backoff())
+        backoff = iter(self._backoff)
         retry_at = 0.0
         while not self._is_revoked:
             for happened in host.poll(self._patience_s(retry_at)):
@@ -199,7 +200,7 @@ class SlotWork(threading.Thread):
             if self._outbox.messages and now >= self._flush_by and now >= retry_at:
                 try:
                     self._tell(link)
-                    backoff, retry_at = iter(Backoff()), 0.0
+                    backoff, retry_at = iter(self._backoff), 0.0
                 except LinkError as error:
                     retry_at = self._after_trouble(error, next(backoff))
                 self._obey(host)
@@ -270,7 +271,7 @@ class SlotWork(threading.Thread):
 
     def _tell_all(self, link: Link) -> None:
         """Tell the rest, however long the coordinator is away, unless the lease is over."""
-        for wait_s in Backoff():
+        for wait_s in self._backoff:
             if self._is_revoked or not self._outbox.messages:
                 return
             try:

@@ -10,6 +10,7 @@ import socket
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -331,9 +332,22 @@ def tell(coordinator: Server, lease: str, credential: str) -> requests.Response:
 
 def test_a_token_that_was_used_up(coordinator):
     token = coordinator.token(uses=1)
-    asked = wire.Enrolment(token=token, name="once", boot="b", slots=1, capability=Capability())
-    assert requests.post(f"{coordinator.api}/workers", json=to_jsonable(asked)).status_code == 201
-    assert requests.post(f"{coordinator.api}/workers", json=to_jsonable(asked)).status_code == 401
+    assert enrol_as(coordinator, token, "b") == 201
+    assert enrol_as(coordinator, token, "another") == 401
+    assert enrol_as(coordinator, token, "b") == 201, "the same process, to which the answer may have got lost"
+    assert enrol_as(coordinator, token, "another") == 401
+
+
+def test_a_token_for_one_that_many_use_at_once(coordinator):
+    token = coordinator.token(uses=1)
+    with ThreadPoolExecutor(16) as pool:
+        answers = [*pool.map(lambda number: enrol_as(coordinator, token, f"b{number}"), range(16))]
+    assert sorted(answers) == [201] + [401] * 15
+
+
+def enrol_as(coordinator: Server, token: str, boot: str) -> int:
+    asked = wire.Enrolment(token=token, name="once", boot=boot, slots=1, capability=Capability())
+    return requests.post(f"{coordinator.api}/workers", json=to_jsonable(asked)).status_code
 
 
 def test_an_expired_or_foreign_enrolment_token(coordinator):

@@ -144,6 +144,33 @@ def test_a_rebuilt_run_is_the_one_that_was_lost(world):
     assert abs(after.now - before.now) < 1.0
 
 
+WORK = st.lists(st.tuples(st.sampled_from("abct"), st.integers(1, 12)), min_size=5, max_size=80)
+
+
+@given(moves=WORK, files=st.integers(2, 9))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_run_lived_through_again_gives_every_slot_the_same_commands(tmp_path_factory, moves, files):
+    """Also where many slots have as much to give up as others, and time passed without anything coming of it."""
+    world = World(tmp_path_factory.mktemp("world"))
+    suite = files_of(files, 8)
+    run = world.submit(suite, limits=wire.RunLimits(retries=1))
+    workers = {name: world.enrol(name, slots=3) for name in "abc"}
+    for who, most in moves:
+        if who == "t":
+            world.tick(0.25)
+        else:
+            workers[who].step(suite, most=most)
+        if run not in world.desk.runs or world.desk.runs[run].is_over:
+            return
+    before = {slot: lease.numbered for slot, lease in world.desk.runs[run].leases.items()}
+    waiting = {lease.id: lease.after(0) for lease in world.desk.leases.values()}
+    world.restart()
+    assert {slot: lease.numbered for slot, lease in world.desk.runs[run].leases.items()} == before
+    for id, commands in waiting.items():
+        again = world.desk.leases[id].after(0)
+        assert again[len(again) - len(commands) :] == commands
+
+
 def test_what_is_told_twice_counts_once(world):
     run = world.submit(FILES)
     worker = world.enrol("a")
@@ -187,6 +214,22 @@ def test_a_silent_worker_loses_its_leases_and_what_it_says_later_is_ignored(worl
     with pytest.raises(RefusalError) as refused:
         world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
     assert refused.value.status == 410
+    _is_whole(world, run)
+
+
+def test_while_the_coordinator_itself_does_not_listen_nobody_is_silent(world):
+    run = world.submit(FILES)
+    worker = world.enrol("a")
+    worker.take(worker.poll(), FILES)
+    world.tick(0.25)
+    world.clock.now += 60.0  # a full disk, a stopped machine
+    world.do(world.desk.tick)
+    assert len(world.desk.leases) == 1
+    for _ in range(50):
+        world.tick(0.25)
+    assert not world.desk.leases, "from then on its silence counts"
+    again = SimWorker(world, worker.id, worker.boot)
+    until_over(world, run, [again], FILES)
     _is_whole(world, run)
 
 
