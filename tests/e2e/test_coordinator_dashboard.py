@@ -12,7 +12,7 @@ from coordinator_rig import Coordinator, Worker, closing_all, start_run, wait_un
 pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here")
 
 HOSTILE = (
