@@ -32,7 +32,7 @@ RUN apt-get update -q \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /usr/share/doc/* /usr/share/man/* \
         /usr/share/locale/* \
     && git config --system --add safe.directory '*' \
-    && useradd --create-home --uid 10001 dt
+    && useradd --create-home --uid 10001 dt && install -d -o dt -g dt /data
 COPY --from=build /opt/dt /opt/dt
 COPY --from=build /opt/tests /opt/tests
 RUN ln -s /opt/dt/bin/dt /usr/local/bin/dt

@@ -85,16 +85,19 @@ class Coordinator:
             self.process.wait(timeout=30)
 
     def key(self, *options: str) -> str:
-        return self._words("coordinator", "key", "create", "--name", "test", *self._where(), *options)
+        return self.words("coordinator", "key", "create", "--name", "test", *options)
 
     def token(self, *options: str) -> str:
-        return self._words("coordinator", "enrol", *self._where(), *options)
+        return self.words("coordinator", "enrol", *options)
 
     def _where(self) -> list[str]:
         return ["--data", str(self.data), *(["--database", self.database] if self.database else [])]
 
-    def _words(self, *words: str) -> str:
-        done = subprocess.run([*DT, *words], capture_output=True, text=True, check=True)
+    def words(self, *words: str) -> str:
+        """What a command of this coordinator prints."""
+        count = 3 if words[1] == "key" else 2
+        command = [*DT, *words[:count], *self._where(), *words[count:]]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -175,7 +175,8 @@ def open_engine(url: str) -> sa.Engine:
     `synchronous=FULL` makes a commit outlive a power cut, too; commits are grouped, so it costs little.
     """
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=8)
+        # Without it, a database that was made as SQL_ASCII (no LANG was set) gives bytes in the place of text.
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=8, connect_args={"client_encoding": "UTF8"})
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,

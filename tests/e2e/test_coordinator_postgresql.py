@@ -51,3 +51,13 @@ def test_a_run_survives_a_killed_coordinator_and_a_restarted_database(tmp_path: 
         assert told.code == 0
         assert _count(database, "select count(*) from results") == len(ids)
         assert _count(database, 'select count(distinct "case") from results') == len(ids)
+
+
+def test_a_database_that_knows_no_encoding_will_do(tmp_path: Path, database):
+    database.psql("create database plain encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0")
+    url = _url(database).replace("/postgres?", "/plain?")
+    assert "/plain?" in url
+    coordinator = Coordinator(tmp_path / "c", database=url).start()
+    with closing_all(coordinator):
+        assert coordinator.key("--name", "Zoë ☃").startswith("dtk_")
+        assert "Zoë ☃" in coordinator.words("coordinator", "key", "list")
