@@ -28,6 +28,10 @@ RUNS_VARIABLE = "DT_RUN_IDS"
 """Every process of a run inherits it; it tells what a test left behind, even after it made itself a daemon."""
 
 TAIL_BYTES = 16 * 1024
+REAP_S = 5.0
+"""So long is waited for a process that was killed: an interrupt in the midst of `Popen.poll` may leave its lock taken,
+and a wait without an end would not end."""
+
 IS_WINDOWS = sys.platform == "win32"
 
 
@@ -324,7 +328,8 @@ class Host:
         for process in [*self._processes.values()]:
             _kill_group(process.popen.pid)  # of the living only: the number of a dead one may be another's by now
             process.popen.kill()
-            process.popen.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(timeout=REAP_S)
             self._forget(process)
         _kill_marked(self._mark)
         self._selector.close()
