@@ -50,7 +50,7 @@ async def run_parcels(
         count = service.bells.count(run)
         found = await run_in_threadpool(parcels_of, service.engine, run)
         left_s = deadline - time.monotonic()
-        if found.is_whole or left_s <= 0 or service.is_closing:
+        if found.is_whole or left_s <= 0 or service.bells.is_closed:
             return JSONResponse(to_jsonable(found))
         await service.bells.wait(run, count, left_s)
 
