@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
 
 import requests
+from coordinator_rig import start_run
 from past_samples import result, run_of
 from test_coordinator_intruders import Server, bearer
 
@@ -100,3 +101,15 @@ def test_a_coordinator_that_is_away_is_a_warning():
     assert len(told) == 2
     assert "left out of account" in told[0]
     assert "could not be kept" in told[1]
+
+
+def test_a_run_on_this_machine_is_known_to_the_next_one_by_the_coordinator(coordinator, tmp_path):
+    root, key = tmp_path / "project", coordinator.key()
+    root.mkdir()
+    options = ("--fleet", "local", "--history", "coordinator")
+    (root / "test_a.py").write_text("def test_a(): pass\n")
+    start_run(root, coordinator.url, key, *options).finish()
+    (root / "test_a.py").write_text("def test_a(): assert 0\n")
+    told = start_run(root, coordinator.url, key, *options).finish()
+    assert "New failures: 1" in told.output, told.output
+    assert pieces(coordinator) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -201,3 +202,24 @@ def test_no_repository_at_all_is_a_warning(tmp_path: Path) -> None:
     told: list[str] = []
     BranchHistory(tmp_path, BRANCH, told.append).record(run_of(result("a.py::x")))
     assert len(told) == 1
+
+
+def test_runs_in_clones_of_their_own_know_each_other_by_the_branch(tmp_path: Path, origin: Path) -> None:
+    for name, text in (("one", "def test_a(): pass\n"), ("other", "def test_a(): assert 0\n")):
+        root = clone(tmp_path, origin, name)
+        (root / "test_a.py").write_text(text)
+        git(root, "add", "-A")
+        git(root, "commit", "-q", "-m", name)
+        git(root, "push", "-q", "origin", "HEAD:main")
+        told = dt_run(root, "--history", f"branch:{BRANCH}")
+    assert "New failures: 1" in told.stdout, told.stdout + told.stderr
+    assert not (root / ".dt_cache/history").exists()
+    refused = dt_run(root, "--history", "branch:not..a branch")
+    assert refused.returncode == 4
+    assert "expected the name of a branch" in refused.stderr
+
+
+def dt_run(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dt_action", "run", "--report-formats", "json", *options]
+    environ = {name: value for name, value in ENVIRON.items() if not name.startswith(("DT_", "GITHUB_", "CI"))}
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, env=environ)
