@@ -12,7 +12,8 @@ pace every slot always asks, so that the wait says how many are before it, and n
 The workers run on the same machine, so their processor time is told, too, and for how long the coordinator was ready
 to run while others had the processors (`coordinator_kept_waiting_s`): no answer is quick on a busy machine. A slot's
 wait counts from its question to its batch; `rested` tells how many found nothing to do at first: these wait for other
-slots, not for the coordinator.
+slots, not for the coordinator. With `--spread 0` all cases take the same time, so that all workers that began together
+ask together: the wait is then that of the middle of a queue as long as there are workers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -82,7 +84,7 @@ class LoadWorker:
 
     def __init__(self, port: int, number: int, files: dict[str, list[str]]) -> None:
         self._client, self._api, self._files = Client(port), wire.API, files
-        self.case_s = 0.0
+        self.case_s = self.spread = 0.0
         self.name = f"load-{number}"
         self.waits: list[float] = []
         self.events = self.requests = self.rested = 0
@@ -110,7 +112,10 @@ class LoadWorker:
         messages: list[dict[str, Any]] = []
         while True:
             fresh = slot.work(8 if self.case_s else 200)
-            await asyncio.sleep(self.case_s * sum(message["e"] == "finished" for message in fresh))
+            finished = [message for message in fresh if message["e"] == "finished"]
+            for message in finished if self.case_s else ():
+                message["duration_s"] = self.case_s * random.uniform(1 - self.spread, 1 + self.spread)
+            await asyncio.sleep(sum(message["duration_s"] for message in finished) if self.case_s else 0)
             messages += fresh
             if messages:
                 if messages[-1]["e"] == "want":
@@ -149,7 +154,7 @@ class LoadWorker:
         return await self._client.post(self._api + path, message, token)
 
 
-async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float) -> dict[str, Any]:
+async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float, spread: float) -> dict[str, Any]:
     """One run of so many cases on so many workers; the figures."""
     files = files_of(max(1, cases // CASES_PER_FILE), CASES_PER_FILE)
     key, token = coordinator.key(), coordinator.token("--pool")
@@ -159,7 +164,7 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
     await client.post(f"{wire.API}/blobs/{digest}", bundle, key, method="PUT")
     made = [LoadWorker(coordinator.port, number, files) for number in range(workers)]
     for worker in made:
-        worker.case_s = case_s
+        worker.case_s, worker.spread = case_s, spread
     tasks = [asyncio.create_task(worker.run(token)) for worker in made]
     while not all(worker.is_enrolled for worker in made):
         await asyncio.sleep(0.1)
@@ -186,6 +191,7 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
         "workers": workers,
         "cases": cases,
         "case_s": case_s,
+        "spread": spread,
         "totals": state["totals"],
         "took_s": round(took_s, 2),
         "events": events,
@@ -231,13 +237,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=200)
     parser.add_argument("--cases", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--case-s", type=float, default=0.0)
+    parser.add_argument("--case-s", type=float, default=0.0, help="seconds that a case takes on average")
+    parser.add_argument("--spread", type=float, default=0.5, help="how far off from that one may be, 0.5 is by half")
     given = parser.parse_args()
     for cases in given.cases:
         with tempfile.TemporaryDirectory() as directory:
             coordinator = Coordinator(Path(directory) / "data").start()
             try:
-                print(json.dumps(asyncio.run(load(coordinator, given.workers, cases, given.case_s))), flush=True)
+                print(
+                    json.dumps(asyncio.run(load(coordinator, given.workers, cases, given.case_s, given.spread))),
+                    flush=True,
+                )
             except (AssertionError, subprocess.SubprocessError):
                 print(coordinator.log()[-3000:], file=sys.stderr)
                 raise
