@@ -248,9 +248,8 @@ class Dispatcher:
         state = self._dealer.slots.get(slot)
         if state is None or self.is_finished or not state.begin_case(case, now):
             return []
-        state.limit_s = self._ledger[case].case.timeout_s
         told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))
-        return [told, *self._dealer.top_up(state)]
+        return [told, *self._dealer.began(state, case)]
 
     def case_finished(self, slot: str, case: str, attempt: Attempt, now: float) -> list[Action]:
         """The slot ended the case that it ran. Anything else (late, twice, not its own) is ignored."""
@@ -290,7 +289,7 @@ class Dispatcher:
             if reason:
                 state.is_doomed = True
                 actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
-            elif state.running and now - state.since > self._dealer.overstay_s:
+            elif state.running and (state.credit or now >= state.overstays_at):
                 actions += self._dealer.hold_up(state, now)
         return actions + (self._dealer.feed_resting(rob=True) if self._is_dealt else [])
 

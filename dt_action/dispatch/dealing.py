@@ -29,7 +29,7 @@ LONG_TO_COLLECT = 4.0
 """A case is worth collecting its file once more when it takes so many times as long as that."""
 
 OVERSTAYED = 4
-"""A case that runs for so many windows of credit was not expected to: what it holds up goes to idle slots."""
+"""A case that runs for so many windows of credit longer than expected holds up what waits: it goes to idle slots."""
 
 LOOK_AT = 16
 """So many of the busiest slots are looked at when one is to give up work, before a tick looks at all of them."""
@@ -37,16 +37,13 @@ LOOK_AT = 16
 
 class Dealer:
     """
-    The slots, and the work that they hold.
-
-    A case that runs for longer than `overstay_s` holds others up. `has_learnt` is set where time alone changes what
-    will be decided.
+    The slots, and the work that they hold. `has_learnt` is set where time alone changes what will be decided.
     """
 
     def __init__(self, limits: Limits, ledger: Ledger, backlog: Backlog, pace: Pace, verdicts: Verdicts) -> None:
         self.slots: dict[str, Slot] = {}
         self.has_learnt = False
-        self.overstay_s = OVERSTAYED * limits.window_s
+        self._overstay_s = OVERSTAYED * limits.window_s
         self._limits = limits
         self._ledger = ledger
         self._backlog = backlog
@@ -148,8 +145,10 @@ class Dealer:
         """The slot can go no further without being told: let it, by at least one case."""
         return [self._grant(slot, max(1, slot.fits_into(self._limits.window_s)))]
 
-    def top_up(self, slot: Slot) -> list[Action]:
-        """The slot began a case: give it more credit before it runs out."""
+    def began(self, slot: Slot, case: str) -> list[Action]:
+        """The slot began a case: see how long that may take, and give it more credit before it runs out."""
+        slot.limit_s = self._ledger[case].case.timeout_s
+        slot.overstays_at = slot.since + self._overstay_s + slot.expected_s(case)
         if slot.credit > slot.low_water:
             return []
         window = slot.fits_into(self._limits.window_s)
@@ -157,11 +156,17 @@ class Dealer:
         return [self._grant(slot, window - slot.credit)] if window > slot.credit else []
 
     def hold_up(self, slot: Slot, now: float) -> list[Action]:
-        """The slot's case overstays: note what waits behind it, and take it back where others could run it."""
-        if not slot.has_work:
+        """
+        Where the slot's case overstays, note that what waits behind it is held up.
+
+        Credit for that is taken back where others could run it, however long the case was expected to take.
+        """
+        runs_s = now - slot.since
+        if not slot.has_work or runs_s <= self._overstay_s:
             return []
-        if now - slot.since > 2 * slot.held_up_s:  # not at each tick: whoever records a run records this
-            slot.held_up_s = now - slot.since
+        if now >= slot.overstays_at:
+            slot.overstays_at = now + runs_s  # not at each tick: whoever records a run records this
+            slot.held_up_s = runs_s
             slot.reckon()
             self._busy.note(slot)
             self.has_learnt = True

@@ -22,11 +22,11 @@ class Slot:
     """
     One process. `queue` has the collected cases that it has not begun, in its order; the first `credit` of them it
     may begin by itself. `pieces` are not collected yet. `importing` is the module that it imports before it asks for
-    work. `since` is when the running case, collection or import began; `limit_s` is that case's own timeout, and
-    `held_up_s` is how long it has been running when that is far longer than expected, else 0: what waits behind it
-    may wait for as long again. Of `kept_files` nothing can be given away any more. `ahead_s` is about how many
-    seconds the slot is busy with what it holds, and with what holds that up, as it was reckoned when it last told or
-    was told something.
+    work. `since` is when the running case, collection or import began; `limit_s` is that case's own timeout, from
+    `overstays_at` on it takes far longer than expected, and then `held_up_s` is how long it has been running, else 0:
+    what waits behind it may wait for as long again. Of `kept_files` nothing can be given away any more. `ahead_s` is
+    about how many seconds the slot is busy with what it holds, and with what holds that up, as it was reckoned when
+    it last told or was told something.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Slot:
     queue: deque[str] = field(default_factory=deque)
     running: str = ""
     limit_s: float | None = None
+    overstays_at: float = 0.0
     since: float = 0.0
     credit: int = 0
     low_water: int = 0
