@@ -226,7 +226,7 @@ class Dispatcher:
         actions += self._dealer.spread(state, file)
         elsewhere = [case.id for case in withheld if not self._ledger[case.id].is_final]
         actions += self._verdicts.admit_cases(file, elsewhere)
-        return actions + self._dealer.share(state) + self._after(now)
+        return actions + self._after(now)
 
     def uncollectable(self, slot: str, id: str, attempt: Attempt, now: float) -> list[Action]:
         """A file, folder or class that cannot be collected. It is told once, however many slots meet it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
 from dt_action.dispatch.actions import Action, Assign, Drop, Grant, Limits, Recall, Rest
@@ -207,16 +207,6 @@ class Dealer:
             actions += fed
         return actions
 
-    def share(self, slot: Slot) -> list[Action]:
-        """What the slot has just found in a file is dealt to idle slots at once, as far as it could give it up."""
-        actions: list[Action] = []
-        for thief in self.resting:
-            taken = self._rob_from([slot], thief) if len(slot.queue) > slot.credit else []
-            if not taken:
-                break  # the next tick looks closer
-            actions += taken
-        return actions
-
     def spread(self, slot: Slot, file: str) -> list[Action]:
         """
         Deal the long cases of a file just collected anew, where they would begin too late to end with all the others.
@@ -269,18 +259,14 @@ class Dealer:
 
     def _rob(self, thief: Slot, *, look_at: int) -> list[Action]:
         """A batch of what one of the busiest slots could give up."""
-        with closing(self._busy.most_first(0.0)) as victims:
-            return self._rob_from(itertools.islice(victims, look_at), thief)
-
-    def _rob_from(self, victims: Iterable[Slot], thief: Slot) -> list[Action]:
-        """A batch of what the first of the victims that can give up something could give up."""
         rules = Rules(
             least_s=self._limits.steal_s,
             group_of=lambda case: self._ledger[case].group,
             may_take_case=lambda case: self._verdicts.may_move(case, thief.worker),
             may_take_piece=lambda piece: self._backlog.may_move(piece, thief.worker),
         )
-        loot = choose_loot(victims, thief, rules)
+        with closing(self._busy.most_first(0.0)) as victims:
+            loot = choose_loot(itertools.islice(victims, look_at), thief, rules)
         if loot is None:
             return []
         victim = self.slots[loot.victim]

@@ -152,16 +152,6 @@ def test_a_tick_that_changes_its_mind_without_a_word_says_that_it_learnt() -> No
     assert not brain.has_learnt, "not at each tick: a record would be full of them"
 
 
-def test_idle_slots_share_what_is_found_in_a_file_at_once() -> None:
-    brain = brain_with(planned("a.py"), slots=3)
-    for slot in ("s0", "s1", "s2"):
-        brain.wants(slot, 0.0)
-
-    found = collect(brain, "s0", "a.py", *(f"t{number}" for number in range(40)))
-
-    assert assigned(found) == ["s1", "s2"]
-
-
 def test_cases_are_worth_what_their_file_has_shown_since_it_was_collected() -> None:
     brain = brain_with(planned("a.py"), limits=Limits(window_s=0.0, steal_s=0.5), slots=2)
     brain.wants("s0", 0.0)
