@@ -79,8 +79,9 @@ def test_three_workers_cover_what_one_process_covers(tmp_path, coordinator, sett
 def test_a_worker_that_is_killed_costs_its_coverage_and_the_report_says_so(tmp_path, coordinator):
     root = project(tmp_path / "project", SETTINGS["lines"])
     flag = tmp_path / "flag"
-    first = "import pathlib, time\nfrom pkg.code import Shape\n\ndef test_a(): assert Shape().area() == 2\n"
-    wait = f"def test_b():\n    pathlib.Path({str(flag)!r}).touch()\n    time.sleep(600)\n"
+    first = "import os, pathlib, time\nfrom pkg.code import Shape\n\ndef test_a(): assert Shape().area() == 2\n"
+    wait = f"def test_b():\n    worker = os.getppid()\n    pathlib.Path({str(flag)!r}).touch()\n"
+    wait += "    while os.getppid() == worker:\n        time.sleep(0.05)\n"
     (root / "tests/test_dies.py").write_text(first + wait)
     (doomed,) = workers(tmp_path, coordinator, "doomed")
     run = start_run(root, coordinator.url, coordinator.key(), "--coverage", "--coverage-formats", "json")
