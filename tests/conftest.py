@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a fresh database of each kind; skips where PostgreSQL is not installed."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'runs.db'}"
-        return
+@pytest.fixture
+def postgresql() -> Iterator[Any]:
+    """
+    A PostgreSQL of its own; skips where none is installed.
+
+    Not below pytest's folder: root's server runs as another user, and each start of pytest closes that folder to it.
+    """
     pgserver = pytest.importorskip("pgserver", reason="pgserver is not installed")
-    server = pgserver.get_server(tmp_path / "pg", cleanup_mode="stop")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="dt-pg-") as home:
+        Path(home).chmod(0o755)
+        server = pgserver.get_server(Path(home) / "data", cleanup_mode="stop")
+        yield server
+        server.cleanup()
+
+
+def address_of(server: Any) -> str:
+    """How the coordinator is told of a PostgreSQL."""
+    address: str = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    return address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a fresh database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'runs.db'}"
+    return address_of(request.getfixturevalue("postgresql"))

@@ -11,13 +11,6 @@ pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed"
 pgserver = pytest.importorskip("pgserver", reason="pgserver is not installed")
 
 
-@pytest.fixture
-def database(tmp_path_factory):
-    server = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield server
-    server.cleanup()
-
-
 def _url(server) -> str:
     return server.get_uri().replace("postgresql://", "postgresql+psycopg://")
 
@@ -33,29 +26,29 @@ def _count(server, query: str) -> int:
         engine.dispose()
 
 
-def test_a_run_survives_a_killed_coordinator_and_a_restarted_database(tmp_path: Path, database):
+def test_a_run_survives_a_killed_coordinator_and_a_restarted_database(tmp_path: Path, postgresql):
     ids = make_project(tmp_path / "project", files=6, cases=25, case_s=0.1)
-    coordinator = Coordinator(tmp_path / "c", database=_url(database)).start()
+    coordinator = Coordinator(tmp_path / "c", database=_url(postgresql)).start()
     worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "2")).start()
     with closing_all(worker, coordinator):
         run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
-        wait_until(lambda: _count(database, "select count(*) from results") > 20, what="progress")
+        wait_until(lambda: _count(postgresql, "select count(*) from results") > 20, what="progress")
         coordinator.kill()
         coordinator.start()
-        wait_until(lambda: _count(database, "select count(*) from results") > 60, what="more progress")
+        wait_until(lambda: _count(postgresql, "select count(*) from results") > 60, what="more progress")
         words = ["stop", "-m", "immediate", "-w"]
-        pgserver.pg_ctl(words, pgdata=database.pgdata, user=database.system_user)
-        database.ensure_postgres_running()
+        pgserver.pg_ctl(words, pgdata=postgresql.pgdata, user=postgresql.system_user)
+        postgresql.ensure_postgres_running()
         told = run.finish()
         assert told.outcomes == dict.fromkeys(ids, "passed"), told.output[-3000:]
         assert told.code == 0
-        assert _count(database, "select count(*) from results") == len(ids)
-        assert _count(database, 'select count(distinct "case") from results') == len(ids)
+        assert _count(postgresql, "select count(*) from results") == len(ids)
+        assert _count(postgresql, 'select count(distinct "case") from results') == len(ids)
 
 
-def test_a_database_that_knows_no_encoding_will_do(tmp_path: Path, database):
-    database.psql("create database plain encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0")
-    url = _url(database).replace("/postgres?", "/plain?")
+def test_a_database_that_knows_no_encoding_will_do(tmp_path: Path, postgresql):
+    postgresql.psql("create database plain encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0")
+    url = _url(postgresql).replace("/postgres?", "/plain?")
     assert "/plain?" in url
     coordinator = Coordinator(tmp_path / "c", database=url).start()
     with closing_all(coordinator):
