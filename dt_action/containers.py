@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dt_action.engine import Engine, is_leftover, labels_of
+from dt_action.engine import RUN, Engine, is_leftover, labels_of
 from dt_action.errors import ConfigurationError, DtError, FleetError
 from dt_action.hosting import BOOTSTRAP, TAIL_BYTES, Died, Heard, Session
 from dt_action.slot_line import Line, WakeableSelector
@@ -61,6 +61,7 @@ class _Slot:
     container: Container
     line: Line
     printed: int = 0
+    shown: int = 0
     frames: bytearray = field(default_factory=bytearray)
     log: bytearray = field(default_factory=bytearray)
 
@@ -75,6 +76,7 @@ class ContainerHost:
 
     def __init__(self, session: Session, box: Box, engine: Engine, *, say: Callable[[str], None]) -> None:
         self.session = session
+        self._mark = session.mark or session.run
         self._box = box
         self._engine = engine
         self._say = say
@@ -123,6 +125,14 @@ class ContainerHost:
         """Let a `poll` that waits in another thread return."""
         self._selector.wake()
 
+    def new_output(self, slot: str) -> str:
+        """What came on the container's standard error since this was asked last, as far as it is kept."""
+        known = self._slots.get(slot)
+        if known is None:
+            return ""
+        fresh, known.shown = known.printed - known.shown, known.printed
+        return known.log[-fresh:].decode("utf-8", "replace") if fresh else ""
+
     def output_bytes(self, slot: str) -> int:
         """What came on the container's standard error; what pytest captures is not seen from here."""
         known = self._slots.get(slot)
@@ -147,7 +157,7 @@ class ContainerHost:
         for slot in [*self._slots.values()]:
             slot.container.wait_until(deadline)
             self._forget(slot)
-        self._engine.sweep(lambda labels: labels.get("dt.run") == self.session.run)
+        self._engine.sweep(lambda labels: labels.get(RUN) == self._mark)
         self._selector.close()
 
     # --- starting -------------------------------------------------------------------------------------------------
@@ -185,7 +195,7 @@ class ContainerHost:
             "working_dir": WORKSPACE,
             "volume": RUNNER,
             "user": self._engine.user_for(session.root),
-            "labels": labels_of(session.run),
+            "labels": labels_of(self._mark),
             "environment": {
                 **box.environ,
                 "HOME": "/tmp",  # noqa: S108
@@ -234,6 +244,7 @@ class ContainerHost:
             code=128 - code if code > 128 else code,
             log_tail=slot.log[-TAIL_BYTES:].decode("utf-8", "replace"),
             why=OUT_OF_MEMORY.format(limit=limit) if ran_out else "",
+            root=WORKSPACE,
         )
         self._forget(slot)
         return died

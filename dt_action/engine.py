@@ -190,7 +190,7 @@ _PULL_HINT = "check the image's name, and that the engine is logged in to its re
 
 
 def labels_of(run: str) -> dict[str, str]:
-    """The labels of a run's containers: who made them, and when they are left over in any case."""
+    """The labels of the containers of a run, or of a lease of it: who made them, and when they are left over."""
     return {OWNER: owner_mark(), RUN: run, EXPIRES: str(int(time.time() + LONGEST_RUN_S))}
 
 

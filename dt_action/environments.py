@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dt_action.errors import ConfigurationError
+from dt_action.errors import ConfigurationError, UnreadableError
 
 Runner = Callable[[Sequence[str] | str, Path, Mapping[str, str]], int]
 """Runs a command (a text goes to the shell) in a directory with an environment, and gives its exit status."""
@@ -27,6 +27,7 @@ _OWN_FILES = (
     "tests/requirements.txt",
 )
 _PROJECT_FILES = ("pyproject.toml", "setup.py")
+_OF_THE_TREE = re.compile(rb"^\s*(?:-e\b|--editable\b|\.{1,2}(?:/|\[|\s*$)|file:)", re.MULTILINE)
 _TEST_EXTRAS = ("test", "tests", "testing", "dev")
 
 
@@ -78,6 +79,33 @@ def own_requirements(root: Path) -> tuple[str, ...]:
     """
     files = tuple(name for name in _OWN_FILES if (root / name).is_file())
     return files or tuple(name for name in _PROJECT_FILES if _is_installable(root / name))[:1]
+
+
+def root_in(tree: Path, directory: str, requirements: Sequence[str]) -> Path:
+    """
+    Where in an unpacked bundle pytest starts.
+
+    Raises UnreadableError where that is not in it, ConfigurationError for a requirements file that lies outside.
+    """
+    top, root = tree.resolve(), (tree / directory).resolve()
+    if not root.is_relative_to(top) or not root.is_dir():
+        raise UnreadableError(f"the bundle has no directory {directory!r}")
+    for name in requirements:
+        if not (root / name).resolve().is_relative_to(top):
+            raise ConfigurationError(f"the requirements file {name!r} lies outside of the source tree")
+    return root
+
+
+def is_bound_to_tree(root: Path, requirements: Sequence[str]) -> bool:
+    """
+    True where something of the tree itself is installed, by name or by a line such as `-e .`.
+
+    Such an environment is of use for that tree only, and no longer than that lies there.
+    """
+    files = [root / name for name in requirements]
+    return any(file.name in _PROJECT_FILES for file in files) or any(
+        _OF_THE_TREE.search(content) for content in _contents(files)
+    )
 
 
 def run_command(command: Sequence[str] | str, directory: Path, environ: Mapping[str, str]) -> int:
@@ -177,6 +205,13 @@ def _digest(python: str, files: Sequence[Path], tools: Sequence[str]) -> str:
     import hashlib
 
     digest = hashlib.sha256("\0".join([os.path.realpath(python), *tools]).encode())
+    for content in _contents(files):
+        digest.update(b"\0" + content)
+    return digest.hexdigest()[:16]
+
+
+def _contents(files: Sequence[Path]) -> Iterator[bytes]:
+    """What stands in requirements files, and in those that they include."""
     seen: set[Path] = set()
     waiting = list(files)
     while waiting:
@@ -185,10 +220,9 @@ def _digest(python: str, files: Sequence[Path], tools: Sequence[str]) -> str:
             continue
         seen.add(file)
         content = file.read_bytes()
-        digest.update(b"\0" + content)
+        yield content
         for name in re.findall(rb"^\s*(?:-r|-c|--requirement|--constraint)[ =]+(\S+)", content, flags=re.MULTILINE):
             waiting.append(file.parent / os.fsdecode(name))
-    return digest.hexdigest()[:16]
 
 
 def _in_virtualenv(directory: Path, environ: Mapping[str, str]) -> Environment:

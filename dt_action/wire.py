@@ -18,6 +18,9 @@ from dt_action.model.plan import Plan
 API = "/api/v1"
 """The path of every call; it changes when a message would be misunderstood by the other side."""
 
+IN_CONTAINERS = "isolation=container"
+"""The label of a worker that runs every test in a container; a run with that isolation goes to such workers only."""
+
 MAX_BODY_BYTES = 64 << 20
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_COVERAGE_BYTES = 256 << 20

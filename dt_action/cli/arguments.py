@@ -69,6 +69,13 @@ def settings_from(
     return resolve(vars(given), environ, Path.cwd()), given
 
 
+def add_rows(section: argparse._ArgumentGroup, names: Sequence[str]) -> None:
+    """Add a few options of the table to a command that does not take them all."""
+    for row in OPTIONS:
+        if row.name in names:
+            _add(section, row)
+
+
 def _add(section: argparse._ArgumentGroup, row: Option) -> None:
     help_text = row.help.replace("%", "%%")
     default = row.show(row.default)

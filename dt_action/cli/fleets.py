@@ -20,19 +20,27 @@ VARIABLES_OF_NO_TRUST = ("LANG", "LC_ALL", "TZ", "CI")
 
 def check_containers(settings: Settings) -> None:
     """Raises ConfigurationError where containers cannot run what the settings ask for."""
-    if not settings.image:
-        raise ConfigurationError(
-            "--isolation container needs an image", hint="name one that has Python and pytest: --image python:3.13"
-        )
-    if settings.fleet == "coordinator":
-        raise ConfigurationError(
-            "--isolation container is not for the fleet coordinator: its workers run tests in processes",
-            hint="start the worker itself in a container, or use --fleet local",
-        )
+    from dt_action.environments import AUTO
+
     if settings.fleet == "ray":
         raise ConfigurationError(
             "--isolation container is not for the fleet ray",
             hint="run the cluster's nodes in containers (KubeRay does), or use --fleet local",
+        )
+    is_local = settings.fleet == "local" or settings.fallback == "local"
+    if settings.image and not is_local:
+        raise ConfigurationError(
+            f"{settings.told_by('image')} names an image, which on the fleet coordinator is for its workers to name",
+            hint="leave it out here, and start workers with --isolation container --image IMAGE",
+        )
+    if is_local and not settings.image:
+        raise ConfigurationError(
+            "--isolation container needs an image", hint="name one that has Python and pytest: --image python:3.13"
+        )
+    if settings.setup or set(settings.requirements) - {AUTO}:
+        raise ConfigurationError(
+            "--isolation container installs nothing and sets nothing up: that would happen outside of the containers",
+            hint="leave --requirements and --setup out, and have the image hold what the tests need",
         )
     if settings.coverage:
         raise ConfigurationError(
@@ -81,8 +89,10 @@ def ray_fleet(
     settings: Settings, args: Sequence[str], limits: Limits, hidden: Sequence[str], *, say: Callable[[str], None]
 ) -> Fleet:
     """A Ray cluster, whose tests see none of the variables in `hidden`."""
+    from dt_action.environments import AUTO, own_requirements
     from dt_action.fleets.ray import RayFleet
 
+    asked = settings.requirements
     return RayFleet(
         address=settings.ray_address or "auto",
         root=settings.root,
@@ -91,6 +101,8 @@ def ray_fleet(
         slots=settings.workers,
         limits=limits,
         isolation=settings.isolation,
+        requirements=own_requirements(settings.root) if asked == (AUTO,) else asked,
+        setup=settings.setup or "",
         hidden=tuple(hidden),
         scale_s=settings.ray_wait_s or 0.0,
         say=say,

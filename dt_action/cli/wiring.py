@@ -263,7 +263,9 @@ class Wiring:
         from dt_action.wire import RunLimits, Submission
 
         settings, build = self.settings, self.provider().build()
-        asked = settings.requirements
+        requirements = settings.requirements
+        if requirements == (AUTO,):  # an image has what its tests need
+            requirements = () if settings.isolation == "container" else own_requirements(settings.root)
         return CoordinatorFleet(
             url=settings.coordinator or "",
             credential=lambda: settings.api_key or "",
@@ -275,7 +277,7 @@ class Wiring:
                 args=self._pytest_arguments([file.path for file in plan.files]),
                 limits=self._limits_as(RunLimits),
                 isolation=settings.isolation,
-                requirements=own_requirements(settings.root) if asked == (AUTO,) else asked,
+                requirements=requirements,
                 setup=settings.setup or "",
                 repository=build.repository,
                 commit=build.commit,

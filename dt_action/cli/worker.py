@@ -10,14 +10,19 @@ import signal
 import socket
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from dt_action.cli.arguments import Parser
+from dt_action.cli.lodgings import Berths, add_options, check, container_berths, ray_berths
 from dt_action.errors import ConfigurationError
 from dt_action.model.hardware import DEVICE_KINDS, Capability, Device
+
+if TYPE_CHECKING:
+    from dt_action.worker.workspaces import Workspaces
 
 DATA = "dt-worker"
 _HIDDEN = re.compile(r"^(DT_|COORDINATOR_)", re.IGNORECASE)
@@ -37,8 +42,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--python", metavar="PATH", help="interpreter in which tests run [the one that runs dt]")
     parser.add_argument("--data", metavar="DIRECTORY", help=f"where workspaces and environments are kept [{DATA}]")
     parser.add_argument("--allow-insecure-http", action="store_true", help="plain HTTP to another machine")
+    add_options(parser)
     parser.add_argument("--probe", action="store_true", help="show what this machine has, and why dt thinks so")
     given = parser.parse(argv)
+    check(given)
     declared = _declared(getattr(given, "device", ()))
     labels = frozenset(getattr(given, "labels", ()))
 
@@ -50,9 +57,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
     if hasattr(given, "probe"):
         return _show(probe(), environ)
-    from dt_action.environments import run_command
-    from dt_action.worker.agent import Agent, DrainRequested, refuse_unless_safe
-    from dt_action.worker.workspaces import Workspaces
+    from dt_action.worker.agent import refuse_unless_safe
 
     url = getattr(given, "coordinator", environ.get("COORDINATOR_URL", ""))
     if not url:
@@ -63,31 +68,70 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if os.name == "posix" and not hasattr(given, "token_fd"):
         _start_anew_without(token, argv, environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    capability = probe()
+    if hasattr(given, "ray"):
+        with ray_berths(given, getattr(given, "name", "")) as berths:
+            return _work_as_crew(berths, url, token)
+    name = getattr(given, "name", "") or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
+    workspaces = _workspaces(given, environ)
+    if getattr(given, "isolation", "session") == "container":
+        with container_berths(given, environ, name, probe, workspaces) as berths:
+            return _work_as_crew(berths, url, token)
+    return _work(url, token, name, getattr(given, "slots", 0), probe, workspaces)
+
+
+def _workspaces(given: Namespace, environ: Mapping[str, str]) -> Workspaces:
+    from dt_action.environments import run_command
+    from dt_action.worker.workspaces import Workspaces
+
     python = getattr(given, "python", environ.get("DT_PYTHON") or sys.executable)
-    for_tests = {name: value for name, value in environ.items() if not _HIDDEN.match(name)}
+    return Workspaces(
+        Path(getattr(given, "data", DATA)).resolve(),
+        python=os.path.abspath(python),  # noqa: PTH100 - keeps a venv's link
+        environ={name: value for name, value in environ.items() if not _HIDDEN.match(name)},
+        run=run_command,
+    )
+
+
+def _work(url: str, token: str, name: str, slots: int, probe: Callable[[], Capability], workspaces: Workspaces) -> int:
+    """Work as one worker, whose slots are processes here."""
+    from dt_action.worker.agent import Agent, DrainRequested
+    from dt_action.worker.lodging import Processes
+
     agent = Agent(
         url=url,
         token=token,
-        name=getattr(given, "name", "") or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()),
-        slots=getattr(given, "slots", 0) or capability.cpu_count,
+        name=name,
+        slots=slots or probe().cpu_count,
         probe=probe,
-        workspaces=Workspaces(
-            Path(getattr(given, "data", DATA)).resolve(),
-            python=os.path.abspath(python),  # noqa: PTH100 - keeps a venv's link
-            environ=for_tests,
-            run=run_command,
-        ),
+        lodging=Processes(workspaces),
     )
 
     def drain(signum: int, frame: FrameType | None) -> None:
         raise DrainRequested
 
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), drain)
+    _on_end(drain)
     agent.run()
     return 0
+
+
+def _work_as_crew(berths: Berths, url: str, token: str) -> int:
+    """Work as several workers, each with an agent of its own."""
+    from dt_action.worker.agent import Agent
+    from dt_action.worker.crew import Berth, Crew
+
+    def enlist(berth: Berth) -> Agent:
+        return Agent(url=url, token=token, name=berth.name, slots=berth.slots, probe=berth.probe, lodging=berth.lodging)
+
+    crew = Crew(berths, enlist)
+    _on_end(crew.ask)
+    crew.run()
+    return 0
+
+
+def _on_end(handler: Callable[[int, FrameType | None], Any]) -> None:
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), handler)
 
 
 def _token(given: Namespace, environ: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
+from dt_action.wire import IN_CONTAINERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +56,17 @@ def who_yields(claim: Claim, holders: Sequence[Holder]) -> str | None:
     return None
 
 
-def infeasible(plan: Plan, capabilities: Mapping[str, Capability]) -> list[str]:
+def takes(capability: Capability, isolation: str) -> bool:
+    """True where a worker isolates tests at least as the run asks; processes every worker has."""
+    return isolation != "container" or IN_CONTAINERS in capability.labels
+
+
+def infeasible(plan: Plan, capabilities: Mapping[str, Capability], isolation: str = "session") -> list[str]:
     """The files of which something can run on no worker, with the reasons; at most 100."""
+    capabilities = {name: had for name, had in capabilities.items() if takes(had, isolation)}
     if not capabilities:
-        return ["no worker has enrolled yet; the run waits for one"]
+        which = " that runs tests in containers" if isolation == "container" else ""
+        return [f"no worker{which} has enrolled yet; the run waits for one"]
     told = []
     for file in plan.files:
         for need in {file.needs.default, *file.needs.cases.values()}:

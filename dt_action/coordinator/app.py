@@ -28,7 +28,7 @@ from dt_action.formats.model_json import to_jsonable
 
 MOST_WAIT_S = 30.0
 _WORKER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_REQUEST_ISOLATIONS = ("session", "file")
+_REQUEST_ISOLATIONS = ("session", "file", "container")
 
 
 def create_app(service: Service) -> FastAPI:

@@ -195,6 +195,8 @@ class Desk:
                 self._join(changes, run, worker)
 
     def _join(self, changes: Changes, run: LiveRun, worker: LiveWorker) -> None:
+        if not allocation.takes(worker.capability, run.submission.isolation):
+            return
         capability = to_jsonable(worker.capability)
         self._put(changes, run, "worker_joined", worker=worker.name, capability=capability, slots=worker.slots)
 
@@ -378,7 +380,8 @@ class Desk:
             self._join(changes, run, worker)
         for worker in self.workers.values():
             self._fill(changes, worker)
-        return wire.Submitted(run=run.id, warnings=tuple(infeasible(submission.plan, self._capabilities())))
+        warnings = infeasible(submission.plan, self._capabilities(), submission.isolation)
+        return wire.Submitted(run=run.id, warnings=tuple(warnings))
 
     def cancel(self, changes: Changes, run_id: str, *, who: str, reason: str) -> None:
         """End a run early. One that is over stays as it is."""

@@ -1,6 +1,6 @@
 """Options: one table (`table`), the kinds of value (`kinds`), and which source wins (`cascade`)."""
 
-from dt_action.options.cascade import resolve, secret_values, secret_variables, without_secrets
+from dt_action.options.cascade import read_flags, resolve, secret_values, secret_variables, without_secrets
 from dt_action.options.table import GROUPS, OPTIONS, Option, Settings, Source
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Option",
     "Settings",
     "Source",
+    "read_flags",
     "resolve",
     "secret_values",
     "secret_variables",

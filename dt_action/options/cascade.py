@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,26 @@ def resolve(flags: Mapping[str, object], environ: Mapping[str, str], root: Path)
     if problems:
         raise ConfigurationError.of_all(problems)
     return Settings(root=root, sources=sources, **values)
+
+
+def read_flags(flags: Mapping[str, object], names: Sequence[str]) -> dict[str, Any]:
+    """
+    The values of some options for a command that has no other source than its flags; defaults for the rest.
+
+    Raises ConfigurationError as `resolve` does.
+    """
+    problems: list[ConfigurationError] = []
+    values: dict[str, Any] = {}
+    for row in OPTIONS:
+        if row.name in names:
+            values[row.name] = row.default
+            try:
+                values[row.name] = row.kind.read(flags[row.name]) if row.name in flags else row.default
+            except ValueError:
+                problems.append(_refused(row, flags[row.name], Source(rank=0, text=row.flag)))
+    if problems:
+        raise ConfigurationError.of_all(problems)
+    return values
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from dt_action import __version__, wire
 from dt_action.errors import FleetError
 from dt_action.link import Backoff, Link, LinkError
 from dt_action.model.hardware import Capability
+from dt_action.worker.lodging import Lodging
 from dt_action.worker.slot_work import SlotWork
-from dt_action.worker.workspaces import Workspaces
 
 _LOG = logging.getLogger("dt.worker")
 
@@ -43,7 +44,8 @@ class Agent:
     """
     A worker. `probe` says what the machine has now; it is asked again before each lease.
 
-    It never dies of a coordinator that is away: what runs goes on, and is told when it is back.
+    It never dies of a coordinator that is away: what runs goes on, and is told when it is back. `drain` and `leave`
+    are for other threads than that of `run`.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Agent:
         name: str,
         slots: int,
         probe: Callable[[], Capability],
-        workspaces: Workspaces,
+        lodging: Lodging,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
@@ -62,7 +64,7 @@ class Agent:
         self._name = name
         self._slots = slots
         self._probe = probe
-        self._workspaces = workspaces
+        self._lodging = lodging
         self._clock = clock
         self._boot = secrets.token_hex(8)
         self._capability = probe()
@@ -73,12 +75,13 @@ class Agent:
         self._work: dict[str, SlotWork] = {}
         self._link = Link(url)
         self._backoff = Backoff()
+        self._is_leaving = False
         self.is_draining = False
 
     def run(self) -> None:
         """Work until drained. Raises FleetError where the coordinator refuses this machine."""
         backoff = iter(self._backoff)
-        while not (self.is_draining and not self._work):
+        while not self._is_leaving and not (self.is_draining and not self._work):
             try:
                 try:
                     self._once()
@@ -94,24 +97,53 @@ class Agent:
                 self.is_draining = True
                 self._link.close()
                 self._link = Link(self._url)
-        self._say_goodbye()
+        if self._is_leaving:
+            self._revoke_all()
+        self._say_goodbye(self._link)
+
+    @property
+    def is_enrolled(self) -> bool:
+        """True where the coordinator knows this worker."""
+        return self._identity is not None
+
+    def drain(self) -> None:
+        """Take no new leases, and end when what runs is finished."""
+        self.is_draining = True
+        if self._identity is not None:
+            with self._aside() as link, contextlib.suppress(LinkError):  # the poll that waits is answered by this
+                link.post("/leases", self._asked(wait_s=0.0), wire.Work, token=self._identity.jwt)
+
+    def leave(self, why: str) -> None:
+        """End what runs, and say goodbye: `why` the machine is no longer there, or no longer ours."""
+        with self._lock:
+            was_leaving, self._is_leaving = self._is_leaving, True
+            held = [*self._work.values()]
+        if was_leaving:
+            return
+        _LOG.warning("%s leaves: %s", self._name, why)
+        for work in held:
+            work.revoke()
+        with self._aside() as link:
+            self._say_goodbye(link)
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[Link]:
+        """A link for another thread than that of `run`."""
+        link = Link(self._url, timeout_s=5.0)
+        try:
+            yield link
+        finally:
+            link.close()
 
     def _once(self) -> None:
         """One poll and what follows from it."""
         identity = self._identified()
         self._look_again()
-        changed = self._capability if self._capability != self._announced else None
-        with self._lock:
-            holding = {id: work.seen for id, work in self._work.items()}
-        asked = wire.Poll(
-            boot=self._boot,
-            wait_s=1.0 if self.is_draining else POLL_S,
-            holding=holding,
-            is_draining=self.is_draining,
-            capability=changed,
-        )
+        asked = self._asked(wait_s=1.0 if self.is_draining else POLL_S)
         work = self._link.post("/leases", asked, wire.Work, token=identity.jwt, timeout_s=POLL_S + 20)
         self._announced = self._capability
+        if self._is_leaving:
+            return
         for lease in work.leases:
             self._begin(lease)
         with self._lock:
@@ -123,7 +155,18 @@ class Agent:
             if id in held:
                 _LOG.info("lease %s was given away or is over", id)
                 held[id].revoke()
-        self._workspaces.sweep()
+        self._lodging.sweep()
+
+    def _asked(self, *, wait_s: float) -> wire.Poll:
+        with self._lock:
+            holding = {id: work.seen for id, work in self._work.items()}
+        return wire.Poll(
+            boot=self._boot,
+            wait_s=wait_s,
+            holding=holding,
+            is_draining=self.is_draining,
+            capability=self._capability if self._capability != self._announced else None,
+        )
 
     def _begin(self, lease: wire.Lease) -> None:
         with self._lock:
@@ -132,7 +175,7 @@ class Agent:
             work = self._work[lease.id] = SlotWork(
                 lease,
                 link=lambda: Link(self._url),
-                workspaces=self._workspaces,
+                lodging=self._lodging,
                 fitness=self._fitness,
                 ended=self._ended,
                 backoff=self._backoff,
@@ -140,7 +183,9 @@ class Agent:
         _LOG.info("lease %s: slot %s of run %s", lease.id, lease.slot, lease.run)
         work.start()
 
-    def _ended(self, lease: wire.Lease) -> None:
+    def _ended(self, lease: wire.Lease, why_left: str) -> None:
+        if why_left:
+            self.leave(why_left)  # first, so that the lease is not asked for again
         with self._lock:
             self._work.pop(lease.id, None)
 
@@ -195,6 +240,8 @@ class Agent:
             _LOG.warning("%s", error.message)
             self._identity = self._fresh_identity(self._identity)
             return
+        if self._is_leaving:
+            return
         if not error.may_pass:
             raise error.as_fleet_error(self._url)
         _LOG.warning("%s; trying again", error.message)
@@ -218,11 +265,12 @@ class Agent:
         for work in held:
             work.join(timeout=10.0)
 
-    def _say_goodbye(self) -> None:
-        if self._identity is None:
+    def _say_goodbye(self, link: Link) -> None:
+        identity, self._identity = self._identity, None
+        if identity is None:
             return
         try:
-            self._link.request("DELETE", f"/workers/{self._identity.worker}", token=self._identity.jwt, timeout_s=5.0)
+            link.request("DELETE", f"/workers/{identity.worker}", token=identity.jwt, timeout_s=5.0)
         except LinkError as error:
             _LOG.info("goodbye was not heard: %s", error.message)
         _LOG.info("drained")

@@ -1,9 +1,8 @@
-"""One lease at work: a thread that owns a slot's process, tells what it says, and passes commands on to it."""
+"""One lease at work: a thread that owns the host of a slot, tells what it says, and passes commands on to it."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,9 +14,9 @@ from urllib.parse import urlencode
 from dt_action import wire
 from dt_action.bundle import pack_files
 from dt_action.errors import ConfigurationError, DtError, UnreadableError
-from dt_action.hosting import Died, Host, Measuring, Session
+from dt_action.hosting import Died, Heard, Left
 from dt_action.link import Backoff, Link, LinkError, patiently
-from dt_action.worker.workspaces import Workspace, Workspaces
+from dt_action.worker.lodging import DATA_NAME, LeaseHost, Lodging
 
 _LOG = logging.getLogger("dt.worker")
 
@@ -30,7 +29,6 @@ SAVE_GRACE_S = 60.0
 
 SEND_PATIENCE_S = 300.0
 SEND_TIMEOUT_S = 300.0
-DATA_NAME = ".coverage"
 MOST_AT_ONCE = 500
 OUTPUT_EVERY_S = 1.0
 FETCH_TIMEOUT_S = 300.0
@@ -65,31 +63,36 @@ class Outbox:
 
 
 class SlotWork(threading.Thread):
-    """Runs one lease to its end. `deliver` and `revoke` may be called from other threads."""
+    """
+    Runs one lease to its end. `deliver` and `revoke` may be called from other threads.
+
+    `ended` is told why the whole worker is gone, where that is how the lease ended; else an empty text.
+    """
 
     def __init__(
         self,
         lease: wire.Lease,
         *,
         link: Callable[[], Link],
-        workspaces: Workspaces,
+        lodging: Lodging,
         fitness: Callable[[], str],
-        ended: Callable[[wire.Lease], None],
+        ended: Callable[[wire.Lease, str], None],
         backoff: Backoff,
     ) -> None:
         super().__init__(name=f"dt-{lease.slot}", daemon=True)
         self.lease = lease
         self.seen = 0
         self._make_link = link
-        self._workspaces = workspaces
+        self._lodging = lodging
         self._fitness = fitness
         self._ended = ended
         self._backoff = backoff
         self._outbox = Outbox()
         self._lock = threading.Lock()
         self._inbox: list[wire.Numbered] = []
-        self._host: Host | None = None
+        self._host: LeaseHost | None = None
         self._is_revoked = False
+        self._why_left = ""
         self._stop_by: float | None = None
         self._wakes_at = 0.0
         self._flush_by = 0.0
@@ -124,74 +127,64 @@ class SlotWork(threading.Thread):
             self._outbox.add({"e": "died", "reason": f"the worker's agent failed: {error!r}"[:500], "log_tail": ""})
             self._tell_all(link)
         finally:
-            shutil.rmtree(self._workspaces.data_folder(self.lease), ignore_errors=True)
-            self._workspaces.leave(self.lease.run)
+            self._lodging.leave(self.lease)
             link.close()
-            self._ended(self.lease)
+            self._ended(self.lease, self._why_left)
 
     def _run(self, link: Link) -> None:
         try:
-            workspace = self._workspaces.enter(self.lease, lambda lease, path: _fetch(link, lease, path))
+            if self.lease.measures and self._lodging.data_folder(self.lease) is None:
+                raise ConfigurationError(
+                    "coverage is not measured on this worker, whose slots are not processes of its machine",
+                    hint="leave --coverage out, or use workers of the usual kind",
+                )
+            host = self._lodging.host(self.lease, lambda lease, path: _fetch(link, lease, path))
             unfit = self._fitness()
             if unfit:
+                host.close()
                 raise ConfigurationError(unfit)
         except (DtError, LinkError, OSError) as error:
             _LOG.warning("lease %s: %s: %s", self.lease.id, wire.NO_WORKSPACE, error)
-            self._outbox.add({"e": "died", "reason": wire.NO_WORKSPACE, "log_tail": str(error)[-16384:]})
+            self._outbox.add({"e": "died", "reason": wire.NO_WORKSPACE, "log_tail": _said(error)})
             self._tell_all(link)
             return
-        host = self._host = Host(self._session(workspace))
+        self._host = host
         try:
-            self._attend(link, host, workspace)
+            self._attend(link, host)
+        except DtError as error:  # the engine or the cluster behind the host refuses
+            self._outbox.add({"e": "died", "reason": "the slot could not be kept up", "log_tail": _said(error)})
         finally:
             self._host = None
             host.close()
         self._tell_all(link)
 
-    def _session(self, workspace: Workspace) -> Session:
-        lease = self.lease
-        return Session(
-            run=lease.run,
-            root=workspace.root,
-            python=workspace.environment.python,
-            args=lease.args,
-            slots=max(1, lease.slots),
-            imports=lease.imports,
-            environ=workspace.environment.variables,
-            mark=lease.id,
-            measuring=self._measuring(),
-        )
-
-    def _measuring(self) -> Measuring | None:
-        if not self.lease.measures:
-            return None
-        folder = self._workspaces.data_folder(self.lease)
-        folder.mkdir(parents=True, exist_ok=True)
-        return Measuring(data_file=folder / DATA_NAME, has_contexts=self.lease.has_contexts)
-
-    def _attend(self, link: Link, host: Host, workspace: Workspace) -> None:
-        """Carry messages and commands until the process has ended, or the lease has."""
-        try:
-            host.start(self.lease.slot)
-        except ConfigurationError as error:
-            self._outbox.add({"e": "died", "reason": "the process could not be started", "log_tail": str(error)})
-            return
+    def _attend(self, link: Link, host: LeaseHost) -> None:
+        """Carry messages and commands until the process has ended, or the lease has. Raises DtError: see the host."""
+        host.start(self.lease.slot, "")
         self._obey(host)
         backoff = iter(self._backoff)
         retry_at = 0.0
         while not self._is_revoked:
             for happened in host.poll(self._patience_s(retry_at)):
-                if isinstance(happened, Died):
-                    root = str(workspace.root)
+                if isinstance(happened, Heard):
+                    self._note(happened.message)
+                elif isinstance(happened, Died):
                     _LOG.info("lease %s: %s", self.lease.id, happened.reason)
                     self._listen(host)
                     if self.lease.measures:
-                        self._send_coverage(link, root)
+                        self._send_coverage(link, happened.root)
                     self._outbox.add(
-                        {"e": "died", "reason": happened.reason, "log_tail": happened.log_tail, "root": root}
+                        {
+                            "e": "died",
+                            "reason": happened.reason,
+                            "log_tail": happened.log_tail,
+                            "root": happened.root,
+                        }
                     )
                     return
-                self._note(happened.message)
+                elif isinstance(happened, Left):
+                    self._why_left = happened.reason  # the worker says goodbye; that ends all of its leases
+                    return
             self._obey(host)
             self._listen(host)
             now = time.monotonic()
@@ -222,7 +215,7 @@ class SlotWork(threading.Thread):
         if message.get("e") in _URGENT or len(self._outbox.messages) >= MOST_AT_ONCE:
             self._flush_by = now
 
-    def _obey(self, host: Host) -> None:
+    def _obey(self, host: LeaseHost) -> None:
         with self._lock:
             commands, self._inbox = self._inbox, []
         for numbered in commands:
@@ -237,7 +230,7 @@ class SlotWork(threading.Thread):
                 self._stop_by = time.monotonic() + (SAVE_GRACE_S if self.lease.measures else STOP_GRACE_S)
             host.send(self.lease.slot, **command)
 
-    def _listen(self, host: Host) -> None:
+    def _listen(self, host: LeaseHost) -> None:
         """Pass on what the process printed outside of pytest's capture, and that it printed at all."""
         now = time.monotonic()
         if now < self._listens_at:
@@ -282,7 +275,8 @@ class SlotWork(threading.Thread):
 
     def _send_coverage(self, link: Link, root: str) -> None:
         """Send what the process measured, also where that is nothing: the run waits for it."""
-        folder = self._workspaces.data_folder(self.lease)
+        folder = self._lodging.data_folder(self.lease)
+        assert folder is not None  # noqa: S101 - else the lease was refused
         archive = folder / "parcel.tar.gz"
         try:
             digest = pack_files(sorted(folder.glob(f"{DATA_NAME}.*")), archive)
@@ -303,6 +297,12 @@ class SlotWork(threading.Thread):
                 headers={"Content-Type": "application/gzip"},
                 timeout_s=SEND_TIMEOUT_S,
             )
+
+
+def _said(error: Exception) -> str:
+    """An error in one piece: of what a process said, the last line is what is shown first."""
+    said = f"{error.message}; {error.hint}".removesuffix("; ") if isinstance(error, DtError) else str(error)
+    return said[-16384:]
 
 
 def _fetch(link: Link, lease: wire.Lease, path: Path) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dt_action import environments, wire
 from dt_action.bundle import unpack
 from dt_action.environments import Environment
-from dt_action.errors import ConfigurationError, UnreadableError
+from dt_action.errors import UnreadableError
 
 KEPT_S = 60.0
 """A workspace that no slot uses is kept so long: a process that died is followed by another one."""
@@ -88,25 +89,27 @@ class Workspaces:
                 for run, place in self._places.items()
                 if not place.users and time.monotonic() - place.idle_since > kept_s
             ]
-            for run in idle:
-                del self._places[run]
-        for run in idle:
-            shutil.rmtree(self._home / "runs" / run, ignore_errors=True)
-            shutil.rmtree(self._home / "runs" / f"{run}.environments", ignore_errors=True)
+            swept = [path for run in idle for path in self._set_aside(run)]
+        for path in swept:
+            shutil.rmtree(path, ignore_errors=True)
         for bundle in (self._home / "bundles").glob("*"):
             if bundle.stat().st_mtime < time.time() - 24 * 3600:
                 bundle.unlink(missing_ok=True)
+
+    def _set_aside(self, run: str) -> Iterator[Path]:
+        """Forget a run's workspace; what is to be deleted has names that no slot of the run will use again."""
+        del self._places[run]
+        for name in (run, f"{run}.environments"):
+            aside = self._home / "runs" / f"{name}.old-{time.monotonic_ns()}"
+            with contextlib.suppress(OSError):
+                (self._home / "runs" / name).rename(aside)
+                yield aside
 
     def _make(self, lease: wire.Lease, fetch: Fetch) -> Workspace:
         tree = self._home / "runs" / lease.run
         shutil.rmtree(tree, ignore_errors=True)
         unpack(self._bundle(lease, fetch), tree)
-        root = (tree / lease.directory).resolve()
-        if not root.is_relative_to(tree.resolve()) or not root.is_dir():
-            raise UnreadableError(f"the bundle has no directory {lease.directory!r}")
-        for name in lease.requirements:
-            if not (root / name).resolve().is_relative_to(tree.resolve()):
-                raise ConfigurationError(f"the requirements file {name!r} lies outside of the source tree")
+        root = environments.root_in(tree, lease.directory, lease.requirements)
         environment = environments.prepare(
             root,
             self._python,
@@ -115,17 +118,13 @@ class Workspaces:
             tools=("pytest", "coverage") if lease.measures else ("pytest",),
             setup=lease.setup or None,
             run=self._run,
-            home=self._environments(lease),
+            home=self._environments(lease, root),
         )
         return Workspace(root=root, environment=environment)
 
-    def _environments(self, lease: wire.Lease) -> Path:
-        """
-        Where the environment is kept: with others of its digest, unless the project itself is installed in it.
-
-        Such an environment points into the tree, so it can only live as long as that.
-        """
-        own = any(Path(name).suffix in (".toml", ".py") for name in lease.requirements)
+    def _environments(self, lease: wire.Lease, root: Path) -> Path:
+        """Where the environment is kept: with others of its digest, unless it belongs to the tree."""
+        own = environments.is_bound_to_tree(root, lease.requirements)
         return self._home / "runs" / f"{lease.run}.environments" if own else self._home / "environments"
 
     def _bundle(self, lease: wire.Lease, fetch: Fetch) -> Path:

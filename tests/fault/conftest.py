@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from engine_here import image_with_pytest
 from project_on_disk import Project
 
 
@@ -22,3 +23,9 @@ def project(tmp_path: Path) -> Project:
 def good() -> dict[str, str]:
     """The outcomes of the good tests."""
     return {f"test_good.py::test_good[{n}]": "passed" for n in range(20)}
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """An image with pytest in it, of the container engine here."""
+    return image_with_pytest()

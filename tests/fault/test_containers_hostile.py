@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from engine_here import BASE, containers
 from project_on_disk import Project, wait_until
-
-BASE = os.environ.get("DT_TEST_BASE_IMAGE", "python:3.13-slim")
-IMAGE = "dt-test-pytest:1"
-
-
-def docker(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-
-
-def containers() -> set[str]:
-    return set(docker("ps", "-aq", "--filter", "label=dt.owner").stdout.split())
-
-
-@pytest.fixture(scope="module")
-def image() -> str:
-    """An image with pytest. Skips where there is no engine, or where the image cannot be built."""
-    try:
-        if docker("image", "inspect", IMAGE).returncode == 0:
-            return IMAGE
-    except FileNotFoundError:
-        pytest.skip("no container engine here")
-    recipe = f"FROM {BASE}\nRUN pip install --no-cache-dir pytest\n"
-    built = subprocess.run(
-        ["docker", "build", "-t", IMAGE, "-"], input=recipe, capture_output=True, text=True, check=False
-    )
-    if built.returncode:
-        pytest.skip(f"the image cannot be built: {built.stderr[-300:]}")
-    return IMAGE
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""Where the slots of a worker live: the port that a lease's thread asks for a host, for processes and containers."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dt_action import wire
+from dt_action.errors import ConfigurationError
+from dt_action.execution import SlotHost
+from dt_action.hosting import Host, Measuring, Session
+from dt_action.worker.workspaces import Fetch, Workspaces
+
+if TYPE_CHECKING:
+    from dt_action.containers import Box
+    from dt_action.engine import Engine
+
+DATA_NAME = ".coverage"
+_LOG = logging.getLogger("dt.worker")
+
+
+class LeaseHost(SlotHost, Protocol):
+    """A host of one slot, which its thread and others speak to."""
+
+    def new_output(self, slot: str) -> str:
+        """What the slot printed outside of pytest's capture since this was asked last."""
+
+    def wake(self) -> None:
+        """Let a `poll` that waits in another thread return."""
+
+
+class Lodging(Protocol):
+    """Makes hosts for leases. Its methods are called by the threads of several leases."""
+
+    def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
+        """
+        A host for the lease's slot, which starts nothing yet; `leave` must follow, whatever comes of it.
+
+        `fetch` gets the lease's bundle. Raises DtError, LinkError or OSError where there can be none.
+        """
+
+    def data_folder(self, lease: wire.Lease) -> Path | None:
+        """Where the slot's process leaves the coverage that it measures; None where that is not possible here."""
+
+    def leave(self, lease: wire.Lease) -> None:
+        """The lease is over."""
+
+    def sweep(self) -> None:
+        """Remove what nobody has used for a while."""
+
+
+class Processes:
+    """Slots are processes on this machine, in workspaces that are made once for all slots of a run."""
+
+    def __init__(self, workspaces: Workspaces) -> None:
+        self._workspaces = workspaces
+
+    def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
+        """See `Lodging`."""
+        workspace = self._workspaces.enter(lease, fetch)
+        return Host(
+            Session(
+                run=lease.run,
+                root=workspace.root,
+                python=workspace.environment.python,
+                args=lease.args,
+                slots=max(1, lease.slots),
+                imports=lease.imports,
+                environ=workspace.environment.variables,
+                mark=lease.id,
+                measuring=self._measuring(lease),
+            )
+        )
+
+    def _measuring(self, lease: wire.Lease) -> Measuring | None:
+        if not lease.measures:
+            return None
+        folder = self.data_folder(lease)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Measuring(data_file=folder / DATA_NAME, has_contexts=lease.has_contexts)
+
+    def data_folder(self, lease: wire.Lease) -> Path:
+        """See `Lodging`."""
+        return self._workspaces.data_folder(lease)
+
+    def leave(self, lease: wire.Lease) -> None:
+        """See `Lodging`."""
+        shutil.rmtree(self.data_folder(lease), ignore_errors=True)
+        self._workspaces.leave(lease.run)
+
+    def sweep(self) -> None:
+        """See `Lodging`."""
+        self._workspaces.sweep()
+
+
+class Containers:
+    """Slots are containers of `engine`, made by `box`; the environment of the tests is the image."""
+
+    def __init__(self, workspaces: Workspaces, box: Box, engine: Engine) -> None:
+        self._workspaces = workspaces
+        self._box = box
+        self._engine = engine
+
+    def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
+        """See `Lodging`. A setup command would have to run outside of the containers, so there is none."""
+        from dt_action.containers import ContainerHost
+
+        workspace = self._workspaces.enter(replace(lease, requirements=(), setup=""), fetch)
+        if lease.requirements or lease.setup:
+            raise ConfigurationError(
+                f"this worker's tests run in containers of {self._box.image}, where nothing is installed or set up",
+                hint="leave --requirements and --setup out, and have the image hold what the tests need",
+            )
+        session = Session(
+            run=lease.run,
+            root=workspace.root,
+            python=self._box.python,
+            args=lease.args,
+            slots=max(1, lease.slots),
+            imports=lease.imports,
+            environ=self._box.environ,
+            mark=lease.id,
+        )
+        return ContainerHost(session, self._box, self._engine, say=_LOG.info)
+
+    def data_folder(self, lease: wire.Lease) -> None:
+        """See `Lodging`."""
+
+    def leave(self, lease: wire.Lease) -> None:
+        """See `Lodging`."""
+        self._workspaces.leave(lease.run)
+
+    def sweep(self) -> None:
+        """See `Lodging`."""
+        self._workspaces.sweep()
