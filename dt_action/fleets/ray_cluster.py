@@ -214,16 +214,23 @@ def _connect(ray: Any, address: str) -> None:
         ray.init(address=address, log_to_driver=False, configure_logging=False, namespace="dt")
     except Exception as error:  # Ray raises RuntimeError, ConnectionError, ValueError and its own for all of these
         said = str(error).strip()
-        raise FleetError(f"the Ray cluster at {address} cannot be used: {said[:1000]}", hint=_hint(said)) from error
+        raise FleetError(
+            f"the Ray cluster at {address} cannot be used: {said[:1000]}", hint=_hint(address, said)
+        ) from error
 
 
-def _hint(said: str) -> str:
+_AUTH_HINT = "set RAY_AUTH_MODE=token, and the cluster's token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+
+
+def _hint(address: str, said: str) -> str:
     low = said.lower()
     if "version mismatch" in low or "ray version" in low or "python version" in low:
         return "install the cluster's version of Ray and of Python; by ray://, the minor version of Python will do"
     if "auth" in low or "token" in low:
-        return "set RAY_AUTH_MODE=token, and the cluster's token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
-    return "start one with `ray start --head`, or name it with its address, such as ray://HOST:10001"
+        return _AUTH_HINT
+    if address == HERE:
+        return "start one with `ray start --head`, or name it with its address, such as ray://HOST:10001"
+    return f"something listens there: is it Ray's head, of this version? Does it want a token? Then {_AUTH_HINT}"
 
 
 def _package() -> bytes:

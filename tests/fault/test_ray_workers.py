@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from coordinator_rig import Coordinator, Worker, closing_all, make_project, results_of, start_run, wait_until
+from coordinator_rig import DT, Coordinator, Worker, closing_all, make_project, results_of, start_run, wait_until
 from project_on_disk import processes_marked
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -164,16 +166,22 @@ def test_a_crash_is_the_crash_of_one_case_on_an_actor_too(
     }
 
 
-def test_a_token_for_one_worker_is_not_enough_for_a_cluster(
+def test_a_token_that_is_used_up_is_told_and_the_worker_ends(
     tmp_path: Path, coordinator: Coordinator, cluster: Any
 ) -> None:
-    rays = on_ray(tmp_path, coordinator, cluster)
-    rays.token = coordinator.token("--uses", "2")
-    rays.start()
-    with closing_all(rays):
-        wait_until(lambda: "is no worker" in rays.log(), what="the refusal")
-        assert "used up" in rays.log()
-        assert "dt coordinator enrol --pool" in rays.log()
+    token = coordinator.token()
+    with closing_all(Worker(tmp_path / "w", coordinator.url, token).start()):
+        done = subprocess.run(
+            [*DT, "worker", "--coordinator", coordinator.url, "--ray", cluster.address],
+            env={**os.environ, "DT_WORKER_TOKEN": token},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 7, done.stderr
+    assert "this enrolment token was used up" in done.stderr
 
 
 def _line(pid: int) -> str:
