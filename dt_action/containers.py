@@ -24,6 +24,8 @@ WORKSPACE = "/workspace"
 RUNNER = "/dt"
 STDERR_FRAME = 2
 OUT_OF_MEMORY = "the container went over its memory limit of {limit}"
+KILLED = "the process died of SIGKILL, in a container with a memory limit of {limit}"
+"""What is told where the engine does not know why: Podman on control groups of version 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class _Slot:
     line: Line
     printed: int = 0
     shown: int = 0
+    is_killed: bool = False
     frames: bytearray = field(default_factory=bytearray)
     log: bytearray = field(default_factory=bytearray)
 
@@ -142,6 +145,7 @@ class ContainerHost:
         """See `execution.SlotHost`."""
         known = self._slots.get(slot)
         if known is not None:
+            known.is_killed = True
             self._engine.kill(known.container, "SIGABRT" if show_where else "SIGKILL")
             if show_where:
                 known.container.wait_until(time.monotonic() + 1.0)
@@ -239,11 +243,12 @@ class ContainerHost:
     def _bury(self, slot: _Slot) -> Died:
         code, ran_out = slot.container.wait_until(time.monotonic() + 10.0)
         limit = f"{self._box.memory_bytes >> 20} MiB"
+        why = OUT_OF_MEMORY if ran_out else KILLED if code == 128 + 9 and not slot.is_killed else ""
         died = Died(
             slot=slot.name,
             code=128 - code if code > 128 else code,
             log_tail=slot.log[-TAIL_BYTES:].decode("utf-8", "replace"),
-            why=OUT_OF_MEMORY.format(limit=limit) if ran_out else "",
+            why=why.format(limit=limit),
             root=WORKSPACE,
         )
         self._forget(slot)
@@ -292,6 +297,10 @@ def _runner_archive() -> bytes:
 
 def _refused(error: Exception) -> DtError:
     text = str(error)
+    if "container-init binary not found" in text:
+        return FleetError(
+            f"Podman has no init process to give to containers: {text}", hint="install the package catatonit"
+        )
     if "executable file not found" in text or "no such file or directory" in text:
         return ConfigurationError(
             f"the image has no such interpreter: {text}", hint="name an image with Python 3.9+ and pytest"

@@ -125,6 +125,14 @@ def test_memory_beyond_the_limit_costs_that_test_only(
     assert not containers()
 
 
+def test_a_limit_too_small_for_pytest_itself_is_told_at_once(project: Project, options: tuple[str, ...]) -> None:
+    told = project.run(*options, "--container-memory", "8MiB", "--timeout", "60s")
+
+    assert told.code == 4, told.output
+    assert "memory limit of 8 MiB" in told.output
+    assert not containers()
+
+
 def test_a_test_that_hangs_is_ended_with_its_container(
     project: Project, options: tuple[str, ...], good: dict[str, str]
 ) -> None:
