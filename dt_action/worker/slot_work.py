@@ -133,13 +133,10 @@ class SlotWork(threading.Thread):
 
     def _run(self, link: Link) -> None:
         try:
-            if self.lease.measures and self._lodging.data_folder(self.lease) is None:
-                raise ConfigurationError(
-                    "coverage is not measured on this worker, whose slots are not processes of its machine",
-                    hint="leave --coverage out, or use workers of the usual kind",
-                )
             host = self._lodging.host(self.lease, lambda lease, path: _fetch(link, lease, path))
             unfit = self._fitness()
+            if self.lease.measures and self._lodging.data_folder(self.lease) is None:
+                unfit = unfit or "coverage is not measured on this worker, whose slots are no processes of its machine"
             if unfit:
                 host.close()
                 raise ConfigurationError(unfit)
