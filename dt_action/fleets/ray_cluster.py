@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import io
+import queue
 import socket
 import tarfile
 import threading
@@ -24,6 +26,7 @@ HERE = "auto"
 
 REACH_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 20.0
 LIVING_FOR_S = 1.0
 ID_SHOWN = 6
 """So many letters of a node's id stand in names: the last ones, since those of one machine may begin alike."""
@@ -73,10 +76,13 @@ class Cluster:
         self._living: frozenset[str] = frozenset()
         self._looked_at = float("-inf")
         self._lock = threading.Lock()
+        self._is_gone = False
 
     def close(self) -> None:
         """Let go of it; all actors of ours end."""
-        if not self._was_connected:
+        if self._is_gone:
+            atexit.unregister(self.ray.shutdown)  # it would wait for the head, too
+        elif not self._was_connected:
             self.ray.shutdown()
 
     def living(self, *, fresh: bool = False) -> frozenset[str]:
@@ -97,10 +103,25 @@ class Cluster:
         return [_node(node, self._probed.get(node["NodeID"], {})) for node in living]
 
     def _described(self) -> list[Mapping[str, Any]]:
+        """What Ray says of the nodes that live. It waits for a head that is gone, in which we must not be stuck."""
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self.ray.nodes())
+            except Exception as error:  # Ray has many words for a head that is gone
+                answers.put(error)
+
+        if not self._is_gone:
+            threading.Thread(target=ask, daemon=True).start()
         try:
-            return [node for node in self.ray.nodes() if node["Alive"]]
-        except Exception as error:  # the head is gone: Ray has many words for that
-            raise FleetError(f"the Ray cluster does not answer any more: {in_short(error)}") from error
+            answer = answers.get(timeout=0.0 if self._is_gone else ANSWER_TIMEOUT_S)
+        except queue.Empty:
+            answer = TimeoutError(f"no answer for {ANSWER_TIMEOUT_S:g} s")
+        if isinstance(answer, Exception):
+            self._is_gone = True
+            raise FleetError(f"the Ray cluster does not answer any more: {in_short(answer)}") from answer
+        return [node for node in answer if node["Alive"]]
 
     def _probe(self, ids: list[str]) -> dict[str, Mapping[str, Any]]:
         """What our probes find on each node; a node that does not answer in time counts by what Ray says alone."""

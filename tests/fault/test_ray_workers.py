@@ -10,8 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coordinator_rig import DT, Coordinator, Worker, closing_all, make_project, results_of, start_run, wait_until
+from coordinator_rig import (
+    DT,
+    Coordinator,
+    Worker,
+    closing_all,
+    free_port,
+    make_project,
+    results_of,
+    start_run,
+    wait_until,
+)
 from project_on_disk import processes_marked
+from ray_rig import cluster_elsewhere
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
@@ -144,6 +155,27 @@ def test_a_worker_that_is_ended_leaves_no_actor_and_no_process(
         wait_until(lambda: not [p for p in processes_marked(mark) if "bootstrap" in _line(p)], what="that of processes")
         run.process.send_signal(signal.SIGINT)
         run.finish()
+
+
+def test_a_cluster_whose_head_is_killed_loses_no_case(tmp_path: Path, coordinator: Coordinator) -> None:
+    ids = make_project(tmp_path / "project", files=4, cases=15, case_s=0.2)
+    plain = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "1", "--name", "plain")).start()
+    port = free_port()
+    with cluster_elsewhere({"num_cpus": 2, "gcs_server_port": port}) as address:
+        rays = Worker(
+            tmp_path / "r", coordinator.url, coordinator.token("--pool"), ("--ray", address, "--name", "ray")
+        ).start()
+        with closing_all(plain, rays):
+            run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--retries", "2")
+            wait_until(
+                lambda: coordinator.rows("select 1 from results where worker like 'ray%'"), what="a result of an actor"
+            )
+            (head,) = processes_marked(f"--gcs_server_port={port}")
+            os.kill(head, signal.SIGKILL)
+
+            all_passed_once(coordinator, run.finish(), ids)
+            assert rays.process is not None
+            assert rays.process.wait(timeout=120) != 0, "its service manager starts it anew"
 
 
 def test_a_crash_is_the_crash_of_one_case_on_an_actor_too(
