@@ -265,10 +265,10 @@ class Execution:
         return self._brain.slot_lost(died.slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
 
     def _failed_to_start(self, died: Died, now: float) -> list[Action]:
-        """pytest itself could not start: the same for every slot, unless it had worked before."""
+        """pytest itself could not start: the same for every slot, unless it had worked before, or was not to blame."""
         conftest = _CONFTEST.search(died.log_tail)
         self._failed_starts += 1
-        if self._is_dealt and self._failed_starts < MOST_FAILED_STARTS:
+        if (self._is_dealt or died.why) and self._failed_starts < MOST_FAILED_STARTS:
             return []
         if conftest is None and not self._is_dealt:
             raise start_error(self._terms.python, died)
