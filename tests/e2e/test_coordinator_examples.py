@@ -99,6 +99,7 @@ def composed(tmp_path: Path, image: str):
         made("down", "--volumes", "--timeout", "5")
 
 
+# dt: exclusive port-8470
 def test_the_compose_file_runs_a_projects_tests(tmp_path: Path, composed: Composed):
     composed.bring_up()
     key = composed("exec", "-T", "coordinator", "dt", "coordinator", "key", "create", "--name", "ci")
@@ -115,6 +116,7 @@ def test_the_compose_file_runs_a_projects_tests(tmp_path: Path, composed: Compos
     assert "key.pem" not in found
 
 
+# dt: exclusive port-8470
 def test_a_worker_of_the_compose_file_does_not_reach_the_database(composed: Composed):
     composed.bring_up()
     reach = "import socket; socket.create_connection(('database', 5432), timeout=3)"
