@@ -1,5 +1,7 @@
 """Workers of a coordinator whose slots are containers, with a real engine: what goes there, and what they hold back."""
 
+# dt: exclusive container-engine
+
 from __future__ import annotations
 
 import signal

@@ -1,5 +1,7 @@
 """Tests that mean harm, in containers of a real engine: what they can reach, use up and leave behind."""
 
+# dt: exclusive container-engine
+
 from __future__ import annotations
 
 import sys
