@@ -17,6 +17,12 @@ import pytest
 from _pytest.assertion import rewrite
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_PRIVATE = ("_read_pyc", "_rewrite_test", "get_cache_dir", "PYC_TAIL")
+
+
+def can_be_kept(config: Any) -> bool:
+    """False where this pytest does not rewrite, or not in the way that we know: then it does all by itself."""
+    return bool(config.pluginmanager.hasplugin("assertion")) and all(hasattr(rewrite, name) for name in _PRIVATE)
 
 
 class RewrittenModules:

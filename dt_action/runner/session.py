@@ -15,7 +15,7 @@ import pytest
 from .channel import Channel, Message
 from .collecting import LazyCollection, group_of
 from .outcomes import CaseRecord, collect_failure, shortened, skip_reason
-from .rewriting import RewrittenModules
+from .rewriting import RewrittenModules, can_be_kept
 
 # A test may freeze these; the records of the tests around it must not care.
 _time = time.time
@@ -76,7 +76,7 @@ class SlotPlugin:
         known = early_config.known_args_namespace
         if hasattr(known, "no_cov"):
             known.no_cov = True  # its distributed mode wants a controller of its own; dt measures coverage itself
-        if self._config["rewritten"]:
+        if self._config["rewritten"] and can_be_kept(early_config):
             self._rewritten = RewrittenModules(self._config["rewritten"], early_config)
         yield
 

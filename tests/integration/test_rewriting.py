@@ -87,6 +87,11 @@ def test_plain_asserts_are_left_plain(project: Project) -> None:
     assert project.entries == []
 
 
+def test_a_pytest_without_rewriting_runs_the_tests_all_the_same(project: Project) -> None:
+    assert project.run("--pytest-args", "-p no:assertion")["test_a"] == ("passed", "")
+    assert project.entries == []
+
+
 def test_a_folder_that_cannot_be_written_does_no_harm(project: Project) -> None:
     project.write(".dt_cache", "a file stands in the way")
     assert project.run("--history", str(project.root / "h"))["test_b"] == ("failed", "assert 2 == 3")
