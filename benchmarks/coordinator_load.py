@@ -37,9 +37,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from coordinator_rig import Coordinator
 from coordinator_sim import SimSlot, files_of, plan_of
 
-from dt_action import wire
-from dt_action.formats.model_json import from_jsonable, to_jsonable
 from dt_action.model.hardware import Capability
+from dt_action.model.json_codec import from_jsonable, to_jsonable
+from dt_action.remote import wire
 
 CASES_PER_FILE = 50
 

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dt_action.dispatch import Limits
+from dt_action.engine import Limits
 from dt_action.fleets.local import LocalFleet
 from dt_action.fleets.ray import RayFleet
-from dt_action.hosting import Host, Session
+from dt_action.hosts.process import Host, Session
 from dt_action.model.event import CaseStarted, Ended, Event, WorkerJoined
 from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.plan import Plan, PlannedFile
@@ -96,7 +96,7 @@ def _print(name: str, times: list[tuple[float, float, float]], options: argparse
 
 def _travel(ray: Any, cluster: Any, root: Path) -> None:
     """An actor that has the tree: through Ray's runtime environment, and through its object store as we do it."""
-    from dt_action.bundle import make_bundle
+    from dt_action.remote.bundle import make_bundle
 
     class Reads:
         def __init__(self, bundle: bytes | None = None) -> None:

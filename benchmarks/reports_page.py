@@ -14,7 +14,7 @@ from typing import Any
 
 from reports_scale import large_run
 
-from dt_action.renderers.html import Html
+from dt_action.reports.renderers.html import Html
 
 WATCH = """new MutationObserver(() => {
   if (!window.firstRow && document.querySelector('.row')) {

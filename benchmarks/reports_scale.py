@@ -13,13 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-from dt_action import reporting
 from dt_action.model.build import Build
 from dt_action.model.case import Attempt, TestCase, TestResult
 from dt_action.model.hardware import NOTHING, Capability, Clause, Device, DeviceNeed, Requirement
 from dt_action.model.report import Document
 from dt_action.model.run import Run, WorkerInfo
-from dt_action.renderers.console import Console
+from dt_action.reports import reporting
+from dt_action.reports.renderers.console import Console
 
 CUDA = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),))
 TYPES = ("integration", "fault", "monitoring", "stress")

@@ -35,10 +35,10 @@ from typing import Any
 
 from simulated_slot import SimulatedCase, SimulatedFile, SimulatedSlot, Suite, Told, Waits, Works
 
-from dt_action.dispatch import Dispatcher, Limits
-from dt_action.execution import Execution, Place, Terms
+from dt_action.engine import Dispatcher, Limits
+from dt_action.engine.execution import Execution, Place, Terms
 from dt_action.history import history_at
-from dt_action.hosting import Happened, Heard
+from dt_action.hosts.process import Happened, Heard
 from dt_action.model.event import CaseFinished, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile

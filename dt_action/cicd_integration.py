@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dt_action import pipeline
+from dt_action.app.wiring import Wiring
 from dt_action.cli import guarded
 from dt_action.cli import main as run_command
 from dt_action.cli.run import execute
-from dt_action.cli.wiring import Wiring
 from dt_action.model.case import TestFile
 from dt_action.model.event import Event
 from dt_action.model.hardware import FileNeeds

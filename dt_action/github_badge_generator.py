@@ -16,11 +16,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dt_action.badges import BadgeGenerator, Result, find_results, read_results
 from dt_action.cli import guarded
 from dt_action.errors import ConfigurationError
-from dt_action.formats import shields
 from dt_action.model.report import Badge
+from dt_action.reports.badges import BadgeGenerator, Result, find_results, read_results
+from dt_action.reports.formats import shields
 
 __all__ = ["Badge", "BadgeGenerator", "Result", "find_results", "main", "read_results"]
 

@@ -11,13 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from dt_action import wire
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.roster import Owner, Patience
 from dt_action.coordinator.store import EVENTS, Changes, migrate, open_engine, rows_of
-from dt_action.formats.model_json import from_jsonable, to_jsonable
 from dt_action.model.hardware import Capability, FileNeeds
+from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.remote import wire
 
 Files = Mapping[str, Sequence[str]]
 """The cases of each file, by id."""

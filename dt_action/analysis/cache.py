@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dt_action.analysis.codec import decode
-from dt_action.caches import make_folder
 from dt_action.model.hardware import FileNeeds
+from dt_action.workspace.caches import make_folder
 
 RULES_VERSION = 1
 """Raised whenever the same files could give other needs."""

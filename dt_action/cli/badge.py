@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dt_action.badges import BadgeGenerator, find_results, read_results
+from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
-from dt_action.cli.wiring import Wiring
 from dt_action.errors import ConfigurationError
+from dt_action.reports.badges import BadgeGenerator, find_results, read_results
 
 DIRECTORY = ".github/badges"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from dt_action import __version__
+from dt_action.app.wiring import Wiring, tests_python
 from dt_action.cli.arguments import Parser, settings_from
-from dt_action.cli.wiring import Wiring, tests_python
 from dt_action.errors import DtError, ExitCode
 from dt_action.options import Settings
 

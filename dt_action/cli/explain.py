@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dt_action.analysis.explanation import explain
+from dt_action.app.wiring import rules_of
 from dt_action.cli.arguments import Parser, settings_from
-from dt_action.cli.wiring import rules_of
 from dt_action.discovery import discover
 from dt_action.errors import ExitCode
 from dt_action.options import Settings

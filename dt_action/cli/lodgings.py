@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dt_action.app.fleets import VARIABLES_OF_NO_TRUST
 from dt_action.cli.arguments import Parser, add_rows
-from dt_action.cli.fleets import VARIABLES_OF_NO_TRUST
 from dt_action.errors import ConfigurationError
 from dt_action.options import read_flags, secret_variables
-from dt_action.wire import IN_CONTAINERS
+from dt_action.remote.wire import IN_CONTAINERS
 
 if TYPE_CHECKING:
     from dt_action.model.hardware import Capability
@@ -70,8 +70,8 @@ def container_berths(
 
     Raises FleetError where no engine answers, ConfigurationError where the image cannot be had.
     """
-    from dt_action.containers import Box, Grant
-    from dt_action.engine import Engine, is_leftover
+    from dt_action.hosts.container import Box, Grant
+    from dt_action.hosts.container_engine import Engine, is_leftover
     from dt_action.worker.crew import Berth
     from dt_action.worker.lodging import Containers
 
@@ -118,7 +118,7 @@ def ray_berths(given: Namespace, name: str) -> Iterator[Berths]:
 
     Raises ConfigurationError without the extra `ray`, FleetError where the cluster cannot be reached or used.
     """
-    from dt_action.fleets.ray_cluster import Cluster
+    from dt_action.hosts.ray_cluster import Cluster
     from dt_action.worker.ray_slots import Bundles, Terms, berths
 
     cluster = Cluster(given.ray)

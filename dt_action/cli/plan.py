@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
-from dt_action.cli.wiring import Wiring
 from dt_action.errors import NoTestsError
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.options import Settings
@@ -35,7 +35,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _tell_matrix(plan: Plan, settings: Settings, environ: Mapping[str, str]) -> None:
     """Print the matrix, and set it as the step's output `matrix` where there is one."""
-    from dt_action.matrix import legs, read_runners
+    from dt_action.planning.matrix import legs, read_runners
 
     runners = read_runners(settings.runners)
     found = legs(plan, shards=settings.shards, runners=runners, is_one_fleet=settings.fleet == "coordinator")

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.run import present
-from dt_action.cli.wiring import Wiring
-from dt_action.coverage_data import shard_data_files
 from dt_action.errors import ConfigurationError, NoTestsError, UnreadableError
-from dt_action.formats import run_json
-from dt_action.merging import merge
+from dt_action.judging.coverage_data import shard_data_files
+from dt_action.judging.merging import merge
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
 from dt_action.options import Settings
 from dt_action.pipeline import Outcome
+from dt_action.reports.formats import run_json
 
 MOST_FILES = 10_000
 _OTHER_JSON = (".ctrf.json", ".codequality.json")

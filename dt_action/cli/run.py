@@ -14,10 +14,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from dt_action import pipeline
+from dt_action.app.wiring import Listener, Wiring
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.job_log import job_log
 from dt_action.cli.ownership import give_back
-from dt_action.cli.wiring import Listener, Wiring
 from dt_action.errors import ExitCode
 from dt_action.options import Settings, secret_values
 
@@ -95,7 +95,7 @@ def masked(listener: Listener, secrets: Sequence[str], *, tells_all: bool = Fals
     Without `tells_all` it shows no word of a case that ends well, and most do: those are passed on as they are.
     """
     from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Notice
-    from dt_action.redaction import Redactor
+    from dt_action.reports.redaction import Redactor
 
     redactor = Redactor(secrets)
 
@@ -112,8 +112,8 @@ def masked(listener: Listener, secrets: Sequence[str], *, tells_all: bool = Fals
 
 
 def _progress(files: int, settings: Settings, environ: Mapping[str, str]) -> Listener:
-    from dt_action.renderers.colors import wants_color
-    from dt_action.renderers.progress import Progress
+    from dt_action.reports.renderers.colors import wants_color
+    from dt_action.reports.renderers.progress import Progress
 
     is_terminal = sys.stdout.isatty()
     return Progress(
@@ -128,9 +128,9 @@ def _progress(files: int, settings: Settings, environ: Mapping[str, str]) -> Lis
 
 
 def _last_words(run: Run, secrets: Sequence[str], environ: Mapping[str, str]) -> str:
-    from dt_action.redaction import Redactor
-    from dt_action.renderers.colors import wants_color
-    from dt_action.renderers.console import Console
+    from dt_action.reports.redaction import Redactor
+    from dt_action.reports.renderers.colors import wants_color
+    from dt_action.reports.renderers.console import Console
 
     color = wants_color(environ, is_terminal=sys.stdout.isatty())
     console = Console(color=color, width=shutil.get_terminal_size().columns)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dt_action.cli.arguments import Parser
 from dt_action.errors import ConfigurationError
-from dt_action.link import Link, LinkError, patiently
+from dt_action.remote.link import Link, LinkError, patiently
 
 PATIENCE_S = 10.0
 
@@ -74,7 +74,7 @@ def _results(link: Link, key: str, run: str) -> None:
 
 
 def _cancel(link: Link, key: str, run: str) -> None:
-    from dt_action import wire
+    from dt_action.remote import wire
 
     link.post(f"/runs/{run}/cancel", wire.Cancel(reason="cancelled by hand"), wire.Cancelled, token=key)
 

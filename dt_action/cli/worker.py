@@ -80,8 +80,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _workspaces(given: Namespace, environ: Mapping[str, str]) -> Workspaces:
-    from dt_action.environments import run_command
     from dt_action.worker.workspaces import Workspaces
+    from dt_action.workspace.environments import run_command
 
     python = getattr(given, "python", environ.get("DT_PYTHON") or sys.executable)
     return Workspaces(
@@ -182,7 +182,7 @@ def _declared(kinds: Sequence[str]) -> tuple[Device, ...]:
 
 
 def _show(capability: Capability, environ: Mapping[str, str]) -> int:
-    from dt_action.formats.model_json import to_jsonable
+    from dt_action.model.json_codec import to_jsonable
     from dt_action.probes import evidence
     from dt_action.probes.system import System
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
-from dt_action.wire import IN_CONTAINERS
+from dt_action.remote.wire import IN_CONTAINERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from dt_action import __version__, wire
+from dt_action import __version__
 from dt_action.coordinator import auth, dashboard, events, histories, metrics, parcels, views
 from dt_action.coordinator.callers import Calling, CallingWorker, Id, Serving, credential, seen_run
 from dt_action.coordinator.protection import Protection
@@ -24,7 +24,8 @@ from dt_action.coordinator.service import Service
 from dt_action.coordinator.store import ENROLMENTS, WORKERS, Changes, rows_of
 from dt_action.coordinator.writer import BugError, RefusalError, UnavailableError
 from dt_action.errors import UnreadableError
-from dt_action.formats.model_json import to_jsonable
+from dt_action.model.json_codec import to_jsonable
+from dt_action.remote import wire
 
 MOST_WAIT_S = 30.0
 _WORKER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

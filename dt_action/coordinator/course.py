@@ -7,14 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from dt_action import wire
-from dt_action.dispatch import Action, Dispatcher, Kill, Limits, Rest, Stop, Tell
-from dt_action.execution import MOST_FAILED_STARTS, command_for, crash_detail, named_from, start_error, tell_brain
-from dt_action.hosting import Died, slot_name
+from dt_action.engine import Action, Dispatcher, Kill, Limits, Rest, Stop, Tell
+from dt_action.engine.execution import (
+    MOST_FAILED_STARTS,
+    command_for,
+    crash_detail,
+    named_from,
+    start_error,
+    tell_brain,
+)
+from dt_action.hosts.process import Died, slot_name
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, Notice, WorkerJoined
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
+from dt_action.remote import wire
 
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
 
@@ -211,7 +218,7 @@ class Course:
         return outputs + self._follow(self._brain.slot_joined(slot, worker, now))
 
     def _rebase(self, base: str, rootdir: str, now: float) -> None:
-        """Name the planned files as pytest does: see `dt_action.execution.named_from`."""
+        """Name the planned files as pytest does: see `dt_action.engine.execution.named_from`."""
         if base == ".":
             return
         files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)

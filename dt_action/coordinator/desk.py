@@ -12,7 +12,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dt_action import wire
 from dt_action.coordinator import allocation
 from dt_action.coordinator.allocation import infeasible
 from dt_action.coordinator.live_run import LiveLease, LiveRun
@@ -20,8 +19,9 @@ from dt_action.coordinator.roster import Leases, LiveWorker, Owner, Patience, Ro
 from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import UnreadableError
-from dt_action.formats.model_json import to_jsonable
 from dt_action.model.hardware import Capability
+from dt_action.model.json_codec import to_jsonable
+from dt_action.remote import wire
 
 _LOG = logging.getLogger("dt.coordinator")
 

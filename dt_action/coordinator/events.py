@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
-from dt_action import wire
 from dt_action.coordinator.store import EVENTS, rows_of
+from dt_action.remote import wire
 
 KEEP_ALIVE_S = 4.0
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dt_action import wire
 from dt_action.coordinator.course import Command, Course, Death, Output, Refusal
 from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, as_text, case_key, storable
-from dt_action.dispatch import Kill, Limits
-from dt_action.formats.model_json import from_jsonable
+from dt_action.engine import Kill, Limits
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Ended, FileCollected, Notice
 from dt_action.model.hardware import Capability
+from dt_action.model.json_codec import from_jsonable
+from dt_action.remote import wire
 
 BATCH_S = 5.0
 """How much work a slot is handed at once: enough to outweigh the way to it."""

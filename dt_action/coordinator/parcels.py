@@ -10,12 +10,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from dt_action import wire
 from dt_action.coordinator.callers import Calling, Id, Serving, credential, seen_run
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.store import LEASES, PARCELS, RESULTS, RUNS, WORKERS, Changes, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
-from dt_action.formats.model_json import to_jsonable
+from dt_action.model.json_codec import to_jsonable
+from dt_action.remote import wire
 
 PATHS = APIRouter(tags=["coverage"])
 MOST_WAIT_S = 20.0

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from typing import Any
 
-from dt_action import wire
+from dt_action.remote import wire
 
 ASGI = Any
 

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from dt_action import wire
 from dt_action.coordinator.auth import Caller, Guard, load_secret
 from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.desk import Desk
@@ -34,6 +33,7 @@ from dt_action.coordinator.store import (
     rows_of,
 )
 from dt_action.coordinator.writer import Job, UnavailableError, Writer
+from dt_action.remote import wire
 
 T = TypeVar("T")
 _LOG = logging.getLogger("dt.coordinator")

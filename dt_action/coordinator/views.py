@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.store import EVENTS, RESULTS, RUNS, rows_of
-from dt_action.formats.model_json import to_jsonable
+from dt_action.model.json_codec import to_jsonable
 
 if TYPE_CHECKING:
     from dt_action.coordinator.service import Service

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dt_action import wire
-from dt_action.bundle import Bundle, make_bundle
 from dt_action.errors import ConfigurationError, FleetError, UnreadableError
 from dt_action.fleets.coordinator_coverage import RemoteCoverage
-from dt_action.link import Backoff, Link, LinkError, patiently
 from dt_action.model.event import Ended, Event, Notice
 from dt_action.model.plan import Plan
 from dt_action.ports import Fleet
+from dt_action.remote import wire
+from dt_action.remote.bundle import Bundle, make_bundle
+from dt_action.remote.link import Backoff, Link, LinkError, patiently
 
 START_PATIENCE_S = 30.0
 """How long a coordinator that does not answer is asked again before the run has begun."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dt_action import wire
-from dt_action.bundle import unpack
 from dt_action.errors import UnreadableError
-from dt_action.formats.model_json import from_jsonable
-from dt_action.link import Link, LinkError, patiently
 from dt_action.model.event import Notice
+from dt_action.model.json_codec import from_jsonable
+from dt_action.remote import wire
+from dt_action.remote.bundle import unpack
+from dt_action.remote.link import Link, LinkError, patiently
 
 WHOLE_PATIENCE_S = 120.0
 """How long slots may take to save and send: longer than a worker waits for a process that saves."""

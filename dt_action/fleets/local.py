@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dt_action.dispatch import Limits
-from dt_action.execution import Execution, Place, Terms
-from dt_action.hosting import Host
+from dt_action.engine import Limits
+from dt_action.engine.execution import Execution, Place, Terms
+from dt_action.hosts.process import Host
 from dt_action.model.event import Event
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
 
 if TYPE_CHECKING:
-    from dt_action.containers import ContainerHost
+    from dt_action.hosts.container import ContainerHost
 
 WORKER = "local"
 WITH_DEVICES = "local-devices"

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dt_action.bundle import make_bundle
-from dt_action.dispatch import Limits
+from dt_action.engine import Limits
+from dt_action.engine.execution import Execution, Place, Terms
 from dt_action.errors import FleetError
-from dt_action.execution import Execution, Place, Terms
-from dt_action.fleets.ray_cluster import Cluster, Node
-from dt_action.fleets.ray_host import RayHost, Seat, Setup, listen_s
-from dt_action.hosting import new_run
+from dt_action.hosts.process import new_run
+from dt_action.hosts.ray_cluster import Cluster, Node
+from dt_action.hosts.ray_host import RayHost, Seat, Setup, listen_s
 from dt_action.model.event import Event
 from dt_action.model.hardware import ACCELERATORS, Device, Requirement
 from dt_action.model.plan import Plan
+from dt_action.remote.bundle import make_bundle
 
 SCALE_POLL_S = 1.0
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dt_action.caches import make_folder
 from dt_action.errors import UnreadableError
 from dt_action.history.codec import decode, encode
 from dt_action.history.past import KnownPast
 from dt_action.history.records import RunRecord, merged, record_of
 from dt_action.model.run import Run
+from dt_action.workspace.caches import make_folder
 
 MOST_BYTES = 64 << 20
 """A larger file is not ours, and what we write is cut to it, the oldest runs first."""

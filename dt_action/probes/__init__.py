@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dt_action.hosting import processors
 from dt_action.model.hardware import Capability
 from dt_action.probes import (
     accelerators,
@@ -43,7 +42,7 @@ def probe(system: System) -> Capability:
         browsers=browsers.names(system),
         platform=_PLATFORMS.get(system.platform, system.platform),
         memory_bytes=memory.total_bytes(system),
-        cpu_count=processors(),
+        cpu_count=processor.processors(),
         labels=processor.labels(system),
     )
 

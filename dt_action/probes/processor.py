@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from dt_action.probes.system import System
 
 FILES = ("/proc/cpuinfo",)
@@ -18,3 +21,10 @@ def labels(system: System) -> frozenset[str]:
             flags |= set(value.split()) & _WORTH_TELLING
             break
     return frozenset(flags | ({system.machine} if system.machine else set()))
+
+
+def processors() -> int:
+    """The processors that this process may use, which a container or taskset may have cut."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

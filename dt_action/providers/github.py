@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from dt_action.errors import PublishingError
-from dt_action.formats import shields
-from dt_action.formats.markdown_fit import fit
 from dt_action.model.build import Build
 from dt_action.model.report import Badge, Publication
 from dt_action.model.run import Run
@@ -18,6 +16,8 @@ from dt_action.providers import github_badges, github_checks, github_commands, g
 from dt_action.providers.github_api import SUMMARY_BYTES, CheckOutput, GitHubApi, connect
 from dt_action.providers.rest import ApiError
 from dt_action.providers.settings import Settings
+from dt_action.reports.formats import shields
+from dt_action.reports.formats.markdown_fit import fit
 
 SUMMARY_RESERVE_BYTES = 2_048
 """Left free in the summary's file for those who write after us in the same step."""

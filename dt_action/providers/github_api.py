@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from dt_action.formats.markdown_fit import cut_bytes
 from dt_action.model.report import Annotation
 from dt_action.providers.rest import ApiError, Json, Rest, Transport
+from dt_action.reports.formats.markdown_fit import cut_bytes
 
 CHECK_TEXT_BYTES = 65_535
 """`output.summary` of a check run: https://docs.github.com/rest/checks/runs#create-a-check-run."""

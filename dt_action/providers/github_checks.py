@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dt_action.formats.markdown_fit import fit
 from dt_action.model.report import Annotation
 from dt_action.providers.github_api import (
     ANNOTATIONS_PER_REQUEST,
@@ -16,6 +15,7 @@ from dt_action.providers.github_api import (
     annotation_key,
 )
 from dt_action.providers.rest import UncertainError
+from dt_action.reports.formats.markdown_fit import fit
 
 CONCLUSIONS = {
     "passed": "success",

@@ -6,11 +6,11 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from dt_action.formats.markdown_fit import fit
 from dt_action.model.run import Run
 from dt_action.providers.github_api import COMMENT_BYTES, Comment, GitHubApi
 from dt_action.providers.rest import UncertainError
 from dt_action.providers.settings import CommentMode
+from dt_action.reports.formats.markdown_fit import fit
 
 _MARK = re.compile(
     r"<!-- distributed-testing key=(?P<key>\S+) order=(?P<run>\d+)\.(?P<attempt>\d+) state=(?P<state>[0-9a-f]+) -->"

@@ -10,14 +10,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dt_action.errors import PublishingError
-from dt_action.formats import codequality
-from dt_action.formats.markdown_fit import fit
 from dt_action.model.build import Build
 from dt_action.model.report import Publication
 from dt_action.model.run import Run
 from dt_action.providers import outputs
 from dt_action.providers.rest import ApiError, Json, Rest, UncertainError
 from dt_action.providers.settings import Settings
+from dt_action.reports.formats import codequality
+from dt_action.reports.formats.markdown_fit import fit
 
 CODE_QUALITY = "gl-code-quality.json"
 ANNOTATIONS = "gl-annotations.json"

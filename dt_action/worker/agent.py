@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from dt_action import __version__, wire
+from dt_action import __version__
 from dt_action.errors import FleetError
-from dt_action.link import Backoff, Link, LinkError
 from dt_action.model.hardware import Capability
+from dt_action.remote import wire
+from dt_action.remote.link import Backoff, Link, LinkError
 from dt_action.worker.lodging import Lodging
 from dt_action.worker.slot_work import SlotWork
 

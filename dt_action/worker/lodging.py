@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dt_action import wire
+from dt_action.engine.execution import SlotHost
 from dt_action.errors import ConfigurationError
-from dt_action.execution import SlotHost
-from dt_action.hosting import Host, Measuring, Session
+from dt_action.hosts.process import Host, Measuring, Session
+from dt_action.remote import wire
 from dt_action.worker.workspaces import Fetch, Workspaces
 
 if TYPE_CHECKING:
-    from dt_action.containers import Box
-    from dt_action.engine import Engine
+    from dt_action.hosts.container import Box
+    from dt_action.hosts.container_engine import Engine
 
 DATA_NAME = ".coverage"
 _LOG = logging.getLogger("dt.worker")
@@ -106,7 +106,7 @@ class Containers:
 
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
         """See `Lodging`. A setup command would have to run outside of the containers, so there is none."""
-        from dt_action.containers import ContainerHost
+        from dt_action.hosts.container import ContainerHost
 
         workspace = self._workspaces.enter(replace(lease, requirements=(), setup=""), fetch)
         if lease.requirements or lease.setup:

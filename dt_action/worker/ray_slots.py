@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dt_action import wire
 from dt_action.errors import UnreadableError
 from dt_action.fleets.ray import offers_of
-from dt_action.fleets.ray_cluster import ID_SHOWN, Cluster, Node
-from dt_action.fleets.ray_host import RayHost, Seat, Setup, listen_s
+from dt_action.hosts.ray_cluster import ID_SHOWN, Cluster, Node
+from dt_action.hosts.ray_host import RayHost, Seat, Setup, listen_s
 from dt_action.model.hardware import Capability
+from dt_action.remote import wire
 from dt_action.worker.crew import Berth
 from dt_action.worker.lodging import LeaseHost
 from dt_action.worker.workspaces import KEPT_S, Fetch

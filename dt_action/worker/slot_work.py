@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from dt_action import wire
-from dt_action.bundle import pack_files
 from dt_action.errors import ConfigurationError, DtError, UnreadableError
-from dt_action.hosting import Died, Heard, Left
-from dt_action.link import Backoff, Link, LinkError, patiently
+from dt_action.hosts.process import Died, Heard, Left
+from dt_action.remote import wire
+from dt_action.remote.bundle import pack_files
+from dt_action.remote.link import Backoff, Link, LinkError, patiently
 from dt_action.worker.lodging import DATA_NAME, LeaseHost, Lodging
 
 _LOG = logging.getLogger("dt.worker")

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dt_action import environments, wire
-from dt_action.bundle import unpack
-from dt_action.environments import Environment
 from dt_action.errors import UnreadableError
+from dt_action.remote import wire
+from dt_action.remote.bundle import unpack
+from dt_action.workspace import environments
+from dt_action.workspace.environments import Environment
 
 KEPT_S = 60.0
 """A workspace that no slot uses is kept so long: a process that died is followed by another one."""

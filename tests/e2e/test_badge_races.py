@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from github_double import Fault, GitHubDouble
 
-from dt_action.formats import shields
 from dt_action.model.report import Badge
 from dt_action.providers.github_api import GitHubApi, connect
 from dt_action.providers.github_badges import BranchProtectedError, Publisher
 from dt_action.providers.rest import Rest
+from dt_action.reports.formats import shields
 
 PUBLISHERS = 20
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from project_on_disk import Project, processes_marked, wait_until
 
-from dt_action.dispatch import Limits
+from dt_action.engine import Limits
 from dt_action.errors import FleetError
 from dt_action.fleets.ray import RayFleet
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Event, WorkerJoined

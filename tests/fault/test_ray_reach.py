@@ -60,7 +60,7 @@ def test_another_version_of_ray_is_told_with_both_versions(tmp_path: Path, schem
     client_port = free_port()
     code = (
         "import sys, ray\nray.__version__ = '2.0.0'\n"
-        "from dt_action.fleets.ray_cluster import Cluster\n"
+        "from dt_action.hosts.ray_cluster import Cluster\n"
         "from dt_action.errors import FleetError\n"
         "try:\n    Cluster(sys.argv[1])\nexcept FleetError as error:\n    print(error)"
     )

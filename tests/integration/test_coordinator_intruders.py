@@ -23,8 +23,6 @@ import uvicorn
 from coordinator_rig import free_port, wait_until
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from dt_action import wire
-from dt_action.bundle import make_bundle, unpack
 from dt_action.coordinator import server
 from dt_action.coordinator.auth import make_enrolment, make_key
 from dt_action.coordinator.oidc import Oidc, Policy, read_policies
@@ -32,9 +30,11 @@ from dt_action.coordinator.service import Config, Service
 from dt_action.coordinator.store import Changes
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError, UnreadableError
-from dt_action.formats.model_json import to_jsonable
 from dt_action.model.hardware import Capability, FileNeeds
+from dt_action.model.json_codec import to_jsonable
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.remote import wire
+from dt_action.remote.bundle import make_bundle, unpack
 
 ISSUER = "https://token.example.org"
 NOW = 1_900_000_000.0

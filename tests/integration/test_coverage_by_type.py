@@ -12,14 +12,14 @@ import pytest
 
 pytest.importorskip("coverage")
 
-from dt_action.coverage_data import Combined, combine, shard_data_name
+from dt_action.engine.results import collect
 from dt_action.fleets.local import LocalFleet
 from dt_action.history import KnownPast
-from dt_action.hosting import Host, Measuring, Session
+from dt_action.hosts.process import Host, Measuring, Session
+from dt_action.judging.coverage_data import Combined, combine, shard_data_name
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import Capability
-from dt_action.planning import make_plan
-from dt_action.results import collect
+from dt_action.planning.plan import make_plan
 
 CODE = """
 def kind(number):

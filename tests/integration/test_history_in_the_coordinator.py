@@ -13,7 +13,7 @@ from coordinator_rig import start_run
 from past_samples import result, run_of
 from test_coordinator_intruders import Server, bearer
 
-from dt_action.cli.remote_history import history_of
+from dt_action.app.remote_history import history_of
 from dt_action.coordinator.oidc import Oidc
 from dt_action.coordinator.store import HISTORY, rows_of
 from dt_action.history import record_of

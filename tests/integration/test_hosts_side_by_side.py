@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dt_action.hosting import Died, Heard, Host, Session
+from dt_action.hosts.process import Died, Heard, Host, Session
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the marks of processes")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from report_samples import sample_run
 
-from dt_action import __version__, reporting
-from dt_action.formats import shields
-from dt_action.renderers.console import Console
+from dt_action import __version__
+from dt_action.reports import reporting
+from dt_action.reports.formats import shields
+from dt_action.reports.renderers.console import Console
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from past_samples import result, run_of
 
-from dt_action.baseline import compare
+from dt_action.judging.baseline import compare
 from dt_action.model.case import FAILING
 from dt_action.model.change import Baseline, Before, Change
 from dt_action.model.run import SkippedFile

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dt_action.app.wiring import is_selection
 from dt_action.cli import guarded, main
 from dt_action.cli.run import exit_code, masked
-from dt_action.cli.wiring import is_selection
 from dt_action.errors import ConfigurationError, ExitCode, FleetError
 from dt_action.model.case import Attempt, Outcome, TestCase, TestResult
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Event, Notice

@@ -11,12 +11,12 @@ from coordinator_sim import SimWorker, World, files_of, plan_of, until_over
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dt_action import wire
 from dt_action.coordinator.roster import Owner
 from dt_action.coordinator.store import INPUTS, as_text
 from dt_action.coordinator.writer import RefusalError
 from dt_action.model.event import CaseUnplaced, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
+from dt_action.remote import wire
 
 FILES = files_of(4, 25)
 ALL = {case for cases in FILES.values() for case in cases}

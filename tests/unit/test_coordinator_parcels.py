@@ -8,9 +8,9 @@ pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed"
 
 from coordinator_sim import SimLease, SimWorker, World, files_of, until_over
 
-from dt_action import wire
 from dt_action.coordinator.parcels import keep, parcels_of
 from dt_action.coordinator.writer import RefusalError
+from dt_action.remote import wire
 
 FILES = files_of(2, 3)
 DIGEST = "ab" * 32

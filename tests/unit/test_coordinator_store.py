@@ -14,7 +14,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from coordinator_sim import World, files_of, until_over
 
-from dt_action import wire
 from dt_action.coordinator.service import Config, Service
 from dt_action.coordinator.store import (
     INPUTS,
@@ -28,6 +27,7 @@ from dt_action.coordinator.store import (
     storable,
 )
 from dt_action.coordinator.writer import BugError, RefusalError, UnavailableError, Writer
+from dt_action.remote import wire
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dt_action.coverage_data import patch_of, shard_data_files, shard_data_name
+from dt_action.judging.coverage_data import patch_of, shard_data_files, shard_data_name
 from dt_action.model.coverage import Coverage, MissedLines
 
 LINES = {"pkg/a.py": (frozenset({1, 2, 3}), frozenset({7, 8})), "pkg/b.py": (frozenset({1}), frozenset())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dt_action.dispatch import Action, Assign, Collected, Dispatcher, Drop, Limits, Tell
+from dt_action.engine import Action, Assign, Collected, Dispatcher, Drop, Limits, Tell
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, CaseUnplaced, Ended
 from dt_action.model.hardware import Capability, FileNeeds, Requirement

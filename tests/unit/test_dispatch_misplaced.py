@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dt_action.dispatch import Action, Assign, Collected, Dispatcher, Limits, Tell
-from dt_action.dispatch.misplaced import placement_miss
+from dt_action.engine import Action, Assign, Collected, Dispatcher, Limits, Tell
+from dt_action.engine.misplaced import placement_miss
 from dt_action.model.case import Attempt, TestCase
 from dt_action.model.event import CaseFinished, Notice
 from dt_action.model.hardware import NOTHING, Capability, Clause, Device, DeviceNeed, Evidence, FileNeeds, Requirement

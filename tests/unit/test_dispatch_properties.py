@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulated_slot import Dies, SimulatedCase, SimulatedFile, SimulatedSlot, Suite, Told, Waits
 
-from dt_action.dispatch import Limits
-from dt_action.execution import Execution, Place, Terms
-from dt_action.hosting import Died, Happened, Heard, Joined, Left
+from dt_action.engine import Limits
+from dt_action.engine.execution import Execution, Place, Terms
+from dt_action.hosts.process import Died, Happened, Heard, Joined, Left
 from dt_action.model.event import (
     CaseFinished,
     CaseStarted,

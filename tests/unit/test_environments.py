@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dt_action.environments import Environment, prepare
 from dt_action.errors import ConfigurationError
+from dt_action.workspace.environments import Environment, prepare
 
 
 class Commands:

@@ -9,9 +9,9 @@ import jsonschema
 from hypothesis import given, settings
 from report_samples import attempt, result, runs, sample_run
 
-from dt_action.formats import codequality, ctrf
 from dt_action.model.report import Annotation
 from dt_action.model.run import Run
+from dt_action.reports.formats import codequality, ctrf
 
 TEXT = {"type": "string"}
 NAME = {"type": "string", "minLength": 1}

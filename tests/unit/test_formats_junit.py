@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from report_samples import HOSTILE, attempt, result, runs, sample_run
 
 from dt_action.errors import UnreadableError
-from dt_action.formats import junit, junit_reader
 from dt_action.model.case import OUTCOMES
 from dt_action.model.run import Run
+from dt_action.reports.formats import junit, junit_reader
 
 
 def suites(run: Run) -> list[ET.Element]:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from report_samples import runs, sample_run
 
 from dt_action.errors import UnreadableError
-from dt_action.formats import run_json
 from dt_action.model.run import Run
+from dt_action.reports.formats import run_json
 
 
 @given(runs)

@@ -8,7 +8,7 @@ import pytest
 from past_samples import result, run_of
 
 from dt_action.cli.run import exit_code
-from dt_action.gates import demand_coverage, tolerate
+from dt_action.judging.gates import demand_coverage, tolerate
 from dt_action.model.change import Change, Tolerated
 from dt_action.model.coverage import Coverage, Patch
 from dt_action.model.run import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from dt_action.git import Git, parse_diff
+from dt_action.workspace.git import Git, parse_diff
 
 DIFF = b"""diff --git a/a.py b/a.py
 --- a/a.py

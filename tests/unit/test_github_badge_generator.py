@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from dt_action.errors import ConfigurationError, UnreadableError
-from dt_action.formats import run_json, shields
 from dt_action.github_badge_generator import Badge, BadgeGenerator, main, read_results
 from dt_action.model.case import Attempt, TestCase, TestResult
 from dt_action.model.run import Run
+from dt_action.reports.formats import run_json, shields
 
 
 def results(tmp_path: Path, **by_type: dict[str, Any]) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dt_action.import_graph import read_graph
+from dt_action.planning.import_graph import read_graph
 
 
 def project(root: Path, **files: str) -> Path:

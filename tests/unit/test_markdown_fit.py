@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dt_action.formats.markdown_fit import cut_bytes, fit
+from dt_action.reports.formats.markdown_fit import cut_bytes, fit
 
 NOTE = "*Shortened.*"
 line = st.sampled_from(

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dt_action.errors import ConfigurationError
-from dt_action.matrix import Leg, legs, read_runners
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import Clause, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
-from dt_action.planning import for_hardware
+from dt_action.planning.matrix import Leg, legs, read_runners
+from dt_action.planning.plan import for_hardware
 
 KINDS = ["cpu", "cuda", "rocm", "gpu", "mps"]
 

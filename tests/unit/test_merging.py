@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_samples import attempt, result, runs, sample_run
 
-from dt_action.formats import run_json
-from dt_action.merging import merge, shard_names
+from dt_action.judging.merging import merge, shard_names
 from dt_action.model.build import Build
 from dt_action.model.case import FAILING
 from dt_action.model.hardware import Capability
 from dt_action.model.run import Run, WorkerInfo
+from dt_action.reports.formats import run_json
 
 
 def shard(name: str, *results: object, environment: str = "", ci_attempt: int = 1, **about: object) -> Run:

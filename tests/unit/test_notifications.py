@@ -10,7 +10,7 @@ from typing import Any
 from past_samples import result, run_of
 
 from dt_action.model.build import Build
-from dt_action.notifications import notify, payload
+from dt_action.providers.notifications import notify, payload
 
 BUILD = Build(repository="org/shop", branch="main", commit="0123456789abcdef", url="https://ci.example/7")
 RED = replace(run_of(result("t.py::ok"), result("t.py::<!channel> & `x`", "failed")), build=BUILD)

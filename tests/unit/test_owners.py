@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dt_action.owners import parse_owners, read_owners
+from dt_action.judging.owners import parse_owners, read_owners
 
 FILE = r"""
 # comment

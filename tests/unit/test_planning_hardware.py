@@ -6,7 +6,7 @@ import pytest
 
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import NOTHING, Clause, DeviceKind, DeviceNeed, FileNeeds, Requirement
-from dt_action.planning import for_hardware
+from dt_action.planning.plan import for_hardware
 
 
 def needing(*kinds: DeviceKind) -> Requirement:

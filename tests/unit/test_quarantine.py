@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dt_action.errors import ConfigurationError
-from dt_action.quarantine import Quarantine, parse_quarantine, read_quarantine
+from dt_action.judging.quarantine import Quarantine, parse_quarantine, read_quarantine
 
 TODAY = date(2026, 6, 15)
 

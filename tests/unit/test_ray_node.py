@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from dt_action.environments import is_bound_to_tree
 from dt_action.errors import ConfigurationError
+from dt_action.workspace.environments import is_bound_to_tree
 
-ray_node = pytest.importorskip("dt_action.fleets.ray_node", reason="nodes are Linux or macOS")
+ray_node = pytest.importorskip("dt_action.hosts.ray_node", reason="nodes are Linux or macOS")
 
 
 def bundle(**files: str) -> bytes:
@@ -52,7 +52,7 @@ def test_another_run_of_the_same_tree_sees_nothing_of_what_tests_wrote(tmp_path:
 
 def test_what_a_process_holds_stays_until_the_process_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom dt_action.fleets import ray_node\n"
+        "import sys\nfrom pathlib import Path\nfrom dt_action.hosts import ray_node\n"
         f"held = ray_node.enter(Path({str(tmp_path)!r}), {bundle(one='1')!r}, {setup('a')!r}, {{}})\n"
         "print(flush=True)\nsys.stdin.read()"
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from report_samples import runs, sample_run
 
 from dt_action.model.run import Run
-from dt_action.redaction import Redactor
+from dt_action.reports.redaction import Redactor
 
 SECRET = "p@ss word/with+signs=12"
 

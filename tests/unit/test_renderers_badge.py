@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from report_samples import HOSTILE, attempt, result, sample_run
 
-from dt_action.formats.shields import endpoint, svg
 from dt_action.model.change import Tolerated
 from dt_action.model.report import Badge
 from dt_action.model.run import Run
-from dt_action.renderers.badge import badges, percentage
+from dt_action.reports.formats.shields import endpoint, svg
+from dt_action.reports.renderers.badge import badges, percentage
 
 
 def by_name(run: Run) -> dict[str, tuple[str, str]]:

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from past_samples import result, run_of
 
-from dt_action import reporting
-from dt_action.formats import run_json
 from dt_action.model.change import Change, Chosen, FlakyRate, Owned, Selection, Slower, Tolerated
 from dt_action.model.coverage import Coverage, MissedLines, Patch
 from dt_action.model.run import Run
-from dt_action.renderers.change import change_line, change_sections
-from dt_action.renderers.console import Console
-from dt_action.renderers.digest import digest, headline
-from dt_action.renderers.markdown import Markdown
+from dt_action.reports import reporting
+from dt_action.reports.formats import run_json
+from dt_action.reports.renderers.change import change_line, change_sections
+from dt_action.reports.renderers.console import Console
+from dt_action.reports.renderers.digest import digest, headline
+from dt_action.reports.renderers.markdown import Markdown
 
 HOSTILE = "t.py::</details>\n::error::x|`@all`"
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from report_samples import HOSTILE, attempt, result, runs, sample_run
 
 from dt_action.model.run import Run
-from dt_action.renderers.colors import wants_color
-from dt_action.renderers.console import Console
+from dt_action.reports.renderers.colors import wants_color
+from dt_action.reports.renderers.console import Console
 
 
 @given(runs)

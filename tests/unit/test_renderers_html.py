@@ -16,10 +16,10 @@ from report_samples import HOSTILE, attempt, result, runs, sample_run
 
 from dt_action.errors import ConfigurationError
 from dt_action.model.run import Run
-from dt_action.renderers import templates
-from dt_action.renderers.ansi_html import ansi_to_html
-from dt_action.renderers.html import SCRIPTS, Html
-from dt_action.renderers.markdown import Markdown
+from dt_action.reports.renderers import templates
+from dt_action.reports.renderers.ansi_html import ansi_to_html
+from dt_action.reports.renderers.html import SCRIPTS, Html
+from dt_action.reports.renderers.markdown import Markdown
 
 VOID = {"meta", "input"}
 

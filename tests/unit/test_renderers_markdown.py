@@ -11,8 +11,8 @@ from markdown_it import MarkdownIt
 from report_samples import HOSTILE, attempt, result, runs, sample_run
 
 from dt_action.model.run import Run
-from dt_action.renderers.budget import LADDER, fit
-from dt_action.renderers.markdown import Markdown, code, fence
+from dt_action.reports.renderers.budget import LADDER, fit
+from dt_action.reports.renderers.markdown import Markdown, code, fence
 
 PARSER = MarkdownIt("gfm-like", {"linkify": False})
 

@@ -18,7 +18,7 @@ from dt_action.model.event import (
     WorkerJoined,
 )
 from dt_action.model.hardware import Capability
-from dt_action.renderers.progress import FAILURES_TOLD, Progress
+from dt_action.reports.renderers.progress import FAILURES_TOLD, Progress
 
 
 class Clock:

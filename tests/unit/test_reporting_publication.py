@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from report_samples import HOSTILE, attempt, result, sample_run
 
-from dt_action import reporting
 from dt_action.errors import ConfigurationError
 from dt_action.model.change import Change, Tolerated
 from dt_action.model.report import Document, Publication
 from dt_action.model.run import Run
-from dt_action.redaction import Redactor
+from dt_action.reports import reporting
+from dt_action.reports.redaction import Redactor
 
 
 def published(run: Run, formats: Sequence[str] = reporting.FORMATS, **options: object) -> Publication:
@@ -111,7 +111,7 @@ def test_a_directory_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> Non
 NO_ROOM = """
 import resource, sys
 from pathlib import Path
-from dt_action import reporting
+from dt_action.reports import reporting
 from dt_action.model.change import Change, Tolerated
 from dt_action.model.report import Document
 

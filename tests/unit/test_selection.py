@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dt_action.import_graph import Graph
 from dt_action.model.case import TestFile
-from dt_action.selection import changed_since, only_failed
+from dt_action.planning.import_graph import Graph
+from dt_action.planning.selection import changed_since, only_failed
 
 FILES = [TestFile(path=f"tests/test_{name}.py") for name in "abc"]
 GRAPH = Graph(

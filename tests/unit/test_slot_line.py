@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dt_action.slot_line import Line, WakeableSelector
+from dt_action.hosts.slot_line import Line, WakeableSelector
 
 
 @pytest.fixture

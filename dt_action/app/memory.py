@@ -1,0 +1,221 @@
+"""Earlier runs in a run's wiring: what they say of the plan, and what the finished run says against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dt_action.errors import ConfigurationError
+from dt_action.model.build import Build
+from dt_action.model.case import TestFile
+from dt_action.model.change import Baseline, Owned
+from dt_action.model.event import Notice
+from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.run import Run
+from dt_action.options import Settings
+from dt_action.workspace.git import Git
+
+if TYPE_CHECKING:
+    from dt_action.history import KnownPast, Store
+    from dt_action.judging.quarantine import Quarantine
+    from dt_action.planning.selection import Choice
+
+BRANCH = "branch:"
+COORDINATOR = "coordinator"
+"""What `--history` may say beside a path."""
+
+
+class Memory:
+    """
+    What is remembered of earlier runs, for one run. Nothing is read before it is asked for.
+
+    `build` is what the CI service says; where it says nothing of the commit, git does.
+    """
+
+    def __init__(self, settings: Settings, build: Callable[[], Build]) -> None:
+        self._settings = settings
+        self._build = build
+        self._git = Git(settings.root)
+        self._notices: list[Notice] = []
+
+    def prepare(self) -> None:
+        """Read what a person wrote, so that a mistake in it is told before the tests run and not after."""
+        self._expect_history()
+        _ = self.quarantine
+        if self._settings.base:
+            _ = self.base
+
+    @cached_property
+    def build(self) -> Build:
+        """The build, with its commit and branch."""
+        build = self._build()
+        if build.commit:
+            return build
+        return replace(build, commit=self._git.commit(), branch=build.branch or self._git.branch())
+
+    @cached_property
+    def past(self) -> KnownPast:
+        """The earlier runs."""
+        return self._store.load(self.build.environment)
+
+    @cached_property
+    def quarantine(self) -> Quarantine:
+        """The project's quarantine. Raises ConfigurationError where it cannot be understood."""
+        from dt_action.judging.quarantine import read_quarantine
+
+        return read_quarantine(self._settings.root, date.today())
+
+    @cached_property
+    def base(self) -> str:
+        """
+        The commit to compare with; empty where none is known.
+
+        That is where this code left `--base` or the branch that a pull request goes to; for another build, the
+        commit before, which is HEAD where files were edited since. Raises ConfigurationError for a `--base` that is not
+        here.
+        """
+        asked = self._settings.base
+        if asked:
+            self._expect_commit(asked, "base")
+            return self._git.merge_base(asked) or self._git.resolve(asked)
+        if self.build.base_commit:
+            return self._git.merge_base(self.build.base_commit) or self.build.base_commit
+        has_edits = not self.build.commit
+        return self._git.resolve("HEAD" if has_edits else f"{self.build.commit}~1")
+
+    # --- before the run -------------------------------------------------------------------------------------------
+
+    def chosen(self, files: Sequence[TestFile]) -> Choice | None:
+        """The files that `--only-failed` or `--changed-since` leave, and why; None where neither is asked for."""
+        from dt_action.planning import selection
+
+        settings = self._settings
+        choice = None
+        if settings.changed_since:
+            choice = self._changed_since(files, settings.changed_since)
+        if settings.only_failed:
+            failed = selection.only_failed(choice.files if choice else files, self.past.failed_last())
+            choice = replace(failed, told=failed.told.after(choice.told)) if choice else failed
+        return choice
+
+    def applied(self, plan: Plan, choice: Choice) -> Plan:
+        """The plan of the chosen files, with the cases of each that were chosen."""
+
+        def narrowed(file: PlannedFile) -> PlannedFile:
+            cases = choice.cases.get(file.path, ())
+            if not cases:
+                return file
+            expected_s = sum(file.cases_s.get(case, 0.0) for case in cases) or file.expected_s
+            return replace(file, chosen=cases, expected_s=expected_s)
+
+        return replace(plan, files=tuple(map(narrowed, plan.files)), is_selection=True, selection=choice.told)
+
+    def first(self) -> frozenset[str]:
+        """The files to start before all others."""
+        if self._settings.order != "failed-first":
+            return frozenset()
+        return frozenset(case.partition("::")[0] for case in self.past.failed_last())
+
+    def _changed_since(self, files: Sequence[TestFile], ref: str) -> Choice:
+        from dt_action.planning import selection
+        from dt_action.planning.import_graph import read_graph
+
+        self._expect_commit(ref, "changed_since")
+        base = self._git.merge_base(ref) or ref
+        changed = self._git.changed_files(base)
+        if changed is None:
+            raise ConfigurationError(f"git cannot tell what changed since {ref}", hint="is this a git repository?")
+        graph = read_graph(self._settings.root, gone=changed)
+        folders = {path.rpartition("/")[0] for path in graph.imports if path.endswith("/__init__.py")}
+        asked = f"--changed-since {ref}"
+        return selection.changed_since(files, changed, graph, asked=asked, folders=folders, ran=self.past.ran())
+
+    def _expect_commit(self, ref: str, option: str) -> None:
+        if not self._git.resolve(ref):
+            raise ConfigurationError(
+                f"{self._settings.told_by(option)} is {ref!r}; expected a commit, branch or tag that is in this clone",
+                hint="a CI service may clone only the newest commit: fetch more (on GitHub: fetch-depth: 0), "
+                "and name a branch as origin/NAME",
+            )
+
+    # --- after the run --------------------------------------------------------------------------------------------
+
+    def judged(self, run: Run) -> Run:
+        """The run with what it changed, what is forgiven, whom it concerns, and whether it keeps its gates."""
+        from dt_action.judging import gates
+        from dt_action.judging.baseline import compare
+
+        run = replace(run, build=self.build)
+        past = self.past
+        self._store.record(run)
+        run = replace(run, change=compare(run, self._baseline(past)))
+        failing = [result.case.id for result in run.results if result.final.is_failing]
+        run = gates.tolerate(run, tuple(self.quarantine.of(failing)), fail_on=self._settings.fail_on)
+        if run.coverage is not None or self._settings.shard is None:
+            settings = self._settings
+            run = gates.demand_coverage(run, total=settings.fail_under, patch=settings.patch_fail_under)
+        doubtful = {*failing, *(result.case.id for result in run.results if result.is_flaky)}
+        return replace(
+            run,
+            flaky_rates=tuple(past.flaky_rates(doubtful)),
+            owners=tuple(self._owners(run)),
+            notices=(*run.notices, *self._notices, *self._remarks(run, failing)),
+        )
+
+    def change(self) -> tuple[str, Mapping[str, frozenset[int]] | None]:
+        """The base, and the lines that are new or edited since; None where there is none, or git does not have it."""
+        return self.base, self._git.changed_lines(self.base) if self.base else None
+
+    def _baseline(self, past: KnownPast) -> Baseline | None:
+        found = past.baseline(self._git.ancestors(self.base)) if self.base else None
+        found = found or past.baseline_of_default_branch(self.build.commit)
+        return found or (past.baseline(()) if self.build.provider == "generic" else None)
+
+    def _owners(self, run: Run) -> Iterable[Owned]:
+        from dt_action.judging.owners import read_owners
+
+        concerned = {result.case.file for result in run.results if result.final.is_failing or result.is_flaky}
+        if not concerned:
+            return ()
+        return read_owners(self._git.top()).of_all(concerned, self._git.prefix())
+
+    def _remarks(self, run: Run, failing: Sequence[str]) -> list[Notice]:
+        texts = [*self.quarantine.expired(failing)]
+        texts += self.quarantine.idle(result.case.id for result in run.results if result.outcome == "passed")
+        if self._settings.fail_on == "regressions" and failing and not (run.change and run.change.commit):
+            texts.append("no earlier run of the base is known, so that --fail-on regressions counts every failure")
+        return [Notice(level="warning", text=text) for text in texts]
+
+    @cached_property
+    def _store(self) -> Store:
+        from dt_action.history import history_at
+
+        name = self._settings.history
+        if name == COORDINATOR:
+            return self._at_the_coordinator()
+        if name.startswith(BRANCH):
+            from dt_action.history.branch import BranchHistory
+
+            return BranchHistory(self._settings.root, name.removeprefix(BRANCH), self._warn)
+        return history_at(self._settings.root / name, warn=self._warn)
+
+    def _at_the_coordinator(self) -> Store:
+        from dt_action.app.remote_history import history_of
+
+        settings = self._settings
+        url, key, repository = settings.coordinator or "", settings.api_key or "", self.build.repository
+        return history_of(url, key, repository, warn=self._warn)
+
+    def _expect_history(self) -> None:
+        name = self._settings.history
+        told = f"{self._settings.told_by('history')} is {name!r}"
+        if name == COORDINATOR and not self._settings.coordinator:
+            raise ConfigurationError(f"{told}, but no address of one is given", hint="add --coordinator URL")
+        if name.startswith(BRANCH) and not self._git.is_branch_name(name.removeprefix(BRANCH)):
+            raise ConfigurationError(f"{told}; expected the name of a branch", hint=f"such as {BRANCH}dt-history")
+
+    def _warn(self, text: str) -> None:
+        self._notices.append(Notice(level="warning", text=text))

@@ -1,0 +1,411 @@
+"""The one place that picks implementations: from settings to the steps of a run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from dt_action.errors import ConfigurationError
+from dt_action.hosts.process import Host, Session, slot_name
+from dt_action.options import Settings, secret_values, secret_variables, without_secrets
+from dt_action.pipeline import Steps
+from dt_action.probes.processor import processors
+from dt_action.workspace import caches
+
+if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
+    from dt_action.analysis.explicit import PathRule
+    from dt_action.app.coverage import Measurement
+    from dt_action.app.memory import Memory
+    from dt_action.engine import Limits
+    from dt_action.model.case import TestFile
+    from dt_action.model.event import Event
+    from dt_action.model.hardware import FileNeeds
+    from dt_action.model.plan import Plan
+    from dt_action.model.report import Publication
+    from dt_action.model.run import Run
+    from dt_action.ports import Fleet, Provider
+    from dt_action.providers.settings import Settings as Publishing
+
+Listener = Callable[["Event"], None]
+L = TypeVar("L")
+
+
+@dataclass(slots=True, kw_only=True)
+class Wiring:
+    """
+    The collaborators that settings ask for, and the steps of a run made of them.
+
+    `listener` hears every event; `say` puts a line on stdout, `command` one that the CI service obeys. `names_files`
+    tells that the files are chosen by other code than discovery, so that pytest is given exactly those. `problems`
+    gathers what could not be written, which must not cost the user the results.
+    """
+
+    settings: Settings
+    environ: Mapping[str, str]
+    listener: Callable[[int], Listener]
+    say: Callable[[str], None]
+    command: Callable[[str], None] | None = None
+    names_files: bool = False
+    problems: list[str] = field(default_factory=list)
+    _host: Host | None = None
+    _memory: Memory | None = None
+    _measurement: Measurement | None = None
+    _python: str = ""
+
+    def __enter__(self) -> Wiring:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._host is not None:
+            self._host.close()
+        if self._measurement is not None:
+            self._measurement.close()
+
+    def steps(self) -> Steps:
+        """The steps of a run."""
+        return Steps(
+            prepare=self.prepare,
+            discover=self.discover,
+            analyze=self.analyze,
+            plan=self.plan,
+            execute=self.execute,
+            collect=self.collect,
+            report=self.report,
+            publish=self.publish,
+        )
+
+    def prepare(self) -> None:
+        """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
+        if self.settings.coverage and self.settings.fleet != "local":
+            from dt_action.app.coverage import expect_possible
+
+            expect_possible(self.settings, tests_python(self.settings))
+        if self.settings.isolation == "container":
+            from dt_action.app.fleets import check_containers
+
+            check_containers(self.settings)
+        elif self.settings.fleet == "local" and not (self.settings.test_pattern or self.names_files):
+            self._host = self.host(self.settings.test_files)
+            self._host.start(slot_name(0))
+        self.memory.prepare()
+
+    def discover(self) -> Sequence[TestFile]:
+        """The test files that the settings ask for."""
+        from dt_action.discovery import discover
+
+        files = discover(self.settings, self.environ)
+        if self._host is not None:  # the other processes, too, while the files are read
+            for number in range(1, min(self._host.session.slots, len(files))):
+                self._host.start(slot_name(number))
+        return files
+
+    def analyze(self, files: Sequence[TestFile]) -> Mapping[str, FileNeeds]:
+        """What the tests need."""
+        from dt_action.analysis import StaticAnalyzer
+
+        root = self.settings.root
+        cache_dir = root / caches.FOLDER / "analysis"
+        return StaticAnalyzer(root=root, cache_dir=cache_dir, path_rules=rules_of(self.settings)).analyze(files)
+
+    def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
+        """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
+        from dt_action.planning.plan import for_hardware, make_plan
+
+        wanted = for_hardware(files, needs, self.settings.hardware)
+        choice = self.memory.chosen(wanted)
+        plan = make_plan(
+            choice.files if choice else wanted,
+            needs,
+            self.memory.past,
+            file_bytes={file.path: _size(self.settings.root / file.path) for file in wanted},
+            shard=self.settings.shard,
+            is_selection=self.names_files or is_selection(self.settings),
+            first=self.memory.first(),
+        )
+        return self.memory.applied(plan, choice) if choice else plan
+
+    def execute(self, plan: Plan) -> Iterator[Event]:
+        """Run the plan on the fleet that the settings name; where a selection left nothing, that is all."""
+        from dt_action.model.event import Ended
+
+        if plan.selection and not plan.files:
+            return iter([Ended(status="completed")])
+        return self.fleet(plan).execute(plan)
+
+    def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
+        """Gather the events into a run, with its coverage, and judge and remember it."""
+        from dt_action.engine.results import collect
+        from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
+
+        run = collect(plan, events, listener=self.listener(len(plan.files)))
+        if self._measurement is not None and plan.files:
+            run = self.covered(run, self._measurement.data_files(), self._measurement.workspaces())
+        return self.memory.judged(run)
+
+    def covered(self, run: Run, data_files: Sequence[Path], workspaces: Sequence[str] = ()) -> Run:
+        """The run with the coverage that data files hold, and its documents written; see `cli.coverage.covered`."""
+        from dt_action.app.coverage import covered
+
+        return covered(
+            run,
+            data_files,
+            settings=self.settings,
+            python=self._python or tests_python(self.settings),
+            change=self.memory.change,
+            say=self.say,
+            workspaces=workspaces,
+        )
+
+    def measurement(self) -> Measurement:
+        """Where what the slots measure is gathered."""
+        if self._measurement is None:
+            from dt_action.app.coverage import Measurement
+
+            self._measurement = Measurement(self.settings)
+        return self._measurement
+
+    @property
+    def memory(self) -> Memory:
+        """Earlier runs, and what this one says against them."""
+        if self._memory is None:
+            from dt_action.app.memory import Memory
+
+            self._memory = Memory(self.settings, lambda: self.provider().build())
+        return self._memory
+
+    def report(self, run: Run) -> Publication:
+        """Write the reports. One that cannot be written is a problem to tell, not the end of the run."""
+        from dt_action.reports import reporting
+        from dt_action.reports.redaction import Redactor
+
+        settings = self.settings
+        publication = reporting.publication(
+            run,
+            formats=settings.report_formats,
+            timestamp=datetime.now().strftime("%Y%m%d_%H%M%S"),  # local time: the name is for people
+            redact=Redactor(secret_values(settings, self.environ)),
+            template_dir=settings.root / settings.template_dir if settings.template_dir else None,
+        )
+        try:
+            written = reporting.write(publication.documents, settings.root / settings.output_dir)
+        except reporting.ReportsNotWrittenError as error:
+            self.problems.append(str(error))
+            written = list(error.written)
+        for path in written:
+            self.say(f"report: {_shown(path, settings.root)}")
+        return publication
+
+    def publish(self, run: Run, publication: Publication) -> Sequence[str]:
+        """Show the run in the CI service, and tell the webhook."""
+        refused = self.provider().publish(run, publication)
+        if not self.settings.notify:
+            return refused
+        from dt_action.providers.notifications import notify
+
+        told = notify(
+            run, self.settings.notify, when=self.settings.notify_on, secrets=secret_values(self.settings, self.environ)
+        )
+        return (*refused, *told)
+
+    def fleet(self, plan: Plan) -> Fleet:
+        """The fleet that the settings name."""
+        settings = self.settings
+        if settings.fleet == "coordinator":
+            return self._coordinator_fleet(plan)
+        if settings.fleet == "ray":
+            from dt_action.app.fleets import ray_fleet
+
+            args = self._pytest_arguments([file.path for file in plan.files])
+            return ray_fleet(settings, args, self._limits(), secret_variables(), say=self.say)
+        return self._local_fleet(plan)
+
+    def _local_fleet(self, plan: Plan) -> Fleet:
+        from dt_action.fleets.local import LocalFleet
+        from dt_action.probes import this_machine
+
+        settings = self.settings
+        if settings.isolation == "container":
+            from dt_action.app.fleets import container_fleet
+
+            args = self._pytest_arguments([file.path for file in plan.files])
+            return container_fleet(settings, args, self._limits(), self.environ, say=self.say)
+        return LocalFleet(
+            host=self._host or self.host([file.path for file in plan.files]),
+            capability=this_machine(self.environ),
+            limits=self._limits(),
+            isolation=settings.isolation,
+        )
+
+    def _limits(self) -> Limits:
+        from dt_action.engine import Limits
+
+        return self._limits_as(Limits)
+
+    def _limits_as(self, kind: Callable[..., L]) -> L:
+        """The run's limits as the scheduler has them (`Limits`) or as they are sent (`RunLimits`)."""
+        settings = self.settings
+        return kind(
+            case_timeout_s=settings.case_timeout_s,
+            no_output_timeout_s=settings.no_output_timeout_s,
+            run_timeout_s=settings.timeout_s,
+            retries=settings.retries,
+            fail_fast=settings.fail_fast or 0,
+        )
+
+    def _coordinator_fleet(self, plan: Plan) -> Fleet:
+        from dt_action.fleets.coordinator import CoordinatorFleet
+        from dt_action.remote.wire import RunLimits, Submission
+        from dt_action.workspace.environments import AUTO, own_requirements
+
+        settings, build = self.settings, self.provider().build()
+        requirements = settings.requirements
+        if requirements == (AUTO,):  # an image has what its tests need
+            requirements = () if settings.isolation == "container" else own_requirements(settings.root)
+        return CoordinatorFleet(
+            url=settings.coordinator or "",
+            credential=lambda: settings.api_key or "",
+            root=settings.root,
+            submission=Submission(
+                nonce="",
+                bundle="",
+                plan=plan,
+                args=self._pytest_arguments([file.path for file in plan.files]),
+                limits=self._limits_as(RunLimits),
+                isolation=settings.isolation,
+                requirements=requirements,
+                setup=settings.setup or "",
+                repository=build.repository,
+                commit=build.commit,
+                measures=settings.coverage,
+                has_contexts=settings.coverage and settings.coverage_contexts,
+            ),
+            coverage=self.measurement().remote() if settings.coverage else None,
+            poll_interval_s=settings.poll_interval_s,
+            fallback=(lambda: self._local_fleet(plan)) if settings.fallback == "local" else None,
+        )
+
+    def _pytest_arguments(self, files: Sequence[str]) -> tuple[str, ...]:
+        paths = tuple(files) if self.names_files else collection_arguments(self.settings, files)
+        return (*self.settings.pytest_args, *paths)
+
+    def host(self, files: Sequence[str]) -> Host:
+        """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
+        self._python, variables = self.environment()
+        return Host(
+            Session(
+                root=self.settings.root,
+                python=self._python,
+                args=self._pytest_arguments(files),
+                slots=self.settings.workers or processors(),
+                environ=variables,
+                imports=self.settings.isolation != "file",
+                measuring=self.measurement().measuring if self.settings.coverage else None,
+            )
+        )
+
+    def environment(self) -> tuple[str, Mapping[str, str]]:
+        """The tests' interpreter and environment variables, prepared as the settings ask."""
+        python, variables = tests_python(self.settings), without_secrets(self.environ)
+        if not self.settings.requirements and not self.settings.setup:
+            return python, variables
+        from dt_action.workspace.environments import AUTO, own_requirements, prepare, run_command
+
+        requirements = self.settings.requirements
+        prepared = prepare(
+            self.settings.root,
+            python,
+            variables,
+            requirements=own_requirements(self.settings.root) if requirements == (AUTO,) else requirements,
+            tools=("pytest", "coverage") if self.settings.coverage else ("pytest",),
+            setup=self.settings.setup,
+            run=run_command,
+            say=self.say,
+        )
+        return prepared.python, prepared.variables
+
+    def provider(self) -> Provider:
+        """The CI service that the settings name, or that the environment belongs to."""
+        from dt_action import providers
+
+        name = self.settings.provider or providers.detect(self.environ)
+        return providers.make(name, self.environ, self._publishing(), write=self.command or self.say)
+
+    def _publishing(self) -> Publishing:
+        from dt_action.providers.settings import CommentMode
+        from dt_action.providers.settings import Settings as Publishing
+
+        settings = self.settings
+        return Publishing(
+            token=settings.token or "",
+            comment=cast("CommentMode", settings.comment),
+            check_name=settings.check_name or "",
+            check_run_id=settings.check_run_id,
+            badges=settings.badges,
+            badge_branch=settings.badge_branch or "",
+            output_dir=settings.output_dir,
+            root_prefix=_prefix_in_repository(settings.root, self.environ),
+            environment=settings.label or "",
+            report_url=settings.report_url or "",
+        )
+
+
+def is_selection(settings: Settings) -> bool:
+    """True where only the discovered files are wanted, and not what else pytest finds."""
+    types, hardware = settings.test_type, settings.hardware
+    by_type, by_hardware = bool(types) and "all" not in types, bool(hardware) and "all" not in hardware
+    return bool(settings.test_files or settings.test_pattern or by_type or by_hardware)
+
+
+def _prefix_in_repository(root: Path, environ: Mapping[str, str]) -> str:
+    """Where the project lies in the repository that the CI service checked out, such as `python/`; empty at its top."""
+    top = environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR") or ""
+    if not top or not root.is_relative_to(top) or root == Path(top):
+        return ""
+    return f"{root.relative_to(top).as_posix()}/"
+
+
+def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str, ...]:
+    """The paths that pytest is started with, so that it sees what was discovered; none for its own `testpaths`."""
+    if settings.test_files or settings.test_pattern:
+        return tuple(files)
+    return (settings.test_dir,) if settings.test_dir else ()
+
+
+def tests_python(settings: Settings) -> str:
+    """The absolute path of the interpreter in which the tests run. Raises ConfigurationError where it is not there."""
+    if not settings.python:
+        return sys.executable
+    path = settings.root / settings.python
+    found = str(path) if os.sep in settings.python or "/" in settings.python else shutil.which(settings.python)
+    if found and Path(found).is_file():
+        return os.path.abspath(found)  # noqa: PTH100 - resolving the link would leave the virtual environment
+    raise ConfigurationError(
+        f"{settings.told_by('python')} is {settings.python!r}; expected a Python interpreter, found no such file",
+        hint="name one such as .venv/bin/python or python3.13, or leave it out for the one that runs dt",
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _shown(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def rules_of(settings: Settings) -> tuple[PathRule, ...]:
+    """What the settings say of tests' needs by path. Raises ConfigurationError."""
+    if not settings.needs:
+        return ()
+    from dt_action.analysis.explicit import path_rules
+
+    return path_rules(settings.needs)

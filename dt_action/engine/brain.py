@@ -1,0 +1,337 @@
+"""Who runs what next: what slots and workers tell goes in, what is to be done comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from dt_action.engine.actions import Action, Kill, Limits, Stop, Tell
+from dt_action.engine.backlog import Backlog
+from dt_action.engine.dealing import Dealer
+from dt_action.engine.ledger import Collected, Ledger
+from dt_action.engine.pace import Pace
+from dt_action.engine.slots import Slot
+from dt_action.engine.verdicts import Verdicts
+from dt_action.model.case import Attempt
+from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, Notice
+from dt_action.model.hardware import Capability, Requirement
+from dt_action.model.plan import Plan
+
+
+class Dispatcher:
+    """
+    Deals a plan out to slots.
+
+    Every method takes what happened (and `now`, seconds on any steady clock) and returns what is to be done, in
+    order. Guarantees: each case gets exactly one final outcome, or none when the run ends early; no case runs where
+    its requirement is not satisfied, but that one which skips itself may run where nobody satisfies it; what a slot
+    says after it was lost is ignored. A slot's name stands for one process: a new process needs a new name.
+    `places` is how many slots there will be, as far as one can know.
+    """
+
+    def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0, places: int = 1) -> None:
+        self._limits = limits
+        self._places = max(1, places)
+        self._is_selection = plan.is_selection
+        self._ledger = Ledger(plan, limits.retries)
+        self._backlog = Backlog()
+        pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
+        self._verdicts = Verdicts(self._ledger, self._backlog, pace, now=now)
+        self._dealer = Dealer(limits, self._ledger, self._backlog, pace, self._verdicts)
+        self._suspects: set[str] = set()
+        self._started_at = now
+        self._is_dealt = False
+        self.is_finished = False
+
+    @property
+    def waits_for_slots(self) -> bool:
+        """True while there is work that no slot holds."""
+        return not self.is_finished and (not self._is_dealt or len(self._backlog) > 0)
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work no slot holds."""
+        return len(self._backlog)
+
+    @property
+    def resting(self) -> list[str]:
+        """The slots that wait for work, with nothing in hand."""
+        return [slot.name for slot in self._dealer.resting]
+
+    @property
+    def has_learnt(self) -> bool:
+        """True where the last tick changed what will be decided, though it may have returned nothing."""
+        return self._dealer.has_learnt
+
+    def wants_slot_on(self, worker: str) -> bool:
+        """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
+        return not self.is_finished and (not self._is_dealt or self._dealer.wants_slot_on(worker))
+
+    def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
+        """The requirement of each piece that waits, and the seconds that it is expected to take."""
+        return ((piece.requirement, piece.expected_s) for piece in self._backlog)
+
+    def why_waiting(self) -> Iterator[tuple[str, str]]:
+        """The file of each piece that waits, and what it waits for."""
+        locked = self._dealer.locked
+        for piece in self._backlog:
+            names = piece.exclusive & locked
+            yield (
+                piece.file,
+                f"waits for {', '.join(sorted(names))}" if names else f"waits for a slot with {piece.requirement}",
+            )
+
+    # --- workers and slots come and go ----------------------------------------------------------------------------
+
+    def worker_joined(self, worker: str, capability: Capability, now: float) -> list[Action]:
+        """A machine takes part from now on. What waited for any machine at all is judged by the first one."""
+        may_only_add = bool(self._backlog.capabilities) and worker not in self._backlog.capabilities
+        self._backlog.set_worker(worker, capability)
+        if may_only_add:
+            return self._dealer.feed_resting(rob=True) if self._is_dealt and not self.is_finished else []
+        return [*self._judge_again(), *self._after(now)]
+
+    def worker_lost(self, worker: str, reason: str, now: float) -> list[Action]:
+        """A machine is gone, and its slots with it. What nobody else can run is told as unplaced."""
+        self._backlog.set_worker(worker, None)
+        lost = self._dealer.retire(worker)
+        actions = self._judge_again()
+        for slot in lost:
+            actions += self.slot_lost(slot, "crashed", f"worker {worker} was lost: {reason}", now=now)
+        return actions + self._after(now)
+
+    def slot_joined(self, slot: str, worker: str, now: float) -> list[Action]:
+        """A process is ready to take work, on a worker that has joined."""
+        self._dealer.join(slot, worker, now)
+        return []
+
+    def slot_left(self, slot: str, now: float) -> list[Action]:
+        """The slot's process ends of its own will, with nothing in hand."""
+        self._dealer.remove(slot)
+        return self._after(now)
+
+    def holds_work(self, slot: str) -> bool:
+        """True while the slot has something that it has not begun."""
+        return slot in self._dealer.slots and self._dealer.slots[slot].has_work
+
+    def is_running(self, slot: str) -> bool:
+        """True while the slot runs a case, its teardown included."""
+        return slot in self._dealer.slots and bool(self._dealer.slots[slot].running)
+
+    def slot_lost(
+        self, slot: str, outcome: Literal["timeout", "crashed"], reason: str, *, now: float, detail: str = ""
+    ) -> list[Action]:
+        """
+        The slot's process is gone: the file that was imported, else the case that was running, is blamed.
+
+        A process that died while it did neither leaves all that it held under suspicion: it is dealt out again in
+        halves, until one case is left to blame.
+        """
+        state = self._dealer.remove(slot)
+        if state is None or self.is_finished:
+            return []
+        attempt = Attempt(outcome=outcome, message=reason, detail=detail, worker=state.worker, slot=slot)
+        actions: list[Action] = []
+        suspect = state.collecting
+        if state.importing:
+            self._suspects.add(state.importing)
+        elif suspect is not None:
+            actions += self._verdicts.strike(suspect, attempt, halve=False)
+        elif state.running:
+            timed = replace(attempt, duration_s=max(0.0, now - state.since))
+            actions += self._verdicts.conclude(state.running, timed, now=now)
+        elif not state.has_work:
+            actions.append(Tell(Notice(level="warning", text=f"{slot}: {reason}, while it held no test")))
+        for piece in state.unfinished(self._verdicts.pieces):
+            is_cleared = suspect is not None or bool(state.running)
+            actions += self._verdicts.admit(piece) if is_cleared else self._verdicts.strike(piece, attempt, halve=True)
+        return actions + self._after(now)
+
+    # --- what a slot tells ----------------------------------------------------------------------------------------
+
+    def files_known(self, files: Sequence[str], now: float) -> list[Action]:
+        """What pytest would collect: the word that counts. The first slot's word is taken."""
+        if self._is_dealt:
+            return []
+        self._is_dealt = True
+        self._ledger.set_files(files, add=not self._is_selection)
+        planned = self._ledger.in_order_of(files)
+        told = Tell(FilesKnown(files=tuple(files)))
+        return [told, *self._dealer.open(planned, self._places), *self._after(now)]
+
+    def wants(self, slot: str, now: float) -> list[Action]:
+        """The slot can begin nothing more: it has no credit, or no cases."""
+        state = self._dealer.slots.get(slot)
+        if state is None:
+            return []
+        if self.is_finished:
+            return [Stop(slot=slot)]
+        state.importing, state.heard_at = "", now
+        if state.has_work:
+            return self._dealer.grant(state)
+        if self._dealer.holds_exclusively(state) and state.running:
+            return [self._dealer.rest(state)]  # it must be torn down before another one may have what it holds
+        return self._dealer.feed(state) + self._after(now)
+
+    def importing(self, slot: str, file: str, now: float) -> list[Action]:
+        """The slot imports a test module before it asks for work."""
+        state = self._dealer.slots.get(slot)
+        if state is not None:
+            state.importing, state.since, state.heard_at = file, now, now
+        return []
+
+    @property
+    def suspects(self) -> frozenset[str]:
+        """The files whose import ended a process: a new one should not import them before they are due."""
+        return frozenset(self._suspects)
+
+    def collecting(self, slot: str, file: str, now: float) -> list[Action]:
+        """The slot begins to collect a file."""
+        state = self._dealer.slots.get(slot)
+        if state is not None:
+            state.heard_at = now
+            state.begin_file(file, now)
+        return []
+
+    def collected(
+        self,
+        slot: str,
+        file: str,
+        cases: Sequence[Collected],
+        withheld: Sequence[Collected],
+        *,
+        duration_s: float,
+        now: float,
+    ) -> list[Action]:
+        """The slot knows the cases of a file: those it will run, and those that its unit withholds."""
+        state = self._dealer.slots.get(slot)
+        if state is None or self.is_finished:
+            return []
+        state.heard_at = now
+        fresh = self._ledger.register(file, [*cases, *withheld])
+        self._ledger.close_file(file)
+        told = FileCollected(file=file, cases=fresh, duration_s=duration_s, worker=state.worker, slot=slot)
+        actions: list[Action] = [Tell(told)]
+        if not state.collects(file):
+            return [*actions, *self._after(now)]  # the file was taken away from it meanwhile
+        found = [case.id for case in cases]
+        to_run = [id for id in dict.fromkeys(found) if not self._ledger[id].is_final]
+        piece = state.end_file(file, to_run, duration_s, now)
+        for id in sorted(set(piece.cases).difference(found)) if piece is not None else ():
+            again = (
+                "pytest did not find it when the file was collected again; its id may differ from process to process"
+            )
+            actions += self._verdicts.conclude(id, Attempt(outcome="error", message=again), now=now)
+        actions += self._dealer.spread(state, file)
+        elsewhere = [case.id for case in withheld if not self._ledger[case.id].is_final]
+        actions += self._verdicts.admit_cases(file, elsewhere)
+        return actions + self._after(now)
+
+    def uncollectable(self, slot: str, id: str, attempt: Attempt, now: float) -> list[Action]:
+        """A file, folder or class that cannot be collected. It is told once, however many slots meet it."""
+        if slot not in self._dealer.slots or id in self._ledger or self.is_finished:
+            return []
+        return self._verdicts.blame(id, attempt, now=now) + self._after(now)
+
+    def cannot_start(self, id: str, attempt: Attempt, now: float) -> list[Action]:
+        """No process can take work at all, because of the file `id` (a conftest, say)."""
+        return self._verdicts.blame(id, attempt, now=now, final=True)
+
+    def file_skipped(self, slot: str, file: str, reason: str) -> list[Action]:
+        """A file, or a class in it, that skipped itself at collection."""
+        is_heard = slot in self._dealer.slots and not self.is_finished
+        return [Tell(FileSkipped(file=file, reason=reason))] if is_heard else []
+
+    def case_started(self, slot: str, case: str, now: float, *, at: float = 0.0) -> list[Action]:
+        """The slot began a case. `at` is Unix time in seconds, for those who listen."""
+        state = self._dealer.slots.get(slot)
+        if state is None or self.is_finished or not state.begin_case(case, now):
+            return []
+        told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))
+        return [told, *self._dealer.began(state, case)]
+
+    def case_finished(self, slot: str, case: str, attempt: Attempt, now: float) -> list[Action]:
+        """The slot ended the case that it ran. Anything else (late, twice, not its own) is ignored."""
+        state = self._dealer.slots.get(slot)
+        if state is None or self.is_finished or state.running != case:
+            return []
+        state.end_case(now)
+        if state.is_resting:
+            self._dealer.unlock(slot)
+        self._dealer.learn(state, case, attempt.duration_s)
+        placed = replace(attempt, worker=state.worker, slot=slot)
+        return self._verdicts.conclude(case, placed, now=now) + self._after(now)
+
+    def heard(self, slot: str, now: float) -> list[Action]:
+        """The slot printed something."""
+        if slot in self._dealer.slots:
+            self._dealer.slots[slot].heard_at = now
+        return []
+
+    # --- time and the end -----------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Action]:
+        """
+        Time passed: look for what takes too long, and for work that idle slots may take over.
+
+        A tick that returns nothing changed nothing, either, unless `has_learnt` is true after it.
+        """
+        self._dealer.has_learnt = False
+        if self.is_finished:
+            return []
+        limit_s = self._limits.run_timeout_s
+        if limit_s is not None and now - self._started_at >= limit_s:
+            return self.cancel("timeout", f"the run's timeout of {limit_s:g} s passed", now)
+        actions: list[Action] = []
+        for state in self._dealer.slots.values():
+            reason = "" if state.is_doomed else self._overdue(state, now)
+            if reason:
+                state.is_doomed = True
+                actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
+            elif state.running and (state.credit or now >= state.overstays_at):
+                actions += self._dealer.hold_up(state, now)
+        return actions + (self._dealer.feed_resting(rob=True) if self._is_dealt else [])
+
+    def cancel(self, status: Literal["cancelled", "timeout", "stopped"], reason: str, now: float) -> list[Action]:
+        """End the run early. Where time ran out, the running cases are blamed; all else stays without an outcome."""
+        if self.is_finished:
+            return []
+        actions: list[Action] = []
+        for state in self._dealer.slots.values():
+            if status == "timeout" and state.running:
+                attempt = Attempt(outcome="timeout", message=reason, worker=state.worker, slot=state.name)
+                timed = replace(attempt, duration_s=max(0.0, now - state.since))
+                actions += self._verdicts.conclude(state.running, timed, now=now, final=True)
+        return actions + self._end(status, reason)
+
+    def _judge_again(self) -> list[Action]:
+        return [] if self.is_finished else self._verdicts.judge_again()
+
+    def _after(self, now: float) -> list[Action]:
+        if self.is_finished or not self._is_dealt:
+            return []
+        if self._limits.fail_fast and self._ledger.failures >= self._limits.fail_fast:
+            return self.cancel("stopped", f"{self._ledger.failures} failed, as many as --fail-fast allows", now)
+        if self._ledger.is_settled:
+            return self._end("completed", "")
+        return self._dealer.feed_resting() if self._backlog.has_news else []
+
+    def _end(self, status: Literal["completed", "cancelled", "timeout", "stopped"], reason: str) -> list[Action]:
+        self.is_finished = True
+        stops: list[Action] = [Stop(slot=slot) for slot in self._dealer.slots]
+        makespan_s = max(0.0, self._verdicts.last_case_at - self._started_at)
+        return [*stops, Tell(Ended(status=status, reason=reason, makespan_s=makespan_s))]
+
+    def _overdue(self, state: Slot, now: float) -> str:
+        if not state.running and state.collecting is None and not state.importing:
+            return ""
+        limit_s = self._limits.case_timeout_s
+        if state.limit_s is not None and state.running and state.collecting is None:
+            limit_s = state.limit_s
+        if limit_s is not None and now - state.since >= limit_s:
+            return f"took longer than its timeout of {limit_s:g} s"
+        silent_s = self._limits.no_output_timeout_s
+        if silent_s is not None and now - max(state.heard_at, state.since) >= silent_s:
+            return f"printed nothing for {silent_s:g} s"
+        return ""

@@ -1,0 +1,286 @@
+"""Who gets which work: from the backlog, from a busy slot, or none yet; and how far a slot may go without asking."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from contextlib import closing
+
+from dt_action.engine.actions import Action, Assign, Drop, Grant, Limits, Recall, Rest
+from dt_action.engine.backlog import Backlog
+from dt_action.engine.ledger import Ledger
+from dt_action.engine.pace import Pace
+from dt_action.engine.pieces import Piece
+from dt_action.engine.slots import Slot
+from dt_action.engine.stealing import Busy, Rules, choose_loot
+from dt_action.engine.verdicts import Verdicts
+from dt_action.model.plan import Batch, PlannedFile, Unit
+
+WORTH_A_SLOT_S = 2.0
+"""So much work that a busy slot could give up makes one more process worth its start."""
+
+EARLY_SHARE = 0.1
+"""A file with a case longer than this part of a slot's share starts early: at the end, others would wait for it."""
+
+LONG_SHARE = 0.1
+"""A case is long when it takes this share of what a slot has left, if all work were shared out evenly."""
+
+LONG_TO_COLLECT = 4.0
+"""A case is worth collecting its file once more when it takes so many times as long as that."""
+
+OVERSTAYED = 4
+"""A case that runs for so many windows of credit longer than expected holds up what waits: it goes to idle slots."""
+
+LOOK_AT = 16
+"""So many of the busiest slots are looked at when one is to give up work, before a tick looks at all of them."""
+
+
+class Dealer:
+    """
+    The slots, and the work that they hold. `has_learnt` is set where time alone changes what will be decided.
+    """
+
+    def __init__(self, limits: Limits, ledger: Ledger, backlog: Backlog, pace: Pace, verdicts: Verdicts) -> None:
+        self.slots: dict[str, Slot] = {}
+        self.has_learnt = False
+        self._overstay_s = OVERSTAYED * limits.window_s
+        self._limits = limits
+        self._ledger = ledger
+        self._backlog = backlog
+        self._pace = pace
+        self._verdicts = verdicts
+        self._resting: dict[str, Slot] = {}
+        self._busy = Busy()
+        self._locks: dict[str, frozenset[str]] = {}
+        self._leases = 0
+        self._left_s = 0.0
+
+    @property
+    def resting(self) -> list[Slot]:
+        """The slots that wait for work, with nothing in hand."""
+        return [slot for slot in self._resting.values() if not slot.running]
+
+    def open(self, files: Sequence[PlannedFile], places: int) -> list[Action]:
+        """Let the files wait for slots, of which there will be about so many."""
+        self._left_s = sum(file.expected_s for file in files)
+        share_s = self._left_s / places
+        actions: list[Action] = []
+        for file in files:
+            longest_s = max(file.cases_s.values(), default=0.0)
+            piece = Piece(
+                file=file.path,
+                needs=file.needs,
+                requirement=file.needs.default,
+                expected_s=file.expected_s,
+                chosen=file.chosen,
+                goes_first=file.goes_first or longest_s > EARLY_SHARE * share_s,
+            )
+            actions += self._verdicts.admit(piece)
+        return actions
+
+    # --- slots ----------------------------------------------------------------------------------------------------
+
+    def join(self, name: str, worker: str, now: float) -> None:
+        """A process is ready to take work."""
+        self.slots[name] = Slot(name=name, worker=worker, heard_at=now, pace=self._pace)
+
+    def remove(self, name: str) -> Slot | None:
+        """A process is gone."""
+        self.unlock(name)
+        self._backlog.release(name)
+        self._resting.pop(name, None)
+        slot = self.slots.pop(name, None)
+        if slot is not None:
+            self._busy.forget(slot)
+        return slot
+
+    def retire(self, worker: str) -> list[str]:
+        """The slots of a worker that is lost: there is no work for them any more."""
+        lost = [slot.name for slot in self.slots.values() if slot.worker == worker]
+        for name in lost:
+            self._resting.pop(name, None)
+        return lost
+
+    def rest(self, slot: Slot) -> Rest:
+        """There is nothing for the slot now."""
+        slot.is_resting = True
+        self._resting[slot.name] = slot
+        return Rest(slot=slot.name)
+
+    def wants_slot_on(self, worker: str) -> bool:
+        """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
+        if self._backlog.has_for(worker):
+            return True
+        with closing(self._busy.most_first(WORTH_A_SLOT_S)) as busiest:
+            return any(self._can_spare(slot, WORTH_A_SLOT_S) for slot in itertools.islice(busiest, LOOK_AT))
+
+    def _can_spare(self, slot: Slot, worth_s: float) -> bool:
+        """True where the slot could give up so much work, case by case; what is held up gains that time, too."""
+        worth_s -= slot.held_up_s
+        for case in slot.queue if slot.held_up_s else slot.uncommitted():
+            if not self._ledger[case].group:
+                worth_s -= slot.expected_s(case)
+                if worth_s < 0:
+                    return True
+        return False
+
+    # --- what only one may have at a time -------------------------------------------------------------------------
+
+    def holds_exclusively(self, slot: Slot) -> bool:
+        """True where the slot has something that no other one may have before it is torn down."""
+        return slot.name in self._locks
+
+    def unlock(self, name: str) -> None:
+        """What the slot had for itself is anybody's."""
+        self._backlog.has_news |= self._locks.pop(name, None) is not None
+
+    @property
+    def locked(self) -> frozenset[str]:
+        """The names of what some slot has for itself."""
+        return frozenset().union(*self._locks.values()) if self._locks else frozenset()
+
+    # --- credit ---------------------------------------------------------------------------------------------------
+
+    def grant(self, slot: Slot) -> list[Action]:
+        """The slot can go no further without being told: let it, by at least one case."""
+        return [self._grant(slot, max(1, slot.fits_into(self._limits.window_s)))]
+
+    def began(self, slot: Slot, case: str) -> list[Action]:
+        """The slot began a case: see how long that may take, and give it more credit before it runs out."""
+        slot.limit_s = self._ledger[case].case.timeout_s
+        slot.overstays_at = slot.since + self._overstay_s + slot.expected_s(case)
+        if slot.credit > slot.low_water:
+            return []
+        window = slot.fits_into(self._limits.window_s)
+        slot.low_water = window // 2
+        return [self._grant(slot, window - slot.credit)] if window > slot.credit else []
+
+    def hold_up(self, slot: Slot, now: float) -> list[Action]:
+        """
+        Where the slot's case overstays, note that what waits behind it is held up.
+
+        Credit for that is taken back where others could run it, however long the case was expected to take.
+        """
+        runs_s = now - slot.since
+        if not slot.has_work or runs_s <= self._overstay_s:
+            return []
+        if now >= slot.overstays_at:
+            slot.overstays_at = now + runs_s  # not at each tick: whoever records a run records this
+            slot.held_up_s = runs_s
+            slot.reckon()
+            self._busy.note(slot)
+            self.has_learnt = True
+        if not self._resting or not slot.credit:
+            return []
+        slot.credit = slot.low_water = 0
+        return [Recall(slot=slot.name)]
+
+    def _grant(self, slot: Slot, credit: int) -> Grant:
+        slot.credit += credit
+        slot.reckon()
+        self._busy.note(slot)  # its cases may have turned out to be longer than they looked
+        return Grant(slot=slot.name, credit=credit)
+
+    # --- dealing --------------------------------------------------------------------------------------------------
+
+    def feed(self, slot: Slot) -> list[Action]:
+        """A batch from the backlog, else from a busy slot, else rest."""
+        self.unlock(slot.name)
+        return self._deal(slot) or self._rob(slot, look_at=LOOK_AT) or [self.rest(slot)]
+
+    def feed_resting(self, *, rob: bool = False) -> list[Action]:
+        """Find work for idle slots: what waits, and with `rob` also what a busy slot could give up."""
+        self._backlog.has_news = False
+        actions: list[Action] = []
+        idle: set[str] = set()  # what one slot of a worker does not get, another one does not get either
+        poor: set[str] = set()  # kinds of worker for which no busy slot can give up anything
+        for slot in self.resting:
+            if slot.worker in idle:
+                continue
+            kind = self._backlog.kind_of(slot.worker)
+            fed = self._deal(slot)
+            if not fed and rob and kind not in poor:
+                fed = self._rob(slot, look_at=len(self.slots))
+            if not fed:
+                idle.add(slot.worker)
+                poor.add(kind)
+            actions += fed
+        return actions
+
+    def spread(self, slot: Slot, file: str) -> list[Action]:
+        """
+        Deal the long cases of a file just collected anew, where they would begin too late to end with all the others.
+
+        An idle slot would take them over in the end, but a case that is as long as what is left of the run must
+        begin now.
+        """
+        self._busy.note(slot)
+        fair_s = self._left_s / len(self.slots)
+        worth_s = max(fair_s * LONG_SHARE, self._limits.steal_s, slot.collect_s[file] * LONG_TO_COLLECT)
+        late: list[str] = []
+        ahead_s = 0.0
+        for index, case in enumerate(slot.queue):
+            expected_s = slot.expected_s(case)
+            is_movable = index >= max(slot.credit, 1) and not self._ledger[case].group
+            if is_movable and expected_s > worth_s and ahead_s + expected_s > fair_s and len(self.slots) > 1:
+                late.append(case)
+            else:
+                ahead_s += expected_s
+        if not late:
+            return []
+        slot.give_up((), late, self._verdicts.pieces)
+        admitted = [action for case in late for action in self._verdicts.admit_cases(slot.file_of(case), [case])]
+        return [Drop(slot=slot.name, cases=tuple(late)), *admitted]
+
+    def learn(self, slot: Slot, case: str, duration_s: float) -> None:
+        """A case of the slot took so long: so much less is left, and others of its file may take as long."""
+        file = slot.file_of(case)
+        self._left_s = max(0.0, self._left_s - self._pace.of_case(file, case))
+        self._pace.learn(file, duration_s)
+
+    def _deal(self, slot: Slot) -> list[Action]:
+        """A batch from the backlog."""
+        pieces: list[Piece] = []
+        units: list[Unit] = []
+        target_s = min(self._limits.batch_s, self._backlog.expected_s / (2 * len(self.slots)))
+        got_s = 0.0
+        while not pieces or got_s < target_s:
+            taken = self._backlog.take(slot.worker, slot.name, self.locked)
+            if taken is None:
+                break
+            piece, allowance = taken
+            pieces.append(piece)
+            units.append(piece.unit(allowance))
+            got_s += piece.expected_s
+            if piece.exclusive:
+                self._locks[slot.name] = piece.exclusive
+                break
+        return [self._assign(slot, pieces, units)] if pieces else []
+
+    def _rob(self, thief: Slot, *, look_at: int) -> list[Action]:
+        """A batch of what one of the busiest slots could give up."""
+        rules = Rules(
+            least_s=self._limits.steal_s,
+            group_of=lambda case: self._ledger[case].group,
+            may_take_case=lambda case: self._verdicts.may_move(case, thief.worker),
+            may_take_piece=lambda piece: self._backlog.may_move(piece, thief.worker),
+        )
+        with closing(self._busy.most_first(0.0)) as victims:
+            loot = choose_loot(itertools.islice(victims, look_at), thief, rules)
+        if loot is None:
+            return []
+        victim = self.slots[loot.victim]
+        pieces = victim.give_up(loot.files, loot.cases, self._verdicts.pieces)
+        units = [piece.unit(self._backlog.allowance(thief.worker, piece)) for piece in pieces]
+        return [Drop(slot=victim.name, cases=loot.cases, files=loot.files), self._assign(thief, pieces, units)]
+
+    def _assign(self, slot: Slot, pieces: list[Piece], units: list[Unit]) -> Assign:
+        self._leases += 1
+        slot.is_resting = False
+        self._resting.pop(slot.name, None)
+        slot.take(pieces)
+        self._busy.note(slot)
+        credit = max(1, slot.fits_into(self._limits.window_s) - slot.credit)
+        slot.credit += credit
+        lease = f"{slot.name}/{self._leases}"
+        return Assign(slot=slot.name, batch=Batch(lease=lease, units=tuple(units)), credit=credit)

@@ -1,0 +1,430 @@
+"""One run of a plan: carries what the slots tell to the brain, and what the brain decides to the slots."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from dt_action.engine import (
+    Action,
+    Assign,
+    Collected,
+    Dispatcher,
+    Drop,
+    Grant,
+    Kill,
+    Limits,
+    Recall,
+    Rest,
+    Stop,
+    Tell,
+)
+from dt_action.errors import ConfigurationError
+from dt_action.hosts.process import Died, Happened, Joined, Left, slot_name
+from dt_action.model.case import Attempt
+from dt_action.model.event import Event, WorkerJoined
+from dt_action.model.hardware import Capability
+from dt_action.model.plan import Plan, Unit
+
+TICK_S = 0.1
+STOP_GRACE_S = 5.0
+SAVE_GRACE_S = 60.0
+"""A process that measures coverage has data to write before it ends."""
+
+MOST_FAILED_STARTS = 3
+_CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
+
+
+class SlotHost(Protocol):
+    """Where slots live: `hosting.Host` for processes here; fleets have others. Slots are known by name."""
+
+    @property
+    def slots(self) -> Sequence[str]:
+        """The slots whose process lives, those that are starting included."""
+
+    def start(self, slot: str, worker: str) -> None:
+        """Start a slot on a worker. Raises a DtError where that can never work."""
+
+    def send(self, slot: str, **command: Any) -> None:
+        """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
+
+    def sent(self, slot: str) -> int:
+        """How many commands the slot was sent."""
+
+    def poll(self, timeout_s: float) -> Iterable[Happened]:
+        """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
+
+    def output_bytes(self, slot: str) -> int:
+        """A number that grows with each thing that the slot prints."""
+
+    def kill(self, slot: str, *, show_where: bool = False) -> None:
+        """End a slot's process and all that it started; `poll` tells of the death."""
+
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """End everything, waiting `grace_s` for slots that were told to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A worker as a host offers it: what it has, and how many slots may run on it at once."""
+
+    worker: str
+    capability: Capability
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """
+    How a plan is executed. `isolation` is `session` (a process lives as long as it can), `file` (a fresh process for
+    each file), or one that the host sees to. `root` shortens paths in messages, `python` names the interpreter there,
+    and `measures` tells that coverage is measured.
+    """
+
+    limits: Limits
+    isolation: str = "session"
+    root: Path = Path()
+    python: str = "python"
+    measures: bool = False
+
+
+class Execution:
+    """
+    Runs a plan on the slots of `host`, on the workers that `places` offer at the start and that join later.
+
+    `clock` gives seconds on a steady clock; a simulation has its own.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        terms: Terms,
+        host: SlotHost,
+        places: Sequence[Place],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._terms = terms
+        self._host = host
+        self._clock = clock
+        self._unix_at_0 = time.time() - clock()
+        self._places = {place.worker: place for place in places}
+        self._limits = replace(terms.limits, batch_s=0.0) if terms.isolation == "file" else terms.limits
+        self._types = plan.types()
+        self._brain = self._new_brain(plan)
+        self._is_dealt = False
+        self._greeted: set[str] = set()
+        self._names = 0
+        self._worker_of: dict[str, str] = {}
+        self._starting: set[str] = set()
+        self._failed_starts = 0
+        self._used: set[str] = set()
+        self._making_way: set[str] = set()
+        self._killed: dict[str, Kill] = {}
+        self._printed: dict[str, int] = {}
+
+    def events(self) -> Iterator[Event]:
+        """See `ports.Fleet.execute`. Raises ConfigurationError where pytest cannot start or refuses its arguments."""
+        self._start_first()
+        next_tick = self._clock() + TICK_S
+        while not self._brain.is_finished:
+            for happened in self._host.poll(max(0.0, next_tick - self._clock())):
+                yield from self._happened(happened)
+                if self._brain.is_finished:
+                    break
+            if self._clock() >= next_tick:
+                self._listen()
+                yield from self._do(self._brain.tick(self._clock()))
+                self._start_missing()
+                next_tick = self._clock() + TICK_S
+        for slot in self._starting:
+            self._host.kill(slot)  # nobody will tell it to stop
+        self._host.close(grace_s=SAVE_GRACE_S if self._terms.measures else STOP_GRACE_S)
+
+    def _new_brain(self, plan: Plan) -> Dispatcher:
+        places = sum(place.slots for place in self._places.values())
+        brain = Dispatcher(plan, self._limits, now=self._clock(), places=places)
+        for place in self._places.values():
+            brain.worker_joined(place.worker, place.capability, self._clock())
+        return brain
+
+    # --- slots ----------------------------------------------------------------------------------------------------
+
+    def _start_first(self) -> None:
+        """One slot for each file, in turns over the workers, as far as their places go; and those that run already."""
+        left = max(1, len(self._plan.files), len(self._host.slots))
+        for turn in range(max((place.slots for place in self._places.values()), default=0)):
+            for place in self._places.values():
+                if turn < place.slots and left > 0:
+                    self._start(place.worker)
+                    left -= 1
+
+    def _start(self, worker: str) -> None:
+        slot = slot_name(self._names)
+        self._names += 1
+        self._worker_of[slot] = worker
+        if slot not in self._host.slots:  # the first one may have been started before there was a plan
+            self._host.start(slot, worker)
+        if self._brain.suspects:
+            self._host.send(slot, op="avoid", files=sorted(self._brain.suspects))
+        self._starting.add(slot)
+
+    def _start_missing(self) -> None:
+        """A new process for one that died, or one more where a file turned out to be worth splitting."""
+        living = Counter(self._worker_of[slot] for slot in self._host.slots)
+        starting = {self._worker_of[slot] for slot in self._starting}
+        for place in self._places.values():
+            has_room = living[place.worker] < place.slots and place.worker not in starting
+            if has_room and self._brain.wants_slot_on(place.worker):
+                self._start(place.worker)
+
+    def _listen(self) -> None:
+        if self._limits.no_output_timeout_s is None:
+            return
+        for slot in self._host.slots:
+            printed = self._host.output_bytes(slot)
+            if printed != self._printed.get(slot):
+                self._printed[slot] = printed
+                self._brain.heard(slot, self._clock())
+
+    # --- from the host to the brain -------------------------------------------------------------------------------
+
+    def _happened(self, happened: Happened) -> Iterator[Event]:
+        now = self._clock()
+        if isinstance(happened, Died):
+            yield from self._do(self._died(happened, now))
+        elif isinstance(happened, Joined):
+            self._places[happened.worker] = Place(
+                worker=happened.worker, capability=happened.capability, slots=happened.slots
+            )
+            yield from self._do(self._brain.worker_joined(happened.worker, happened.capability, now))
+        elif isinstance(happened, Left):
+            self._places.pop(happened.worker, None)
+            self._starting = {slot for slot in self._starting if self._worker_of[slot] != happened.worker}
+            yield from self._do(self._brain.worker_lost(happened.worker, happened.reason, now))
+        else:
+            yield from self._heard(happened.slot, happened.message, now)
+
+    def _heard(self, slot: str, message: dict[str, Any], now: float) -> Iterator[Event]:
+        event = message["e"]
+        if event == "ready":
+            yield from self._ready(slot, message, now)
+        elif event == "want":
+            if message["seen"] == self._host.sent(slot):  # else it crosses a command, and another one will follow
+                yield from self._do(self._wants(slot, now))
+        else:
+            yield from self._do(tell_brain(self._brain, slot, message, now, at=self._unix_at_0 + now))
+            if event == "finished":
+                yield from self._do(self._make_way(slot, now))
+
+    def _ready(self, slot: str, message: dict[str, Any], now: float) -> Iterator[Event]:
+        self._starting.discard(slot)
+        self._failed_starts = 0
+        place = self._places.get(self._worker_of[slot])
+        if place is None:
+            return  # its worker is lost
+        if place.worker not in self._greeted:
+            self._greeted.add(place.worker)
+            environment = f"{place.capability.platform}, Python {message['python']}, pytest {message['pytest']}"
+            yield WorkerJoined(
+                worker=place.worker, slots=place.slots, capability=place.capability, environment=environment
+            )
+        if not self._is_dealt:
+            self._is_dealt = True
+            self._rebase(message["base"], message["rootdir"])
+            yield from self._do(self._brain.files_known(message["files"], now))
+        yield from self._do(self._brain.slot_joined(slot, place.worker, now))
+
+    def _rebase(self, base: str, rootdir: str) -> None:
+        """
+        Name the planned files as pytest does, from its rootdir, which may lie above or below where we were started.
+
+        `base` is the way from the rootdir to there, `rootdir` the way back.
+        """
+        if base == ".":
+            return
+        files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
+        plan = replace(self._plan, files=files)
+        self._types = plan.types()
+        self._brain = self._new_brain(plan)
+
+    def _died(self, died: Died, now: float) -> list[Action]:
+        if died.slot in self._starting:
+            self._starting.discard(died.slot)
+            return self._failed_to_start(died, now)
+        kill = self._killed.pop(died.slot, None)
+        reason, outcome = (kill.reason, kill.outcome) if kill else (died.reason, "crashed")
+        return self._brain.slot_lost(died.slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
+
+    def _failed_to_start(self, died: Died, now: float) -> list[Action]:
+        """pytest itself could not start: the same for every slot, unless it had worked before, or was not to blame."""
+        conftest = _CONFTEST.search(died.log_tail)
+        self._failed_starts += 1
+        if (self._is_dealt or died.why) and self._failed_starts < MOST_FAILED_STARTS:
+            return []
+        if conftest is None and not self._is_dealt:
+            raise start_error(self._terms.python, died)
+        root = Path(died.root) if died.root else self._terms.root
+        id = _relative(conftest["path"], root) if conftest else "pytest"
+        message = died.log_tail.strip().rpartition("\n")[2] or died.reason
+        attempt = Attempt(outcome="error", message=message, detail=died.log_tail)
+        blamed = self._brain.cannot_start(id, attempt, now)
+        return [*blamed, *self._brain.cancel("stopped", f"pytest could not start: {message}", now)]
+
+    # --- a fresh process for each file ----------------------------------------------------------------------------
+
+    def _wants(self, slot: str, now: float) -> list[Action]:
+        """Under file isolation a process that has had its file makes way for a fresh one."""
+        if self._terms.isolation != "file" or self._brain.holds_work(slot):
+            return self._brain.wants(slot, now)
+        if slot not in self._used:
+            self._used.add(slot)
+            return self._brain.wants(slot, now)
+        self._making_way.add(slot)
+        if self._brain.is_running(slot):
+            return [Rest(slot=slot)]  # first the teardown, which belongs to the last test
+        return self._make_way(slot, now)
+
+    def _make_way(self, slot: str, now: float) -> list[Action]:
+        if slot not in self._making_way or self._brain.is_finished:
+            return []
+        self._making_way.discard(slot)
+        left = self._brain.slot_left(slot, now)
+        self._host.send(slot, **command_for(Stop(slot=slot)))
+        if self._worker_of[slot] in self._places:
+            self._start(self._worker_of[slot])
+        return left
+
+    # --- from the brain to the slots ------------------------------------------------------------------------------
+
+    def _do(self, actions: Sequence[Action]) -> Iterator[Event]:
+        for action in actions:
+            if isinstance(action, Tell):
+                yield action.event
+            elif isinstance(action, Kill):
+                self._killed[action.slot] = action
+                self._host.kill(action.slot, show_where=True)
+            else:
+                self._host.send(action.slot, **command_for(action, self._types))
+
+
+def tell_brain(brain: Dispatcher, slot: str, message: dict[str, Any], now: float, *, at: float) -> list[Action]:
+    """
+    Pass on what a slot told while it worked; returns what is to be done. `at` is `now` as Unix time in seconds.
+
+    `ready` and `want` are not among it: they are about the slot itself, which its host or coordinator minds.
+    """
+    match message["e"]:
+        case "started":
+            return brain.case_started(slot, message["id"], now, at=at)
+        case "finished":
+            return brain.case_finished(slot, message["id"], attempt_of(message), now)
+        case "importing":
+            return brain.importing(slot, message["file"], now)
+        case "collecting":
+            return brain.collecting(slot, message["file"], now)
+        case "collected":
+            mine, withheld = _cases(message["cases"]), _cases(message["withheld"])
+            return brain.collected(slot, message["file"], mine, withheld, duration_s=message["duration_s"], now=now)
+        case "uncollectable":
+            attempt = Attempt(outcome="error", message=message["message"], detail=message["detail"], slot=slot)
+            return brain.uncollectable(slot, message["id"], attempt, now)
+        case "file_skipped":
+            return brain.file_skipped(slot, message["file"], message["reason"])
+        case "exit":
+            return brain.cancel("stopped", message["reason"], now)
+    return []
+
+
+def named_from(rootdir: str, base: str, path: str) -> str:
+    """`path` as pytest names it. `base` is the way from its rootdir to where it was started, `rootdir` the way back."""
+    if rootdir.startswith(".."):
+        return posixpath.normpath(posixpath.join(base, path))
+    return posixpath.relpath(path, rootdir)
+
+
+def command_for(
+    action: Assign | Grant | Recall | Drop | Rest | Stop, types: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """The command that a slot is sent for an action. `types` has the test type of each file, where that matters."""
+    match action:
+        case Assign():
+            units = [_unit_message(unit, types) for unit in action.batch.units]
+            return {"op": "run", "units": units, "credit": action.credit}
+        case Grant():
+            return {"op": "go", "credit": action.credit}
+        case Recall():
+            return {"op": "recall"}
+        case Drop():
+            return {"op": "drop", "cases": action.cases, "files": action.files}
+        case Rest():
+            return {"op": "rest"}
+        case Stop():
+            return {"op": "stop"}
+
+
+def attempt_of(message: dict[str, Any]) -> Attempt:
+    """The attempt that a slot's `finished` tells of."""
+    return Attempt(
+        outcome=message["outcome"],
+        duration_s=message["duration_s"],
+        started_at=message["started_at"],
+        message=message.get("message", ""),
+        detail=message.get("detail", ""),
+        stdout=message.get("stdout", ""),
+        stderr=message.get("stderr", ""),
+    )
+
+
+def _unit_message(unit: Unit, types: Mapping[str, str]) -> dict[str, Any]:
+    message = {"file": unit.file, "cases": unit.cases, "withheld": unit.withheld, "only": unit.only}
+    return {**message, "type": types[unit.file]} if unit.file in types else message
+
+
+def _cases(described: Sequence[dict[str, Any]]) -> list[Collected]:
+    return [
+        Collected(id=case["id"], line=case["line"], group=case.get("group", ""), markers=tuple(case.get("marks", ())))
+        for case in described
+    ]
+
+
+def crash_detail(log_tail: str) -> str:
+    """The part of a dead process's output that says why: from faulthandler's report on, else the last lines."""
+    start = log_tail.rfind("Fatal Python error")
+    return log_tail[start:] if start >= 0 else "\n".join(log_tail.splitlines()[-20:])
+
+
+def _relative(path: str, root: Path) -> str:
+    try:
+        return Path(path).resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path
+
+
+def start_error(python: str, died: Died) -> ConfigurationError:
+    """Why pytest did not start, in words that say what to do."""
+    if "No module named 'pytest'" in died.log_tail:
+        return ConfigurationError(
+            f"{python} has no pytest",
+            hint=f"install it (`{python} -m pip install pytest`), or name the tests' interpreter with --python",
+        )
+    said = died.log_tail.strip() or "nothing"
+    if "coverage cannot be imported" in said:
+        return ConfigurationError(
+            f"--coverage needs coverage.py in the tests' environment, and {python} has none; it said:\n{said}",
+            hint=f"install it: {python} -m pip install coverage",
+        )
+    if "coverage cannot be measured" in said:
+        return ConfigurationError(said, hint="check the project's settings for coverage.py (docs/coverage.md)")
+    return ConfigurationError(
+        f"pytest did not start ({died.reason}); it said:\n{said}",
+        hint="check --test-dir, --pytest-args, pytest.ini",
+    )

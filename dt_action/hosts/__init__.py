@@ -1,0 +1,1 @@
+"""Slot hosts: where slot processes live (this machine, containers, Ray actors), behind one port."""

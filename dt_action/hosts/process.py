@@ -1,0 +1,430 @@
+"""Slot processes on this machine: starting them, hearing them, and ending them with all that they started."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dt_action.errors import ConfigurationError
+from dt_action.hosts.scratch import end_scratch, new_scratch
+from dt_action.hosts.slot_line import Line, WakeableSelector
+from dt_action.workspace import caches
+
+if TYPE_CHECKING:
+    from dt_action.model.hardware import Capability
+
+BOOTSTRAP = Path(__file__).parent.parent / "runner" / "bootstrap.py"
+RUNS_VARIABLE = "DT_RUN_IDS"
+"""Every process of a run inherits it; it tells what a test left behind, even after it made itself a daemon."""
+
+TAIL_BYTES = 16 * 1024
+REAP_S = 5.0
+"""So long is waited for a process that was killed: an interrupt in the midst of `Popen.poll` may leave its lock taken,
+and a wait without an end would not end."""
+
+IS_WINDOWS = sys.platform == "win32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """
+    Coverage is to be measured in every slot's process.
+
+    `data_file` is how the paths of the data files begin, `has_contexts` whether they tell which test ran a line.
+    """
+
+    data_file: Path
+    has_contexts: bool = False
+
+    def message(self) -> dict[str, Any]:
+        """What the slot is told, see `runner.measuring`."""
+        return {"data_file": str(self.data_file), "contexts": self.has_contexts}
+
+
+def new_run() -> str:
+    """A name that no other run has."""
+    return os.urandom(16).hex()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """
+    What every slot's pytest session has in common.
+
+    `slots` processes of the interpreter `python` are started in `root` with pytest's arguments `args`. `environ` is
+    what the tests see of the environment: pass none of our secrets in it. `run` is a name that no other run has, `mark`
+    one that no other host has (of a run that has several; else the run's). `imports` tells that each process imports
+    all test modules first, as plain pytest does.
+    """
+
+    root: Path
+    python: str
+    args: tuple[str, ...]
+    slots: int
+    environ: Mapping[str, str]
+    run: str = field(default_factory=new_run)
+    measuring: Measuring | None = None
+    imports: bool = True
+    mark: str = ""
+
+    def config(self, slot: str, *, channel: Any, basetemp: str, rewritten: str, **more: Any) -> str:
+        """What a slot's process is told at its start, see `runner.bootstrap`."""
+        return json.dumps(
+            {
+                "channel": channel,
+                "args": self.args,
+                "slot": slot,
+                "slots": self.slots,
+                "run": self.run,
+                "basetemp": basetemp,
+                "imports": self.imports,
+                "rewritten": rewritten,
+                **more,
+            }
+        )
+
+    def variables(self, slot: str) -> dict[str, str]:
+        """The variables that pytest-xdist's workers have, so that plugins written for it work."""
+        return {
+            "PYTEST_XDIST_WORKER": slot,
+            "PYTEST_XDIST_WORKER_COUNT": str(self.slots),
+            "PYTEST_XDIST_TESTRUNUID": self.run,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A slot told something: `message["e"]` is the event's name."""
+
+    slot: str
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Died:
+    """
+    A slot's process ended. `code` is its exit code, or the negative number of the signal that killed it.
+
+    `why` says what took the process away, where it did not end of itself (an engine that killed an actor). `root` is
+    where the tests lay for it, which paths in `log_tail` begin with; empty where that is not known.
+    """
+
+    slot: str
+    code: int
+    log_tail: str
+    why: str = ""
+    root: str = ""
+
+    @property
+    def reason(self) -> str:
+        """How it ended, in words."""
+        if self.why:
+            return self.why
+        if self.code < 0:
+            with contextlib.suppress(ValueError):
+                return f"the process died of {signal.Signals(-self.code).name}"
+        return f"the process exited with code {self.code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A worker takes part from now on, with room for `slots`. Only hosts of several machines tell this."""
+
+    worker: str
+    capability: Capability
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A worker is gone, and its slots with it. Only hosts of several machines tell this."""
+
+    worker: str
+    reason: str
+
+
+Happened: TypeAlias = Heard | Died | Joined | Left
+
+
+@dataclass(slots=True, kw_only=True)
+class _Process:
+    slot: str
+    popen: subprocess.Popen[bytes]
+    line: Line
+    log: Path
+    pidfd: int = -1
+    shown: int = 0
+
+
+def slot_name(number: int) -> str:
+    """`gw0`, `gw1`, ...: what pytest-xdist calls its workers, since plugins make database names of it."""
+    return f"gw{number}"
+
+
+def _folder_for_rewritten(root: Path) -> str:
+    """Where slots keep test modules whose asserts pytest has rewritten; "" where nothing can be written."""
+    folder = root / caches.FOLDER / "rewritten"
+    try:
+        caches.make_folder(folder)
+    except OSError:
+        return ""
+    return str(folder)
+
+
+class Host:
+    """The slot processes of one run. `close` ends everything that the run started."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._mark = session.mark or session.run
+        self._processes: dict[str, _Process] = {}
+        self._selector = WakeableSelector()
+        self._scratch = new_scratch()
+        self._rewritten = _folder_for_rewritten(session.root)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The slots whose process lives."""
+        return tuple(self._processes)
+
+    def start(self, slot: str, worker: str = "") -> None:
+        """Start a slot's process (there is one worker here). Raises ConfigurationError where it cannot be started."""
+        session = self.session
+        log = self._scratch / f"{slot}.log"
+        ours, theirs, address = _line()
+        config = session.config(
+            slot,
+            channel=address,
+            basetemp=str(self._scratch),
+            rewritten=self._rewritten,
+            measure=session.measuring.message() if session.measuring else None,
+        )
+        try:
+            with log.open("wb") as output:
+                popen = subprocess.Popen(
+                    [session.python, str(BOOTSTRAP), config],
+                    cwd=session.root,
+                    env=self._environ(slot),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    **_in_a_group(theirs),
+                )
+        except OSError as error:
+            ours.close()
+            raise ConfigurationError(
+                f"the interpreter {session.python!r} cannot be started in {session.root}: {error}",
+                hint="name the Python of the tests' environment with --python",
+            ) from error
+        finally:
+            if theirs is not None and not IS_WINDOWS:
+                theirs.close()
+        sock = _accepted(ours, address, popen) if IS_WINDOWS else ours
+        process = _Process(slot=slot, popen=popen, line=Line(sock), log=log)
+        self._selector.register(sock, process)
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                process.pidfd = os.pidfd_open(popen.pid)
+                self._selector.register(process.pidfd, process)
+        self._processes[slot] = process
+
+    def send(self, slot: str, **command: Any) -> None:
+        """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
+        process = self._processes.get(slot)
+        if process is not None:
+            process.line.send(command)
+
+    def group_of(self, slot: str) -> int:
+        """The process group of a slot that lives."""
+        return self._processes[slot].popen.pid
+
+    def sent(self, slot: str) -> int:
+        """How many commands a slot was sent; it tells with each ask how many it has seen."""
+        process = self._processes.get(slot)
+        return process.line.sent if process is not None else -1
+
+    def poll(self, timeout_s: float) -> Iterator[Heard | Died]:
+        """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
+        ready = {id(process): process for process in self._selector.ready(timeout_s)}
+        for process in ready.values():
+            yield from self._read(process)
+        for process in [*self._processes.values()]:
+            if process.slot in self._processes and process.popen.poll() is not None:
+                yield from self._read(process)
+                yield self._bury(process)
+
+    def wake(self) -> None:
+        """Let a `poll` that waits in another thread return."""
+        self._selector.wake()
+
+    def new_output(self, slot: str, most: int = 65536) -> str:
+        """What a slot printed outside of pytest's capture since this was asked last, at most `most` bytes of it."""
+        process = self._processes.get(slot)
+        if process is None:
+            return ""
+        with process.log.open("rb") as file:
+            file.seek(process.shown)
+            content = file.read(most)
+        process.shown += len(content)
+        return content.decode("utf-8", "replace")
+
+    def output_bytes(self, slot: str) -> int:
+        """
+        How much a slot has printed: a number that grows with each thing printed, captured by pytest or not.
+
+        pytest captures by putting a temporary file in the place of descriptors 1 and 2; Linux shows how long it is.
+        """
+        process = self._processes.get(slot)
+        if process is None:
+            return 0
+        total = process.log.stat().st_size
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):
+                total += Path(f"/proc/{process.popen.pid}/fd/{descriptor}").stat().st_size
+        return total
+
+    def kill(self, slot: str, *, show_where: bool = False) -> None:
+        """
+        End a slot's process and its process group; `poll` tells of the death.
+
+        With `show_where`, it is first told to abort, so that faulthandler, which pytest enables, writes what every
+        thread was doing to the log.
+        """
+        process = self._processes.get(slot)
+        if process is None:
+            return
+        if show_where and not IS_WINDOWS:
+            with contextlib.suppress(OSError):
+                process.popen.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(timeout=1.0)
+        _kill_group(process.popen.pid)
+        with contextlib.suppress(OSError):
+            process.popen.kill()
+
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """End all that the run started, waiting `grace_s` for processes that were told to stop."""
+        deadline = time.monotonic() + grace_s
+        for process in self._processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(timeout=max(0.0, deadline - time.monotonic()))
+        for process in [*self._processes.values()]:
+            _kill_group(process.popen.pid)  # of the living only: the number of a dead one may be another's by now
+            process.popen.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(timeout=REAP_S)
+            self._forget(process)
+        _kill_marked(self._mark)
+        self._selector.close()
+        end_scratch(self._scratch)
+
+    def _environ(self, slot: str) -> dict[str, str]:
+        runs = self.session.environ.get(RUNS_VARIABLE)
+        return {
+            **self.session.environ,
+            **self.session.variables(slot),
+            RUNS_VARIABLE: f"{runs},{self._mark}" if runs else self._mark,
+        }
+
+    def _read(self, process: _Process) -> Iterator[Heard]:
+        if process.slot not in self._processes:
+            return
+        fresh, is_over = process.line.receive()
+        if is_over:
+            self._selector.unregister(process.line.sock)
+        for event in process.line.events(fresh):
+            yield Heard(slot=process.slot, message=event)
+
+    def _bury(self, process: _Process) -> Died:
+        _kill_group(process.popen.pid)
+        died = Died(
+            slot=process.slot,
+            code=process.popen.returncode,
+            log_tail=_tail(process.log),
+            root=str(self.session.root),
+        )
+        self._forget(process)
+        return died
+
+    def _forget(self, process: _Process) -> None:
+        del self._processes[process.slot]
+        self._selector.unregister(process.line.sock)
+        process.line.sock.close()
+        if process.pidfd >= 0:
+            self._selector.unregister(process.pidfd)
+            os.close(process.pidfd)
+
+
+def _line() -> tuple[socket.socket, socket.socket | None, Any]:
+    """Our end, the end to be inherited (None where that is not possible), and the address that tells the slot of it."""
+    if not IS_WINDOWS:
+        ours, theirs = socket.socketpair()
+        return ours, theirs, theirs.fileno()
+    import secrets
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1)
+    return listener, None, [*listener.getsockname()[:2], secrets.token_hex(16)]
+
+
+def _in_a_group(theirs: socket.socket | None) -> dict[str, Any]:
+    """Arguments of Popen: a process group of its own, which can be ended as a whole, and the line, if inherited."""
+    if IS_WINDOWS:
+        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    return {"start_new_session": True, "pass_fds": [theirs.fileno()] if theirs is not None else []}
+
+
+def _accepted(listener: socket.socket, address: Any, popen: subprocess.Popen[bytes]) -> socket.socket:
+    """The connection of the one process that knows the secret."""
+    import secrets
+
+    listener.settimeout(0.2)
+    with listener:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except TimeoutError:
+                if popen.poll() is None:
+                    continue
+                return socket.socket()  # it died before it connected; `poll` tells so
+            sock.settimeout(5)
+            if secrets.compare_digest(sock.recv(33).strip(), address[2].encode("ascii")):
+                return sock
+            sock.close()
+
+
+def _kill_group(pid: int) -> None:
+    if IS_WINDOWS:
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+        return
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _kill_marked(mark: str) -> None:
+    """End what left its process group: on Linux, every process that has the mark in its environment."""
+    prefix, ours = f"{RUNS_VARIABLE}=".encode("ascii"), mark.encode("ascii")
+    for entry in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
+        with contextlib.suppress(OSError):
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            marks = [line.removeprefix(prefix).split(b",") for line in variables if line.startswith(prefix)]
+            if any(ours in some for some in marks) and int(entry.name) != os.getpid():
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def _tail(log: Path) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

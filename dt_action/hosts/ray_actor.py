@@ -1,0 +1,205 @@
+"""What lives on a Ray node: one slot in an actor, and the probe. Travels by value, so it imports nothing of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+"""An empty value hides every device of that vendor."""
+
+CLUSTER_SECRETS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+_REAPER = """
+import os, signal, sys
+group, ours = 0, sys.argv[1].encode()
+for line in sys.stdin:
+    group = int(line)
+if group:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+prefix = b"DT_RUN_IDS="
+for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+    try:
+        if name.isdigit() and int(name) != os.getpid():
+            with open(f"/proc/{name}/environ", "rb") as file:
+                lines = [line for line in file.read().split(b"\\0") if line.startswith(prefix)]
+            if any(ours in line[len(prefix):].split(b",") for line in lines):
+                os.kill(int(name), signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+
+class SlotActor:
+    """
+    A slot. `listen` runs all the time, called again by the driver as soon as it returns; the rest are short calls.
+
+    Calls may overtake each other, so commands carry numbers. All of the host's work is done in `listen`'s thread.
+    """
+
+    def __init__(self, package: bytes, package_digest: str, bundle: bytes, setup: dict[str, Any]) -> None:
+        _unpack_package(package, package_digest)
+        from dt_action.errors import DtError
+
+        self._slot: str = setup["slot"]
+        self._listen_s: float = setup["listen_s"]
+        self._host: Any = None
+        self._why_none = ""
+        self._commands: dict[int, dict[str, Any]] = {}
+        self._next = 1
+        self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        try:
+            self._start(bundle, setup)
+        except DtError as error:
+            self._why_none = f"{error.message}; {error.hint}"
+        except OSError as error:
+            self._why_none = str(error)
+
+    def _start(self, bundle: bytes, setup: dict[str, Any]) -> None:
+        from dt_action.hosts import ray_node
+        from dt_action.hosts.process import Host, Session
+
+        hidden = {*setup["hidden"], *CLUSTER_SECRETS}
+        environ = {name: value for name, value in os.environ.items() if name not in hidden}
+        if setup["hides_devices"]:
+            environ.update(dict.fromkeys(DEVICE_VARIABLES, ""))
+        self._workspace = ray_node.enter(_cache(), bundle, setup, environ)
+        mark = f"{setup['run']}-{self._slot}"
+        host = Host(
+            Session(
+                run=setup["run"],
+                root=self._workspace.root,
+                python=self._workspace.environment.python,
+                args=tuple(setup["args"]),
+                slots=setup["slots"],
+                imports=setup["imports"],
+                environ=self._workspace.environment.variables,
+                mark=mark,
+            )
+        )
+        self._reaper = _start_reaper(mark)
+        host.start(self._slot)
+        self._host = host
+        self._tell_reaper(host.group_of(self._slot))
+
+    def listen(self) -> list[dict[str, Any]]:
+        """What the slot told since the last call, waiting for something; `{"e": "died", ...}` is the last message."""
+        if self._host is None:
+            return [{"e": "died", "code": 1, "log_tail": self._why_none, "root": ""}]
+        from dt_action.hosts.process import Died
+
+        told: list[dict[str, Any]] = []
+        self._obey()
+        for happened in self._host.poll(self._listen_s):
+            if isinstance(happened, Died):
+                self._tell_reaper(0)  # the number of a dead group may be another's by now
+                told.append({"e": "died", "code": happened.code, "log_tail": happened.log_tail, "root": happened.root})
+            else:
+                told.append(happened.message)
+        self._obey()
+        printed, text = self._host.output_bytes(self._slot), self._host.new_output(self._slot)
+        told.insert(0, {"e": "printed", "bytes": printed, "text": text})
+        if told[-1]["e"] == "died":
+            self._host.close()
+        return told
+
+    def obey(self, number: int, command: dict[str, Any]) -> None:
+        """A command for the slot; `number` counts from 1."""
+        with self._lock:
+            self._commands[number] = command
+        self._wake()
+
+    def end(self, show_where: bool) -> None:
+        """End the slot's process; `listen` tells of it."""
+        self._orders.put(show_where)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._host is not None:
+            self._host.wake()
+
+    def _tell_reaper(self, group: int) -> None:
+        with contextlib.suppress(OSError):
+            self._reaper.write(f"{group}\n")
+            self._reaper.flush()
+
+    def _obey(self) -> None:
+        while not self._orders.empty():
+            self._host.kill(self._slot, show_where=self._orders.get())
+        with self._lock:
+            while self._next in self._commands:
+                self._host.send(self._slot, **self._commands.pop(self._next))
+                self._next += 1
+
+
+def probe(package: bytes, package_digest: str) -> Any:
+    """What the node has by our own probes: a `Capability`, as its parts."""
+    _unpack_package(package, package_digest)
+    from dt_action.probes import this_machine
+
+    # Ray hides the devices of the node from a task that asked for none.
+    found = this_machine({name: value for name, value in os.environ.items() if name not in DEVICE_VARIABLES})
+    return {
+        "devices": [
+            (device.kind, device.name, device.memory_bytes, sorted(device.features)) for device in found.devices
+        ],
+        "browsers": sorted(found.browsers),
+        "platform": found.platform,
+        "memory_bytes": found.memory_bytes,
+    }
+
+
+def _start_reaper(mark: str) -> Any:
+    """A process that outlives this one by a moment, to end the slot's process when Ray has killed the actor."""
+    popen = subprocess.Popen(
+        [sys.executable, "-S", "-E", "-c", _REAPER, mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+    )
+    return popen.stdin
+
+
+def _cache() -> Path:
+    """The folder of all that this user's actors unpacked, which nobody else may write to."""
+    folder = Path(tempfile.gettempdir()) / f"dt-ray-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not this user's alone, so that tests do not run what lies in it")
+    return folder
+
+
+def _unpack_package(package: bytes, digest: str) -> None:
+    """Make `dt_action` importable: the driver's own, whatever is installed on the node."""
+    target = _cache() / "packages" / digest
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        os.utime(target)
+    else:
+        aside = Path(tempfile.mkdtemp(dir=target.parent))
+        archive = aside / "package.tar"
+        archive.write_bytes(package)
+        with tarfile.open(archive) as opened:
+            opened.extractall(aside, filter="data")
+        try:
+            aside.rename(target)
+        except OSError:  # another actor was first
+            shutil.rmtree(aside, ignore_errors=True)
+    if str(target) not in sys.path:
+        sys.path.insert(0, str(target))

@@ -1,0 +1,1 @@
+"""Which files run, in which order, in which job."""

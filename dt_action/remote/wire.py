@@ -1,0 +1,369 @@
+"""Every message between client, coordinator and worker, and the events of a run as JSON. Versioned by the path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from dt_action.errors import UnreadableError
+from dt_action.model import event as events
+from dt_action.model.case import OUTCOMES
+from dt_action.model.event import Event
+from dt_action.model.hardware import Capability
+from dt_action.model.json_codec import from_jsonable, to_jsonable
+from dt_action.model.plan import Plan
+
+API = "/api/v1"
+"""The path of every call; it changes when a message would be misunderstood by the other side."""
+
+IN_CONTAINERS = "isolation=container"
+"""The label of a worker that runs every test in a container; a run with that isolation goes to such workers only."""
+
+MAX_BODY_BYTES = 64 << 20
+MAX_BUNDLE_BYTES = 1 << 30
+MAX_COVERAGE_BYTES = 256 << 20
+"""So much coverage data of one slot is taken in, packed."""
+
+MAX_MESSAGES = 2000
+MAX_EVENTS = 500
+"""So many events of a run come in one page; a page with fewer is the last one for now."""
+
+MAX_TEXT = 1 << 20
+NO_WORKSPACE = "the workspace could not be made"
+"""How a slot is told to have died whose process was not even tried: its disk is full, the requirements fail, ..."""
+
+MAX_NAME = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """When to give up. Seconds; None is no limit. See `dt_action.engine.Limits`."""
+
+    case_timeout_s: float | None = None
+    no_output_timeout_s: float | None = None
+    run_timeout_s: float | None = 3600.0
+    retries: int = 0
+    fail_fast: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """
+    A run to be done. `bundle` is the digest of the source tree, `directory` where in it pytest starts with `args`.
+
+    `nonce` makes a submission that is sent again the same run. `priority` is lowered to what the key allows.
+    `measures` asks for coverage, `has_contexts` for which test ran a line.
+    """
+
+    nonce: str
+    bundle: str
+    plan: Plan
+    directory: str = ""
+    args: tuple[str, ...] = ()
+    limits: RunLimits = RunLimits()
+    isolation: str = "session"
+    requirements: tuple[str, ...] = ()
+    setup: str = ""
+    repository: str = ""
+    commit: str = ""
+    priority: int = 0
+    measures: bool = False
+    has_contexts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The run that a submission became, and the files that no worker present or promised can run, with why."""
+
+    run: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """A machine asks to be a worker. `boot` is new with each start of its agent."""
+
+    token: str
+    name: str
+    boot: str
+    slots: int
+    capability: Capability
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """
+    A machine is a worker. `jwt` is good for `expires_s` seconds, `renewal` gets the next one.
+
+    `lease_s` is how long a worker that is not heard of keeps its leases.
+    """
+
+    worker: str
+    jwt: str
+    expires_s: float
+    renewal: str
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """A worker asks for its next JWT."""
+
+    renewal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """The next JWT, good for `expires_s` seconds."""
+
+    jwt: str
+    expires_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """
+    A worker asks what there is to do. `holding` has the number of the last command that it got for each lease.
+
+    `capability` is there when it changed. `wait_s` is how long the answer may take.
+    """
+
+    boot: str
+    wait_s: float
+    holding: Mapping[str, int] = field(default_factory=dict)
+    is_draining: bool = False
+    capability: Capability | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """
+    One slot of one run, for a worker. Only `token` speaks for it.
+
+    `slots` is how many the run may have; `imports` tells that test modules are imported ahead of their turn. With
+    `measures` the worker sends the coverage data of the slot's process before it tells of its end.
+    """
+
+    id: str
+    token: str
+    run: str
+    slot: str
+    slots: int
+    bundle: str
+    directory: str = ""
+    args: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    setup: str = ""
+    no_output_timeout_s: float | None = None
+    imports: bool = True
+    measures: bool = False
+    has_contexts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbered:
+    """A command for a slot's process (`op` run, go, drop, rest, stop), or for its worker (`op` kill)."""
+
+    number: int
+    command: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The answer to a poll: new leases, commands by lease, and the leases that are no longer the worker's."""
+
+    leases: tuple[Lease, ...] = ()
+    commands: Mapping[str, tuple[Numbered, ...]] = field(default_factory=dict)
+    revoked: tuple[str, ...] = ()
+    is_draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a slot told, in order: `messages[0]` has the number `first`. `seen` is the last command that arrived."""
+
+    first: int
+    messages: tuple[Mapping[str, Any], ...]
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """The coordinator has everything up to message `heard` on disk; `commands` follow the last one seen."""
+
+    heard: int
+    commands: tuple[Numbered, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """
+    The coverage data that one slot's process left: a `tar.gz` of data files, by its digest.
+
+    The paths in the data lie below `root`, where the source tree was on the `worker`.
+    """
+
+    digest: str
+    root: str
+    worker: str
+    slot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcels:
+    """
+    What a run's slots measured so far. `is_whole` tells that nothing more will come.
+
+    `lost` names the slots, in words, that were gone before their data was here.
+    """
+
+    is_whole: bool
+    parcels: tuple[Parcel, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """End a run early."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """The run is about to end, or has ended."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An event of the stream: no worker could start pytest for the run at all."""
+
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """An event of the stream: what a slot's process printed outside of any captured test."""
+
+    slot: str
+    text: str
+
+
+StreamEvent = Event | Refused | Logged
+
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        events.WorkerJoined,
+        events.FilesKnown,
+        events.FileCollected,
+        events.FileSkipped,
+        events.CaseStarted,
+        events.CaseFinished,
+        events.CaseUnplaced,
+        events.Notice,
+        events.Ended,
+        Refused,
+        Logged,
+    )
+}
+
+
+def event_to_jsonable(event: StreamEvent) -> dict[str, Any]:
+    """An event of a run's stream; `kind` is the name of its type."""
+    jsonable: dict[str, Any] = {"kind": type(event).__name__, **to_jsonable(event)}
+    return jsonable
+
+
+def event_from_jsonable(value: Any, *, source: str) -> StreamEvent | None:
+    """The event that `event_to_jsonable` was given; None for a kind that a newer coordinator may tell."""
+    kind = _KINDS.get(value.get("kind", "")) if isinstance(value, dict) else None
+    return None if kind is None else cast("StreamEvent", from_jsonable(kind, value, source=source))
+
+
+# --- what slots tell: test code may have written it ----------------------------------------------------------------
+
+Check = Callable[[Any], bool]
+
+
+def check_slot_message(message: Any) -> None:
+    """
+    Raise UnreadableError unless `message` is one that a slot may tell.
+
+    A test runs in the process that tells it, and could write anything there.
+    """
+    event = message.get("e") if isinstance(message, Mapping) else None
+    fields = _SLOT_MESSAGES.get(event) if isinstance(event, str) else None
+    if fields is None:
+        raise UnreadableError("expected a message of a slot, found something else")
+    for name, check in fields.items():
+        if not check(message.get(name)):
+            raise UnreadableError(f"a slot's message {event!r} has no fitting {name!r}")
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT
+
+
+def _some_text(value: Any) -> bool:
+    return value is None or _text(value)
+
+
+def _seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < 1 << 53
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_name, value))
+
+
+def _described(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(case, Mapping)
+        and _name(case.get("id"))
+        and _count(case.get("line"))
+        and _some_text(case.get("group"))
+        and _names(case.get("marks", ()))
+        for case in value
+    )
+
+
+_SLOT_MESSAGES: dict[str, dict[str, Check]] = {
+    "ready": {"files": _names, "python": _name, "pytest": _name, "base": _name, "rootdir": _name},
+    "importing": {"file": _name},
+    "started": {"id": _name},
+    "finished": {
+        "id": _name,
+        "outcome": lambda value: value in OUTCOMES,
+        "duration_s": _seconds,
+        "started_at": _seconds,
+        "message": _some_text,
+        "detail": _some_text,
+        "stdout": _some_text,
+        "stderr": _some_text,
+    },
+    "want": {"seen": _count},
+    "collecting": {"file": _name},
+    "collected": {"file": _name, "cases": _described, "withheld": _described, "duration_s": _seconds},
+    "uncollectable": {"id": _name, "message": _text, "detail": _text},
+    "file_skipped": {"file": _name, "reason": _text},
+    "exit": {"reason": _text},
+    "printed": {},
+    "log": {"text": _text},
+    "died": {"reason": _text, "log_tail": _text, "root": _some_text},
+}
+"""The fields of each message, and what may stand in them. `log` and `died` come from the agent."""

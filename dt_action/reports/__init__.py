@@ -1,0 +1,1 @@
+"""A run as documents: formats, renderers, badges, and the redaction that all of them pass."""

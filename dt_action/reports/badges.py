@@ -1,0 +1,188 @@
+"""Badges of results that earlier steps left in files: JSON reports of dt, or counts in a small JSON of any tool."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dt_action.errors import ConfigurationError, UnreadableError
+from dt_action.model.report import Badge
+from dt_action.reports.formats import run_json, shields
+from dt_action.reports.renderers.badge import grade, percentage
+
+MAX_BYTES = 256 << 20
+_FOLDER = re.compile(r"test-results-(?P<type>[\w.-]+)")
+_COLORS = {"passed": "brightgreen", "failed": "red", "incomplete": "orange"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one file of results says: counts, the test type it is of (empty: all), and coverage in percent."""
+
+    test_type: str
+    passed: int
+    failed: int
+    is_whole: bool = True
+    coverage: float | None = None
+
+    @property
+    def message(self) -> str:
+        """The words on the badge."""
+        if self.failed:
+            return f"{self.passed:,} passed, {self.failed:,} failed"
+        return f"{self.passed:,} passed" if self.is_whole and self.passed else "incomplete"
+
+    @property
+    def color(self) -> str:
+        """The colour on the badge."""
+        return _COLORS["failed" if self.failed else "passed" if self.is_whole and self.passed else "incomplete"]
+
+
+class BadgeGenerator:
+    """
+    Makes badges of results and writes them.
+
+    A subclass that overrides `badges` adds, drops or changes some; `results` holds what was read.
+    """
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self.results = tuple(results)
+
+    def badges(self) -> Sequence[Badge]:
+        """
+        `combined-status`, a `<type>-status` for each test type, and `coverage` where a result has it.
+
+        Of several coverages the largest is told: together they cover at least that much.
+        """
+        made = [self.status_badge("combined-status", "tests", self.results)]
+        for test_type in sorted({result.test_type for result in self.results} - {""}):
+            of_type = [result for result in self.results if result.test_type == test_type]
+            made.append(self.status_badge(f"{test_type}-status", test_type, of_type))
+        measured = [result.coverage for result in self.results if result.coverage is not None]
+        if measured:
+            made.append(self.coverage_badge(max(measured)))
+        return made
+
+    def status_badge(self, name: str, label: str, results: Sequence[Result]) -> Badge:
+        """One badge over several results."""
+        whole = Result(
+            test_type="",
+            passed=sum(result.passed for result in results),
+            failed=sum(result.failed for result in results),
+            is_whole=bool(results) and all(result.is_whole for result in results),
+        )
+        return Badge(name=name, label=label, message=whole.message, color=whole.color)
+
+    def coverage_badge(self, percent: float) -> Badge:
+        """The badge of the coverage."""
+        return Badge(name="coverage", label="coverage", message=percentage(percent), color=grade(percent))
+
+    def write(self, directory: Path) -> list[Path]:
+        """Write endpoint JSON and an SVG for every badge, and return the paths. Raises OSError."""
+        directory.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, content in shields.files(self.badges()).items():
+            (directory / name).write_bytes(content)
+            paths.append(directory / name)
+        return paths
+
+
+def find_results(directory: Path) -> list[Path]:
+    """
+    The files of results in a directory: those in folders `test-results-<type>`, and the newest JSON report of others.
+
+    Raises ConfigurationError where there is no such directory or nothing in it.
+    """
+    if not directory.is_dir():
+        raise ConfigurationError(f"--input-dir is {str(directory)!r}; expected a directory, found none")
+    found = sorted(directory.glob("test-results-*/results.json"))
+    by_folder: dict[Path, Path] = {}
+    for path in sorted(directory.rglob("test_report_*.json")):
+        if not path.name.endswith(".ctrf.json") and not path.name.endswith(".codequality.json"):
+            by_folder[path.parent] = path  # the name holds the time, so that the last one is the newest
+    found += [path for path in by_folder.values() if path.parent / "results.json" not in found]
+    if not found:
+        raise ConfigurationError(
+            f"no results are in {str(directory)!r}; expected test-results-<type>/results.json or test_report_*.json",
+            hint="run dt with --report-formats json first, and name its output directory",
+        )
+    return found
+
+
+def read_results(path: Path, *, test_type: str = "") -> Iterator[Result]:
+    """
+    What a file says: a JSON report of dt gives one result per test type, any other file of counts gives one.
+
+    Raises UnreadableError.
+    """
+    folder = _FOLDER.fullmatch(path.parent.name)
+    kind = test_type or (folder["type"] if folder else "")
+    try:
+        content = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror or error}") from None
+    if content is None:
+        raise UnreadableError(f"{path}: expected at most {MAX_BYTES:,} bytes")
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"{path}: expected JSON, found something else ({error})") from None
+    if isinstance(found, dict) and "schema_version" in found:
+        yield from _of_report(content, str(path), kind)
+    else:
+        yield _of_counts(found, str(path), kind)
+
+
+def _of_report(content: bytes, source: str, kind: str) -> Iterator[Result]:
+    run = run_json.read(content, source=source)
+    coverage = run.coverage.percent if run.coverage else None
+    types = {kind or result.case.test_type for result in run.results} or {kind}
+    is_whole = run.conclusion() in ("passed", "failed")
+    for test_type in sorted(types):
+        outcomes = [result for result in run.results if (kind or result.case.test_type) == test_type]
+        yield Result(
+            test_type=test_type,
+            passed=sum(result.outcome in ("passed", "xpassed") for result in outcomes),
+            failed=sum(result.final.is_failing for result in outcomes),
+            is_whole=is_whole,
+            coverage=coverage,
+        )
+        coverage = None
+
+
+def _of_counts(found: Any, source: str, kind: str) -> Result:
+    """Counts in an object or under its `summary` or `totals`, or a list of tests with an outcome or a status."""
+    if not isinstance(found, dict):
+        raise UnreadableError(f"{source}: expected an object with counts or a list of tests")
+    counts = next((found[key] for key in ("summary", "totals") if isinstance(found.get(key), dict)), found)
+    tests = found.get("tests") if isinstance(found.get("tests"), list) else found.get("results")
+    if "passed" not in counts and isinstance(tests, list):
+        words = [str(test.get("outcome") or test.get("status") or "") for test in tests if isinstance(test, dict)]
+        passed = sum(word in ("passed", "completed", "success") for word in words)
+        failed = sum(word in ("failed", "error", "timeout", "crashed") for word in words)
+        return Result(test_type=kind, passed=passed, failed=failed, coverage=_percent(found))
+    if "passed" not in counts and "failed" not in counts:
+        raise UnreadableError(f"{source}: expected `passed` and `failed`, found neither")
+    failed = _count(counts, "failed", source) + _count(counts, "errors", source) + _count(counts, "error", source)
+    passed = _count(counts, "passed", source)
+    return Result(test_type=kind, passed=passed, failed=failed, coverage=_percent(found))
+
+
+def _count(counts: Mapping[str, Any], name: str, source: str) -> int:
+    value = counts.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UnreadableError(f"{source}: expected a count as `{name}`, found {str(value)[:50]!r}")
+    return value
+
+
+def _percent(found: Mapping[str, Any]) -> float | None:
+    value = found.get("coverage")
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("percent", "percentage", "total", "line_rate") if key in value), None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        return None
+    return float(value)
