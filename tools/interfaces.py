@@ -20,7 +20,7 @@ FROM_CONTEXT = {"token": "${{ github.token }}", "check_run_id": "${{ job.check_r
 """Inputs whose default the runner knows. Every other default is empty, so that a configuration file can speak."""
 
 OUTPUT_HELP: Mapping[str, str] = {
-    "conclusion": "passed, failed, cancelled, timeout or incomplete",
+    "conclusion": "passed, failed, cancelled, timeout, incomplete, skipped (all of them) or no-tests",
     "total": "number of tests",
     "passed": "number of tests that passed",
     "failed": "number of tests that failed",

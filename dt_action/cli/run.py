@@ -19,6 +19,7 @@ from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.job_log import job_log
 from dt_action.cli.ownership import give_back
 from dt_action.errors import ExitCode
+from dt_action.model.change import Tolerated
 from dt_action.options import Settings, secret_values
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ CODES = {
     "cancelled": ExitCode.INTERRUPTED,
     "timeout": ExitCode.INCOMPLETE,
     "incomplete": ExitCode.INCOMPLETE,
+    "skipped": ExitCode.PASSED,
+    "no-tests": ExitCode.NO_TESTS,
 }
 
 
@@ -76,16 +79,16 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
     What the shell is told. What became of the tests outranks what became of the reports.
 
     `fail_on="never"` forgives failed tests; a run that is not whole, or code that is not covered, is never forgiven.
+    A selection, or a shard, may well have left nothing to run.
     """
     judged = run
     if fail_on == "never":
-        judged = replace(run, results=tuple(result for result in run.results if not result.final.is_failing))
-    conclusion = judged.conclusion()
-    if conclusion != "passed":
-        return CODES[conclusion]
-    if not are_reports_whole:
-        return ExitCode.PUBLISHING
-    return ExitCode.PASSED if run.totals().total or run.selection else ExitCode.NO_TESTS
+        failing = (result.case.id for result in run.results if result.final.is_failing)
+        judged = replace(run, tolerated=tuple(Tolerated(id=id, reason="--fail-on never") for id in failing))
+    code = CODES[judged.conclusion()]
+    if code is ExitCode.NO_TESTS and (run.selection or run.shard):
+        code = ExitCode.PASSED
+    return ExitCode.PUBLISHING if code is ExitCode.PASSED and not are_reports_whole else code
 
 
 def masked(listener: Listener, secrets: Sequence[str], *, tells_all: bool = False) -> Listener:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dt_action.model.run import Conclusion
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
@@ -28,13 +30,29 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What tests came to. `failed` are those that count: a failure that is tolerated is in neither number."""
+
+    conclusion: Conclusion
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Badge:
-    """A badge: `name` is its file name without ending; `color` is a name that shields.io knows."""
+    """
+    A badge: `name` is its file name without ending; `color` is a name that shields.io knows.
+
+    `standing` or `percent` is what it was made of, where it can be added up with the badge of another job.
+    """
 
     name: str
     label: str
     message: str
     color: str
+    standing: Standing | None = None
+    percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

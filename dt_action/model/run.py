@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from dt_action.model.build import Build
 from dt_action.model.case import TestCase, TestResult
@@ -13,8 +14,18 @@ from dt_action.model.coverage import Coverage
 from dt_action.model.event import Notice
 from dt_action.model.hardware import Capability, Finding
 
-Conclusion = Literal["passed", "failed", "cancelled", "timeout", "incomplete"]
+Conclusion = Literal["failed", "timeout", "cancelled", "incomplete", "passed", "skipped", "no-tests"]
+"""`skipped`: every test skipped itself. `no-tests`: there was none. Neither says that the code works."""
+
+CONCLUSIONS: tuple[Conclusion, ...] = get_args(Conclusion)
+"""The worst first: what several runs say together is the first of these that one of them says."""
+
 Status = Literal["completed", "cancelled", "timeout", "stopped"]
+
+
+def worst(conclusions: Iterable[Conclusion]) -> Conclusion:
+    """What runs with these conclusions say together; `no-tests` of none."""
+    return min(conclusions, key=CONCLUSIONS.index, default="no-tests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +56,11 @@ class WorkerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """How many results have each outcome; `flaky` counts those that passed after a failed attempt."""
+    """
+    How many results have each outcome; `flaky` counts those that passed after a failed attempt.
+
+    `skipped` counts a file that skipped itself as a whole as one, as pytest does.
+    """
 
     passed: int = 0
     failed: int = 0
@@ -116,6 +131,7 @@ class Run:
     def totals(self) -> Totals:
         """Count the results by outcome."""
         outcomes: Counter[str] = Counter(result.outcome for result in self.results)
+        outcomes["skipped"] += len(self.skipped_files)
         return Totals(**outcomes, flaky=sum(result.is_flaky for result in self.results), unplaced=len(self.unplaced))
 
     def conclusion(self) -> Conclusion:
@@ -123,7 +139,8 @@ class Run:
         What the run says as a whole.
 
         A test that was planned and did not report, that no worker could take, or a shard that never came makes it
-        `incomplete`: it can never look green. A failure outranks everything, since it is certain.
+        `incomplete`: it can never look green. A failure outranks everything, since it is certain. Where nothing ran,
+        nothing passed.
         """
         totals = self.totals()
         if self.breaches or self.failures():
@@ -132,7 +149,9 @@ class Run:
             return "cancelled" if self.status == "cancelled" else "timeout"
         if totals.lost or totals.unplaced or self.uncollected or self.missing_shards or self.status == "stopped":
             return "incomplete"
-        return "passed"
+        if totals.total > totals.skipped:
+            return "passed"
+        return "skipped" if totals.skipped else "no-tests"
 
     @property
     def is_whole(self) -> bool:

@@ -23,8 +23,10 @@ CONCLUSIONS = {
     "incomplete": "failure",
     "cancelled": "cancelled",
     "timeout": "timed_out",
+    "skipped": "neutral",
+    "no-tests": "neutral",
 }
-"""What a run's conclusion is called on a check run; what is incomplete can never look green."""
+"""What a run's conclusion is called on a check run; what is incomplete, or ran nothing, can never look green."""
 
 _ROUNDS = 3
 

@@ -129,7 +129,7 @@ class GitLab:
             mine = _ours(rest, notes, mark)
             if mine is not None:
                 rest.request("PUT", f"{notes}/{mine}", json={"body": body}, repeatable=True)
-            elif settings.comment == "always" or run.conclusion() != "passed":
+            elif settings.comment == "always" or run.conclusion() not in ("passed", "skipped"):
                 _create(rest, notes, mark, body)
         except ApiError as error:
             if error.status in (401, 403):

@@ -25,7 +25,7 @@ def notify(run: Run, url: str, *, when: str, secrets: Sequence[str], post: Post 
 
     Returns what went wrong, in words without the address, which is a secret; never raises for that.
     """
-    if when != "always" and run.conclusion() == "passed":
+    if when != "always" and run.conclusion() in ("passed", "skipped"):
         return ()
     host = urlsplit(url).hostname or "?"
     message = payload(Redactor((*secrets, url)).run(run), host)

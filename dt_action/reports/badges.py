@@ -5,41 +5,72 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dt_action.errors import ConfigurationError, UnreadableError
-from dt_action.model.report import Badge
+from dt_action.model.report import Badge, Standing
+from dt_action.model.run import Conclusion
 from dt_action.reports.formats import run_json, shields
-from dt_action.reports.renderers.badge import grade, percentage
+from dt_action.reports.renderers.badge import (
+    WHOLE,
+    coverage_badge,
+    name_of,
+    standing_of,
+    standings_by_type,
+    status_badge,
+    together,
+)
 
 MAX_BYTES = 256 << 20
 _FOLDER = re.compile(r"test-results-(?P<type>[\w.-]+)")
-_COLORS = {"passed": "brightgreen", "failed": "red", "incomplete": "orange"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one file of results says: counts, the test type it is of (empty: all), and coverage in percent."""
+    """
+    What one file of results says: counts, the test type it is of (empty: all), and coverage in percent.
+
+    `conclusion` is of these tests and `of_run` of the run they were in, where the file says so; without that, the
+    counts and `is_whole` tell.
+    """
 
     test_type: str
     passed: int
     failed: int
+    skipped: int = 0
     is_whole: bool = True
+    conclusion: Conclusion | None = None
+    of_run: Conclusion | None = None
     coverage: float | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """These tests' standing."""
+        return Standing(
+            conclusion=self.conclusion or self._counted(),
+            passed=self.passed,
+            failed=self.failed,
+            skipped=self.skipped,
+        )
 
     @property
     def message(self) -> str:
         """The words on the badge."""
-        if self.failed:
-            return f"{self.passed:,} passed, {self.failed:,} failed"
-        return f"{self.passed:,} passed" if self.is_whole and self.passed else "incomplete"
+        return status_badge("", "", self.standing).message
 
     @property
     def color(self) -> str:
         """The colour on the badge."""
-        return _COLORS["failed" if self.failed else "passed" if self.is_whole and self.passed else "incomplete"]
+        return status_badge("", "", self.standing).color
+
+    def _counted(self) -> Conclusion:
+        if self.failed:
+            return "failed"
+        if not self.is_whole:
+            return "incomplete"
+        return "passed" if self.passed else "skipped" if self.skipped else "no-tests"
 
 
 class BadgeGenerator:
@@ -58,10 +89,10 @@ class BadgeGenerator:
 
         Of several coverages the largest is told: together they cover at least that much.
         """
-        made = [self.status_badge("combined-status", "tests", self.results)]
+        made = [self.status_badge(WHOLE, "tests", [_of_run(result) for result in self.results])]
         for test_type in sorted({result.test_type for result in self.results} - {""}):
             of_type = [result for result in self.results if result.test_type == test_type]
-            made.append(self.status_badge(f"{test_type}-status", test_type, of_type))
+            made.append(self.status_badge(name_of(test_type), test_type, of_type))
         measured = [result.coverage for result in self.results if result.coverage is not None]
         if measured:
             made.append(self.coverage_badge(max(measured)))
@@ -69,17 +100,11 @@ class BadgeGenerator:
 
     def status_badge(self, name: str, label: str, results: Sequence[Result]) -> Badge:
         """One badge over several results."""
-        whole = Result(
-            test_type="",
-            passed=sum(result.passed for result in results),
-            failed=sum(result.failed for result in results),
-            is_whole=bool(results) and all(result.is_whole for result in results),
-        )
-        return Badge(name=name, label=label, message=whole.message, color=whole.color)
+        return status_badge(name, label, together(result.standing for result in results))
 
     def coverage_badge(self, percent: float) -> Badge:
         """The badge of the coverage."""
-        return Badge(name="coverage", label="coverage", message=percentage(percent), color=grade(percent))
+        return coverage_badge(percent)
 
     def write(self, directory: Path) -> list[Path]:
         """Write endpoint JSON and an SVG for every badge, and return the paths. Raises OSError."""
@@ -140,18 +165,34 @@ def read_results(path: Path, *, test_type: str = "") -> Iterator[Result]:
 def _of_report(content: bytes, source: str, kind: str) -> Iterator[Result]:
     run = run_json.read(content, source=source)
     coverage = run.coverage.percent if run.coverage else None
-    types = {kind or result.case.test_type for result in run.results} or {kind}
-    is_whole = run.conclusion() in ("passed", "failed")
-    for test_type in sorted(types):
-        outcomes = [result for result in run.results if (kind or result.case.test_type) == test_type]
+    of_run = run.conclusion()
+    whole = standing_of(run)
+    by_type = {kind: whole} if kind else standings_by_type(run)
+    typed = together(by_type.values())
+    rest = Standing(  # the tests of no type
+        conclusion=of_run,
+        passed=whole.passed - typed.passed,
+        failed=whole.failed - typed.failed,
+        skipped=whole.skipped - typed.skipped,
+    )
+    if rest.passed or rest.failed or rest.skipped or not by_type:
+        by_type = {"": rest, **by_type}
+    for test_type, standing in by_type.items():
         yield Result(
             test_type=test_type,
-            passed=sum(result.outcome in ("passed", "xpassed") for result in outcomes),
-            failed=sum(result.final.is_failing for result in outcomes),
-            is_whole=is_whole,
+            passed=standing.passed,
+            failed=standing.failed,
+            skipped=standing.skipped,
+            conclusion=standing.conclusion,
+            of_run=of_run,
             coverage=coverage,
         )
         coverage = None
+
+
+def _of_run(result: Result) -> Result:
+    """The result with the word of its run, in which more may have gone wrong than in its tests."""
+    return replace(result, conclusion=result.of_run) if result.of_run else result
 
 
 def _of_counts(found: Any, source: str, kind: str) -> Result:
@@ -164,12 +205,13 @@ def _of_counts(found: Any, source: str, kind: str) -> Result:
         words = [str(test.get("outcome") or test.get("status") or "") for test in tests if isinstance(test, dict)]
         passed = sum(word in ("passed", "completed", "success") for word in words)
         failed = sum(word in ("failed", "error", "timeout", "crashed") for word in words)
-        return Result(test_type=kind, passed=passed, failed=failed, coverage=_percent(found))
+        skipped = sum(word in ("skipped", "xfailed", "pending") for word in words)
+        return Result(test_type=kind, passed=passed, failed=failed, skipped=skipped, coverage=_percent(found))
     if "passed" not in counts and "failed" not in counts:
         raise UnreadableError(f"{source}: expected `passed` and `failed`, found neither")
     failed = _count(counts, "failed", source) + _count(counts, "errors", source) + _count(counts, "error", source)
-    passed = _count(counts, "passed", source)
-    return Result(test_type=kind, passed=passed, failed=failed, coverage=_percent(found))
+    passed, skipped = _count(counts, "passed", source), _count(counts, "skipped", source)
+    return Result(test_type=kind, passed=passed, failed=failed, skipped=skipped, coverage=_percent(found))
 
 
 def _count(counts: Mapping[str, Any], name: str, source: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dt_action.app.wiring import is_selection
@@ -9,8 +11,9 @@ from dt_action.cli import guarded, main
 from dt_action.cli.run import exit_code, masked
 from dt_action.errors import ConfigurationError, ExitCode, FleetError
 from dt_action.model.case import Attempt, Outcome, TestCase, TestResult
+from dt_action.model.change import Selection
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Event, Notice
-from dt_action.model.run import Run, Status
+from dt_action.model.run import Run, SkippedFile, Status
 from dt_action.options import Settings
 
 
@@ -36,6 +39,20 @@ def run_of(*outcomes: Outcome, status: Status = "completed") -> Run:
 )
 def test_a_run_has_the_documented_code(run: Run, code: int) -> None:
     assert exit_code(run) == code
+
+
+def test_a_run_of_nothing_is_told_as_that_and_a_shard_or_a_selection_may_well_be_empty() -> None:
+    assert run_of().conclusion() == "no-tests"
+    assert exit_code(replace(run_of(), shard="3/3")) == ExitCode.PASSED
+    assert exit_code(replace(run_of(), selection=Selection(asked="--only-failed"))) == ExitCode.PASSED
+
+
+def test_a_run_in_which_all_is_skipped_is_told_as_that_and_is_no_error() -> None:
+    files = replace(run_of(), skipped_files=(SkippedFile(path="t.py", reason="no torch"),))
+    assert files.totals().line() == "0 passed, 0 failed, 1 skipped"
+    for run in (run_of("skipped", "skipped"), files):
+        assert run.conclusion() == "skipped"
+        assert exit_code(run) == ExitCode.PASSED
 
 
 def test_failures_can_be_forgiven_but_not_what_never_reported() -> None:

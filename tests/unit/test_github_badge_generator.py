@@ -9,8 +9,11 @@ import pytest
 from dt_action.errors import ConfigurationError, UnreadableError
 from dt_action.github_badge_generator import Badge, BadgeGenerator, main, read_results
 from dt_action.model.case import Attempt, TestCase, TestResult
-from dt_action.model.run import Run
+from dt_action.model.change import Tolerated
+from dt_action.model.coverage import Coverage
+from dt_action.model.run import Run, SkippedFile
 from dt_action.reports.formats import run_json, shields
+from dt_action.reports.renderers.badge import badges
 
 
 def results(tmp_path: Path, **by_type: dict[str, Any]) -> Path:
@@ -54,7 +57,7 @@ def test_files_of_one_type_make_one_badge(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "x.json").read_text())["label"] == "fault"
 
 
-def a_report(folder: Path, *outcomes: Any, name: str = "test_report_1.json", missing: tuple[str, ...] = ()) -> Path:
+def a_report(folder: Path, *outcomes: Any, name: str = "test_report_1.json", **more: Any) -> Path:
     cases = [
         TestResult(
             case=TestCase(id=f"t.py::t{n}", file="t.py", test_type="stress" if n % 2 else ""),
@@ -64,7 +67,7 @@ def a_report(folder: Path, *outcomes: Any, name: str = "test_report_1.json", mis
     ]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
-    path.write_bytes(run_json.write(Run(id="r", results=tuple(cases), missing_shards=missing)))
+    path.write_bytes(run_json.write(Run(id="r", results=tuple(cases), **more)))
     return path
 
 
@@ -83,10 +86,37 @@ def test_of_several_reports_in_one_folder_the_newest_counts(tmp_path: Path) -> N
 
 
 def test_what_is_not_whole_or_empty_never_looks_green(tmp_path: Path) -> None:
-    whole = read_results(a_report(tmp_path / "a", "passed", missing=("2/2",)))
+    whole = read_results(a_report(tmp_path / "a", "passed", missing_shards=("2/2",)))
     assert [(result.message, result.color) for result in whole] == [("incomplete", "orange")]
     empty = results(tmp_path / "b", x={"passed": 0, "failed": 0})
-    assert [result.color for result in read_results(empty / "test-results-x" / "results.json")] == ["orange"]
+    (nothing,) = read_results(empty / "test-results-x" / "results.json")
+    assert (nothing.message, nothing.color) == ("no tests", "lightgrey")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "more"),
+    [
+        (["passed", "failed"], {"tolerated": (Tolerated(id="t.py::t1", reason="in quarantine"),)}),
+        (["passed", "passed"], {"breaches": ("coverage is 50 %",)}),
+        (["failed", "passed"], {"breaches": ("coverage is 50 %",)}),
+        (["passed", "passed"], {"missing_shards": ("2/2",)}),
+        (["passed", "lost"], {}),
+        (["passed", "passed"], {"uncollected": ("x.py",)}),
+        (["passed", "passed"], {"status": "cancelled"}),
+        (["passed", "passed"], {"status": "timeout"}),
+        (["passed", "passed"], {"coverage": Coverage(statements=3, covered=2)}),
+        (["skipped", "skipped"], {}),
+        ([], {"skipped_files": (SkippedFile(path="a.py", reason="no torch"),)}),
+        ([], {}),
+    ],
+    ids=str,
+)
+def test_the_badges_of_a_report_are_those_of_the_run_that_wrote_it(
+    tmp_path: Path, outcomes: list[Any], more: dict[str, Any]
+) -> None:
+    path = a_report(tmp_path, *outcomes, **more)
+    of_run = badges(run_json.read(path.read_bytes(), source="r"))
+    assert sorted(BadgeGenerator([*read_results(path)]).badges(), key=repr) == sorted(of_run, key=repr)
 
 
 def test_a_subclass_can_add_a_badge(tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from report_samples import HOSTILE, attempt, result, sample_run
 
 from dt_action.model.change import Tolerated
-from dt_action.model.report import Badge
-from dt_action.model.run import Run
+from dt_action.model.report import Badge, Standing
+from dt_action.model.run import CONCLUSIONS, Conclusion, Run, SkippedFile
 from dt_action.reports.formats.shields import endpoint, svg
-from dt_action.reports.renderers.badge import badges, percentage
+from dt_action.reports.renderers.badge import badges, name_of, percentage, together
 
 
 def by_name(run: Run) -> dict[str, tuple[str, str]]:
@@ -41,8 +44,42 @@ def test_a_green_run_is_green() -> None:
     run = Run(id="r", results=(result("a.py::t", attempt("passed"), test_type="My Type/2"),))
     assert by_name(run) == {
         "combined-status": ("1 passed", "brightgreen"),
-        "my-type-2-status": ("1 passed", "brightgreen"),
+        "my-type-2-d7beba97-status": ("1 passed", "brightgreen"),
     }
+
+
+@pytest.mark.parametrize(
+    ("run", "badge"),
+    [
+        (Run(id="r"), ("no tests", "lightgrey")),
+        (Run(id="r", results=(result("a.py::t", attempt("skipped")),)), ("1 skipped", "lightgrey")),
+        (Run(id="r", skipped_files=(SkippedFile(path="a.py", reason=""),)), ("1 skipped", "lightgrey")),
+        (Run(id="r", missing_shards=("1/2",)), ("incomplete", "orange")),
+        (Run(id="r", results=(result("a.py::t", attempt("xfailed")),)), ("0 passed", "brightgreen")),
+    ],
+)
+def test_where_nothing_ran_the_badge_is_grey_and_says_so(run: Run, badge: tuple[str, str]) -> None:
+    assert by_name(run) == {"combined-status": badge}
+
+
+@given(st.lists(st.text(min_size=1, max_size=80), min_size=2, max_size=8, unique=True))
+@example(["combined", "Combined", "COMBINED", "a b", "a-b", "a_b", "тест", "テスト", "..", "a/../b", "con", "ß", "SS"])
+def test_every_type_has_a_badge_of_its_own_also_where_file_names_have_no_case(types: list[str]) -> None:
+    names = [name_of(test_type).casefold() for test_type in types] + ["combined-status", "coverage"]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name) and ".." not in name for name in names)
+
+
+conclusions = st.sampled_from(CONCLUSIONS)
+
+
+@given(st.lists(conclusions, min_size=1))
+def test_several_jobs_stand_as_badly_as_the_worst_of_them(said: list[Conclusion]) -> None:
+    both = together(Standing(conclusion=conclusion, passed=1) for conclusion in said)
+    assert both.passed == len(said)
+    assert both.conclusion in said
+    assert ("failed" in said) == (both.conclusion == "failed")
+    assert both.conclusion != "passed" or set(said) <= {"passed", "skipped", "no-tests"}
 
 
 def test_shields_gets_the_keys_that_it_knows_and_no_other() -> None:

@@ -123,7 +123,12 @@ def coverage_line(run: Run) -> str:
 def headline(seen: Digest) -> str:
     """`failed: 410 passed, 2 failed, 3 skipped`, and what else kept the run from being green."""
     rest = "; ".join(filter(None, (seen.change_line, *seen.breaches, *seen.shortfalls)))
-    return f"{seen.conclusion}: {seen.totals.line()}" + (f" ({rest})" if rest else "")
+    return f"{conclusion_word(seen.conclusion)}: {seen.totals.line()}" + (f" ({rest})" if rest else "")
+
+
+def conclusion_word(conclusion: Conclusion) -> str:
+    """A conclusion for people: `no tests`."""
+    return conclusion.replace("-", " ")
 
 
 def _tests(count: int) -> str:

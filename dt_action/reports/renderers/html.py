@@ -14,7 +14,16 @@ from dt_action.model.run import Run
 from dt_action.reports.formats.text import cut_middle, one_line, reproduce, seconds, told
 from dt_action.reports.renderers.ansi_html import ansi_to_html
 from dt_action.reports.renderers.change import change_title
-from dt_action.reports.renderers.digest import Digest, Group, bound_line, coverage_line, digest, headline, nowhere_line
+from dt_action.reports.renderers.digest import (
+    Digest,
+    Group,
+    bound_line,
+    conclusion_word,
+    coverage_line,
+    digest,
+    headline,
+    nowhere_line,
+)
 from dt_action.reports.renderers.page_data import data_blocks
 from dt_action.reports.renderers.templates import fill, source
 
@@ -96,7 +105,7 @@ def _head(run: Run, seen: Digest) -> str:
         [
             f'<header class="verdict v-{conclusion}">',
             f'<p class="about">{" · ".join(_text(word, 100) for word in about if word)}</p>',
-            f"<h1>{conclusion}</h1>",
+            f"<h1>{conclusion_word(conclusion)}</h1>",
             f'<p class="line">{seen.totals.line()}</p>',
             f'<ul class="reasons">{reasons}</ul>' if reasons else "",
             _stripe(counts),

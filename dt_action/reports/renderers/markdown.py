@@ -11,16 +11,27 @@ from html import escape
 from pathlib import Path
 
 from dt_action.model.case import TestResult
-from dt_action.model.run import Run
+from dt_action.model.run import Conclusion, Run
 from dt_action.reports.formats.text import cut_middle, one_line, plain, reproduce, seconds, told
 from dt_action.reports.renderers.budget import Cut, fit
 from dt_action.reports.renderers.change import change_title
-from dt_action.reports.renderers.digest import Digest, Group, bound_line, coverage_line, digest, nowhere_line
+from dt_action.reports.renderers.digest import (
+    Digest,
+    Group,
+    bound_line,
+    conclusion_word,
+    coverage_line,
+    digest,
+    nowhere_line,
+)
 from dt_action.reports.renderers.templates import fill
 
 ROWS = 1_000
 IDS_PER_GROUP = 20
-_SIGNS = {"passed": "✅", "failed": "❌", "cancelled": "🚫", "timeout": "⏱️", "incomplete": "⚠️"}
+SIGNS: dict[Conclusion, str] = {
+    **{"passed": "✅", "failed": "❌", "cancelled": "🚫", "timeout": "⏱️", "incomplete": "⚠️"},
+    **{"skipped": "⏭️", "no-tests": "⚪"},
+}
 _UNSAFE_IN_SPAN = re.compile(r"[`|\\\n]")
 _STRUCTURE = re.compile(r"[^\w .,;=/-]|_")
 
@@ -81,7 +92,7 @@ def fence(text: str, language: str = "") -> str:
 
 def _head(run: Run, seen: Digest) -> str:
     conclusion = seen.conclusion
-    lines = [f"## {_SIGNS[conclusion]} {conclusion}: {seen.totals.line()}", ""]
+    lines = [f"## {SIGNS[conclusion]} {conclusion_word(conclusion)}: {seen.totals.line()}", ""]
     lines += [f"- {code(reason)}" for reason in (*seen.breaches, *seen.shortfalls)]
     facts = [bound_line(run)]
     if seen.flaky:
