@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.analysis.explicit import PathRule
     from dt_action.app.coverage import Measurement
     from dt_action.app.memory import Memory
+    from dt_action.app.shards import Shards
     from dt_action.engine import Limits
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
@@ -55,6 +56,7 @@ class Wiring:
     problems: list[str] = field(default_factory=list)
     _host: Host | None = None
     _memory: Memory | None = None
+    _shards: Shards | None = None
     _measurement: Measurement | None = None
     _python: str = ""
 
@@ -118,17 +120,17 @@ class Wiring:
         from dt_action.planning.plan import for_hardware, make_plan
 
         wanted = for_hardware(files, needs, self.settings.hardware)
-        choice = self.memory.chosen(wanted)
+        shards = self.shards
+        choice = shards.chosen(wanted, lambda: self.memory.chosen(wanted))
         plan = make_plan(
             choice.files if choice else wanted,
             needs,
             self.memory.past,
             file_bytes={file.path: _size(self.settings.root / file.path) for file in wanted},
-            shard=self.settings.shard,
             is_selection=self.names_files or is_selection(self.settings),
             first=self.memory.first(),
         )
-        return self.memory.applied(plan, choice) if choice else plan
+        return shards.cut(self.memory.applied(plan, choice) if choice else plan)
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """Run the plan on the fleet that the settings name; where a selection left nothing, that is all."""
@@ -169,6 +171,15 @@ class Wiring:
 
             self._measurement = Measurement(self.settings)
         return self._measurement
+
+    @property
+    def shards(self) -> Shards:
+        """What plans are cut by."""
+        if self._shards is None:
+            from dt_action.app.shards import Shards
+
+            self._shards = Shards(self.settings, self.environ)
+        return self._shards
 
     @property
     def memory(self) -> Memory:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from dt_action.app.shards import Shards
 from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.errors import NoTestsError
 from dt_action.model.plan import Plan, PlannedFile
-from dt_action.options import Settings
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -19,26 +20,37 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--matrix", action="store_true", help="as the matrix of a GitHub workflow")
     settings, given = settings_from(parser, argv, environ)
-    wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=print)
+    # With --shard the plan file is what another job wrote; without, it is what this one writes.
+    writes = settings.plan_file is not None and settings.shard is None
+    planning = replace(settings, plan_file=None) if writes else settings
+    wiring = Wiring(settings=planning, environ=environ, listener=lambda _: lambda _: None, say=print)
     files = wiring.discover()
     if not files:
         raise NoTestsError(
             "no test file was found", hint="name a directory with --test-dir, or files with --test-files"
         )
     plan = wiring.plan(files, wiring.analyze(files))
+    if writes:
+        Shards(settings, environ).save(plan)
     if "matrix" in given or environ.get("INPUT_COMMAND", "") == "plan":
-        _tell_matrix(plan, settings, environ)
+        _tell_matrix(plan, wiring, environ)
     else:
         print(json.dumps(_as_json(plan), indent=2) if "json" in given else _as_table(plan))
     return 0
 
 
-def _tell_matrix(plan: Plan, settings: Settings, environ: Mapping[str, str]) -> None:
+def _tell_matrix(plan: Plan, wiring: Wiring, environ: Mapping[str, str]) -> None:
     """Print the matrix, and set it as the step's output `matrix` where there is one."""
     from dt_action.planning.matrix import legs, read_runners
 
-    runners = read_runners(settings.runners)
-    found = legs(plan, shards=settings.shards, runners=runners, is_one_fleet=settings.fleet == "coordinator")
+    settings = wiring.settings
+    found = legs(
+        plan,
+        shards=settings.shards,
+        runners=read_runners(settings.runners),
+        most_shards=wiring.shards.most,
+        is_one_fleet=settings.fleet == "coordinator",
+    )
     matrix = json.dumps({"include": [leg.as_json() for leg in found]}, ensure_ascii=True, separators=(",", ":"))
     print(matrix)
     if environ.get("GITHUB_OUTPUT"):
@@ -50,6 +62,7 @@ def _tell_matrix(plan: Plan, settings: Settings, environ: Mapping[str, str]) -> 
 def _as_json(plan: Plan) -> dict[str, object]:
     return {
         "shard": str(plan.shard) if plan.shard else None,
+        "digest": plan.digest,
         "expected_s": round(plan.expected_s, 3),
         "files": [
             {
@@ -58,6 +71,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
                 "requirements": _requirements(file),
                 "expected_s": round(file.expected_s, 3),
                 "is_measured": file.is_measured,
+                **({"portion": [file.portion.start, file.portion.end, file.portion.of]} if file.portion else {}),
             }
             for file in plan.files
         ],
@@ -69,7 +83,9 @@ def _as_table(plan: Plan) -> str:
     for file in plan.files:
         guess = "" if file.is_measured else "~"
         needs = "; ".join(_requirements(file))
-        rows.append((f"{guess}{file.expected_s:.1f} s", file.test_type or "-", file.path, needs))
+        part = file.portion
+        path = f"{file.path} ({100 * (part.end - part.start) // part.of} %)" if part else file.path
+        rows.append((f"{guess}{file.expected_s:.1f} s", file.test_type or "-", path, needs))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [
         f"{expected:>{widths[0]}}  {kind:<{widths[1]}}  {path:<{widths[2]}}  {needs}".rstrip()

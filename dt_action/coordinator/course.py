@@ -221,8 +221,7 @@ class Course:
         """Name the planned files as pytest does: see `dt_action.engine.execution.named_from`."""
         if base == ".":
             return
-        files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
-        self._plan = replace(self._plan, files=files)
+        self._plan = self._plan.renamed(lambda path: named_from(rootdir, base, path))
         self._types = self._plan.types()
         self._brain = Dispatcher(self._plan, self._limits, now=now)
         for worker, (capability, _) in self._workers.items():

@@ -77,6 +77,16 @@ def read_pytest_config(
     )
 
 
+def keeps_files_whole(
+    invoked_in: Path, paths: Sequence[Path], arguments: Sequence[str], environ: Mapping[str, str]
+) -> bool:
+    """True where the project has pytest-xdist keep files, or all functions of a file, on one worker (`--dist`)."""
+    config = read_pytest_config(invoked_in, paths, arguments, environ)
+    values = (_read(config.file) if config.file else None) or {}
+    words = [*_words(values.get("addopts"), ""), *_split(environ.get("PYTEST_ADDOPTS", ""), ""), *arguments]
+    return _parse(words).dist in ("loadfile", "loadscope")
+
+
 def _locate(invoked_in: Path, paths: Sequence[Path], options: argparse.Namespace) -> tuple[Path, Path | None, Values]:
     """The root directory, the file and its values, by pytest's rules (_pytest/config/findpaths.py)."""
     dirs = [path if path.is_dir() else path.parent for path in paths if path.exists()]
@@ -204,6 +214,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--doctest-modules", action="store_true")
     parser.add_argument("--doctest-glob", action="append", default=[])
     parser.add_argument("--collect-in-virtualenv", action="store_true")
+    parser.add_argument("--dist")
     parser.add_argument("--noconftest", action="store_true")
     try:
         return parser.parse_known_args(arguments)[0]

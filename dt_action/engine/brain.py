@@ -16,7 +16,7 @@ from dt_action.engine.verdicts import Verdicts
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, Notice
 from dt_action.model.hardware import Capability, Requirement
-from dt_action.model.plan import Plan
+from dt_action.model.plan import Divided, Plan
 
 
 class Dispatcher:
@@ -33,7 +33,7 @@ class Dispatcher:
     def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0, places: int = 1) -> None:
         self._limits = limits
         self._places = max(1, places)
-        self._is_selection = plan.is_selection
+        self._plan = plan
         self._ledger = Ledger(plan, limits.retries)
         self._backlog = Backlog()
         pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
@@ -155,8 +155,9 @@ class Dispatcher:
         if self._is_dealt:
             return []
         self._is_dealt = True
-        self._ledger.set_files(files, add=not self._is_selection)
-        planned = self._ledger.in_order_of(files)
+        own = self._plan.own(files)
+        self._ledger.set_files(own, add=not self._plan.is_selection)
+        planned = self._ledger.in_order_of(own)
         told = Tell(FilesKnown(files=tuple(files)))
         return [told, *self._dealer.open(planned, self._places), *self._after(now)]
 
@@ -203,15 +204,22 @@ class Dispatcher:
         *,
         duration_s: float,
         now: float,
+        divided: Divided | None = None,
     ) -> list[Action]:
-        """The slot knows the cases of a file: those it will run, and those that its unit withholds."""
+        """
+        The slot knows the cases of a file: those it will run, and those that its unit withholds.
+
+        `divided` tells of a file of which it has but a portion.
+        """
         state = self._dealer.slots.get(slot)
         if state is None or self.is_finished:
             return []
         state.heard_at = now
         fresh = self._ledger.register(file, [*cases, *withheld])
         self._ledger.close_file(file)
-        told = FileCollected(file=file, cases=fresh, duration_s=duration_s, worker=state.worker, slot=slot)
+        told = FileCollected(
+            file=file, cases=fresh, duration_s=duration_s, worker=state.worker, slot=slot, divided=divided
+        )
         actions: list[Action] = [Tell(told)]
         if not state.collects(file):
             return [*actions, *self._after(now)]  # the file was taken away from it meanwhile

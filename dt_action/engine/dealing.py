@@ -73,6 +73,7 @@ class Dealer:
                 requirement=file.needs.default,
                 expected_s=file.expected_s,
                 chosen=file.chosen,
+                portion=file.portion,
                 goes_first=file.goes_first or longest_s > EARLY_SHARE * share_s,
             )
             actions += self._verdicts.admit(piece)

@@ -31,7 +31,8 @@ from dt_action.hosts.process import Died, Happened, Joined, Left, slot_name
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, WorkerJoined
 from dt_action.model.hardware import Capability
-from dt_action.model.plan import Plan, Unit
+from dt_action.model.json_codec import from_jsonable, to_jsonable
+from dt_action.model.plan import Divided, Plan, Unit
 
 TICK_S = 0.1
 STOP_GRACE_S = 5.0
@@ -251,8 +252,7 @@ class Execution:
         """
         if base == ".":
             return
-        files = tuple(replace(file, path=named_from(rootdir, base, file.path)) for file in self._plan.files)
-        plan = replace(self._plan, files=files)
+        plan = self._plan.renamed(lambda path: named_from(rootdir, base, path))
         self._types = plan.types()
         self._brain = self._new_brain(plan)
 
@@ -333,7 +333,12 @@ def tell_brain(brain: Dispatcher, slot: str, message: dict[str, Any], now: float
             return brain.collecting(slot, message["file"], now)
         case "collected":
             mine, withheld = _cases(message["cases"]), _cases(message["withheld"])
-            return brain.collected(slot, message["file"], mine, withheld, duration_s=message["duration_s"], now=now)
+            return brain.collected(
+                *(slot, message["file"], mine, withheld),
+                duration_s=message["duration_s"],
+                now=now,
+                divided=from_jsonable(Divided, message["divided"], source=slot) if "divided" in message else None,
+            )
         case "uncollectable":
             attempt = Attempt(outcome="error", message=message["message"], detail=message["detail"], slot=slot)
             return brain.uncollectable(slot, message["id"], attempt, now)
@@ -386,6 +391,8 @@ def attempt_of(message: dict[str, Any]) -> Attempt:
 
 def _unit_message(unit: Unit, types: Mapping[str, str]) -> dict[str, Any]:
     message = {"file": unit.file, "cases": unit.cases, "withheld": unit.withheld, "only": unit.only}
+    if unit.portion is not None:
+        message = {**message, "portion": to_jsonable(unit.portion)}
     return {**message, "type": types[unit.file]} if unit.file in types else message
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from dt_action.model.hardware import FileNeeds, Requirement
-from dt_action.model.plan import Unit
+from dt_action.model.plan import Portion, Unit
 
 
 @dataclass(slots=True, kw_only=True)
@@ -14,9 +14,9 @@ class Piece:
     """
     Cases of one file that wait together; `cases` is empty for a whole file that is not collected yet.
 
-    Of a whole file, `chosen` names the only cases that are wanted, or none for all; such a file with `goes_first`
-    comes before others. `strikes` counts the processes that died with the piece in hand and nothing else to blame;
-    `avoid` names the workers on which its case failed before.
+    Of a whole file, `chosen` names the only cases that are wanted, or none for all, and `portion` the part that is this
+    shard's; such a file with `goes_first` comes before others. `strikes` counts the processes that died with the piece
+    in hand and nothing else to blame; `avoid` names the workers on which its case failed before.
     """
 
     file: str
@@ -27,6 +27,7 @@ class Piece:
     strikes: int = 0
     avoid: frozenset[str] = frozenset()
     chosen: tuple[str, ...] = ()
+    portion: Portion | None = None
     goes_first: bool = False
     key: object = field(init=False)
 
@@ -65,7 +66,13 @@ class Piece:
         """The piece as a slot is handed it."""
         if self.cases:
             return Unit(file=self.file, cases=self.cases)
-        return Unit(file=self.file, cases=self.chosen, withheld=allowed.withheld, only=allowed.only)
+        return Unit(
+            file=self.file,
+            cases=self.chosen,
+            withheld=allowed.withheld,
+            only=allowed.only,
+            portion=self.portion,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from dt_action.model.event import (
     WorkerJoined,
 )
 from dt_action.model.hardware import Finding
-from dt_action.model.plan import Plan
+from dt_action.model.plan import Divided, Plan, Share
 from dt_action.model.run import Run, SkippedFile, Unplaced, WorkerInfo
 
 
@@ -72,6 +72,7 @@ class Collector:
         self._notices: list[Notice] = []
         self._known: Sequence[str] | None = None
         self._collected: set[str] = set()
+        self._divided: dict[str, Divided] = {}
         self._collect_s = 0.0
         self._ended = Ended(status="stopped", reason="the fleet never said that it was done")
 
@@ -80,6 +81,8 @@ class Collector:
         match event:
             case FileCollected():
                 self._collected.add(event.file)
+                if event.divided is not None:
+                    self._divided[event.file] = event.divided
                 self._collect_s += event.duration_s
                 self._cases.update({case.id: case for case in event.cases})
             case CaseFinished():
@@ -136,7 +139,22 @@ class Collector:
             command=self._command,
             is_selection=self._plan.is_selection,
             shard=str(self._plan.shard or ""),
+            share=self._share(),
             selection=self._plan.selection,
+        )
+
+    def _share(self) -> Share | None:
+        plan = self._plan
+        if not plan.digest:
+            return None
+        mine = tuple(file.path for file in plan.files)
+        planned = {*mine, *plan.elsewhere}
+        return Share(
+            plan=plan.digest,
+            files=tuple(sorted(planned)),
+            mine=tuple(sorted(mine)),
+            divided=tuple(self._divided.values()),
+            beyond=tuple(sorted(set(self._known or ()) - planned)) if plan.shard and not plan.is_selection else (),
         )
 
     def _uncollected(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from typing import TypeVar
 
+from dt_action.judging import shards
 from dt_action.model.build import Build
 from dt_action.model.case import FAILING, LOST, Attempt, TestResult
 from dt_action.model.event import Notice
@@ -40,7 +41,8 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
     a later CI attempt adds its attempts after the earlier ones and decides, and where one key was reported twice
     a failure outranks a pass. What else a run tells is taken from the last CI attempt at each share.
 
-    Shards that never came are named: those of `expected_shards` (`2/4`, or `linux 2/4` in the environment
+    A run of shards that are not of one plan, or have a test of it twice or not at all, is `stopped`, and the reason
+    tells which. Shards that never came are named: those of `expected_shards` (`2/4`, or `linux 2/4` in the environment
     `linux`), and those that a shard `1/4` implies. What cannot be added up (a coverage total, the change against a
     baseline) stays only where all tell the same: work it out anew from the merged run. An empty `runs` gives a run
     in which every expected shard is missing.
@@ -50,17 +52,21 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
     names = _worker_names(legs)
     ids = sorted({run.id for run in last})
     starts = [run.started_at for run in last if run.started_at > 0]
+    missing = _missing(legs, expected_shards)
+    plan = shards.judge(last, is_whole=not missing)
+    reasons = [*plan.faults, *(run.reason for run in last if run.reason)]
+    statuses: tuple[Status, ...] = (*(run.status for run in last), *(("stopped",) if plan.faults else ()))
     return Run(
         id=ids[0] if len(ids) == 1 else "merged-" + sha256("\0".join(ids).encode("utf-8", "replace")).hexdigest()[:12],
         build=_common_build([run.build for run in last]),
         results=tuple(_results(legs, names)),
-        uncollected=_unique(path for run in last for path in run.uncollected),
+        uncollected=_unique([*(path for run in last for path in run.uncollected), *plan.unreported]),
         unplaced=_unplaced(last),
         skipped_files=_unique(file for run in last for file in run.skipped_files),
         workers=_workers(legs, names),
         findings=_unique(finding for run in last for finding in run.findings),
         notices=_unique(_labelled(leg.label, notice) for leg in legs for notice in leg.last.notices),
-        missing_shards=_missing(legs, expected_shards),
+        missing_shards=missing,
         change=_same([run.change for run in last], None),
         tolerated=_unique(item for run in last for item in run.tolerated),
         breaches=_unique(breach for run in last for breach in run.breaches),
@@ -69,8 +75,8 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
         selection=_same([run.selection for run in last], None),
         is_selection=any(run.is_selection for run in last),
         coverage=_same([run.coverage for run in last], None),
-        status=min((run.status for run in last), key=_WORST_FIRST.index, default="completed"),
-        reason="; ".join(_unique(run.reason for run in last if run.reason)),
+        status=min(statuses, key=_WORST_FIRST.index, default="completed"),
+        reason="; ".join(_unique(reasons)),
         started_at=min(starts, default=0.0),
         makespan_s=max((run.makespan_s for run in last), default=0.0),
         collect_s=sum(run.collect_s for run in last),

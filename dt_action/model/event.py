@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from dt_action.model.case import Attempt, TestCase
 from dt_action.model.hardware import Capability
+from dt_action.model.plan import Divided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,18 @@ class FilesKnown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCollected:
-    """A slot collected a file; `cases` are those told for the first time."""
+    """
+    A slot collected a file; `cases` are those told for the first time.
+
+    Of a file that shards divide, these are the shard's own; `divided` tells how many there are besides.
+    """
 
     file: str
     cases: tuple[TestCase, ...]
     duration_s: float = 0.0
     worker: str = ""
     slot: str = ""
+    divided: Divided | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

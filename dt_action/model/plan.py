@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from dt_action.model.case import OTHER_TYPE
 from dt_action.model.change import Selection
 from dt_action.model.hardware import FileNeeds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """
+    The cases of a file from `start` to before `end`, of `of` units of weight that all its cases have together.
+
+    Nothing but the file's cases and these numbers say which cases those are (`runner.portions`), so that shards which
+    know nothing of one another take each case once. `weights` has units of single cases by id, where they are known.
+    """
+
+    start: int
+    end: int
+    of: int
+    weights: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +32,8 @@ class PlannedFile:
     A test file to be run. `expected_s` is a guess of its tests' seconds, `cases_s` those of single tests by id.
 
     `is_measured` tells whether `expected_s` comes from an earlier run or from the file's size. Where `chosen` is not
-    empty, only these cases (by id) are to be run. A file that `goes_first` starts before others of its priority.
+    empty, only these cases (by id) are to be run; of a file that several shards divide, only this `portion`. A file
+    that `goes_first` starts before others of its priority.
     """
 
     path: str
@@ -26,6 +43,7 @@ class PlannedFile:
     is_measured: bool = False
     cases_s: Mapping[str, float] = field(default_factory=dict)
     chosen: tuple[str, ...] = ()
+    portion: Portion | None = None
     goes_first: bool = False
 
 
@@ -39,20 +57,40 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
+    def takes(self, path: str) -> bool:
+        """True where a file that no plan knew falls to this share; of all shares of a plan, it falls to one."""
+        return zlib.crc32(path.encode("utf-8", "surrogatepass")) % self.count == self.index - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
     The files of a run, in the order in which they should start.
 
-    `is_selection` tells that only these files are wanted (a shard, one test type, files named one by one). Without
-    it, files that pytest finds beyond them (doctests, a plugin's own kinds) are run too. `selection` tells why.
+    `is_selection` tells that only these files are wanted (one test type, files named one by one). Without it, files
+    that pytest finds beyond them (doctests, a plugin's own kinds) are run too. `selection` tells why. Of a plan that
+    is cut into shards this is what `shard` has; `elsewhere` are the files that other shards have, and `digest` stands
+    for the whole and how it was cut: it is the same in each of them.
     """
 
     files: tuple[PlannedFile, ...]
     shard: Shard | None = None
     is_selection: bool = False
     selection: Selection | None = None
+    elsewhere: tuple[str, ...] = ()
+    digest: str = ""
+
+    def own(self, paths: Iterable[str]) -> list[str]:
+        """Those of `paths` that are not another shard's, whether the plan knew them or not."""
+        if self.shard is None:
+            return list(paths)
+        mine, elsewhere = {file.path for file in self.files}, set(self.elsewhere)
+        return [path for path in paths if path in mine or (path not in elsewhere and self.shard.takes(path))]
+
+    def renamed(self, name: Callable[[str], str]) -> Plan:
+        """The plan with other names for its files: pytest's, where that was started elsewhere."""
+        files = tuple(replace(file, path=name(file.path)) for file in self.files)
+        return replace(self, files=files, elsewhere=tuple(map(name, self.elsewhere)))
 
     def types(self) -> Mapping[str, str]:
         """The test type of each file, where there are several; else nothing."""
@@ -66,9 +104,40 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Divided:
+    """
+    A file that shards divide, as one of them collected it: `portion` of it is that shard's, which held `mine` cases.
+
+    `cases` is how many there are over all shards, and `ids` a digest of their ids.
+    """
+
+    path: str
+    portion: Portion
+    cases: int
+    mine: int
+    ids: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """
+    What a report tells of the plan, so that the reports of all shards can be held against one another.
+
+    `plan` is the plan's digest; `files` are all files over all shards, `mine` those of which this one had all or a
+    part, `divided` those of which it had a part. `beyond` are files that pytest found and no plan had.
+    """
+
+    plan: str
+    files: tuple[str, ...] = ()
+    mine: tuple[str, ...] = ()
+    divided: tuple[Divided, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """
-    The smallest piece that a slot is handed: a file, or some of its cases by id.
+    The smallest piece that a slot is handed: a file, a portion of it, or some of its cases by id.
 
     `cases` is empty for a whole file, whose cases are not known before a slot collects it. Of those, the slot leaves
     out what its worker cannot run and reports it as withheld: the cases that `withheld` names, or, where `only` is
@@ -79,6 +148,7 @@ class Unit:
     cases: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    portion: Portion | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from dt_action.model.change import Change, FlakyRate, Owned, Selection, Tolerate
 from dt_action.model.coverage import Coverage
 from dt_action.model.event import Notice
 from dt_action.model.hardware import Capability, Finding
+from dt_action.model.plan import Share
 
 Conclusion = Literal["failed", "timeout", "cancelled", "incomplete", "passed", "skipped", "no-tests"]
 """`skipped`: every test skipped itself. `no-tests`: there was none. Neither says that the code works."""
@@ -99,7 +100,7 @@ class Run:
     `started_at` is Unix time in seconds. `tolerated` are failing results that do not make the run red (quarantined, or
     known from the baseline); `breaches` are gates that the run as a whole did not pass, a sentence each.
     `is_selection` tells that some tests were left out on purpose. `shard` names the static share that this run was,
-    such as `2/4`.
+    such as `2/4`, and `share` tells what of the plan that is.
     """
 
     id: str
@@ -112,6 +113,7 @@ class Run:
     findings: tuple[Finding, ...] = ()
     notices: tuple[Notice, ...] = ()
     shard: str = ""
+    share: Share | None = None
     missing_shards: tuple[str, ...] = ()
     coverage: Coverage | None = None
     change: Change | None = None
@@ -157,7 +159,7 @@ class Run:
     def is_whole(self) -> bool:
         """True where everything was planned and nothing is missing: no selection, no shard, no early end."""
         return (
-            not self.is_selection
+            not (self.is_selection or self.shard)
             and self.status == "completed"
             and not (self.uncollected or self.missing_shards or any(item.outcome == "lost" for item in self.results))
         )

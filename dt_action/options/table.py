@@ -213,7 +213,17 @@ class Settings:
         unset="what the code says",
     )
     shard: Shard | None = option(  # noqa: RUF009 - a field
-        SHARD, None, "run share I of N, balanced by history", group="tests", unset="all shares"
+        SHARD,
+        None,
+        "run share I of N; each test is in one of them",
+        group="tests",
+        unset="what the CI service says of parallel jobs, else all",
+    )
+    shard_by: str = option(
+        choice("tests", "files"),
+        "tests",
+        "what shares are made of: tests, so that several may divide a large file, or whole files",
+        group="tests",
     )
 
     fleet: str = option(choice("local", "coordinator", "ray"), "local", "where the tests run", group="execution")
@@ -475,6 +485,14 @@ class Settings:
         "labels of the runners by hardware, such as cuda=self-hosted+gpu; default=... for everything else",
         group="matrix",
         unset="default=ubuntu-latest",
+    )
+    plan_file: str | None = option(
+        text("a file", "dt-plan.json"),
+        None,
+        "plan that dt plan writes, and by which dt run cuts shares: they take about the same time then, and all jobs "
+        "run the same choice of tests",
+        group="matrix",
+        unset="shares are cut by the number of tests in the files",
     )
     reports: tuple[str, ...] = option(
         many(text("a directory", "parts")), (), "directories or files with the JSON reports to merge", group="matrix"

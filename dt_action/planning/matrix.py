@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dt_action.errors import ConfigurationError
@@ -70,14 +70,21 @@ def read_runners(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return runners
 
 
-def legs(plan: Plan, *, shards: int, runners: Mapping[str, tuple[str, ...]], is_one_fleet: bool = False) -> list[Leg]:
+def legs(
+    plan: Plan,
+    *,
+    shards: int,
+    runners: Mapping[str, tuple[str, ...]],
+    most_shards: Callable[[Sequence[PlannedFile], int], int],
+    is_one_fleet: bool = False,
+) -> list[Leg]:
     """
     Every file of the plan in at least one leg.
 
     A kind of hardware with runners of its own makes a leg for the files that have tests which need it; the default
     runner takes all the rest, where a test whose hardware is missing is told as such. With a coordinator
-    (`is_one_fleet`) hardware is its business, so that a type is one leg. No leg has more shards than files.
-    Raises ConfigurationError for more than `MOST_LEGS`.
+    (`is_one_fleet`) hardware is its business, so that a type is one leg. `most_shards` tells into how many of so many
+    shards files can be cut with something to do for each. Raises ConfigurationError for more than `MOST_LEGS`.
     """
     found: list[Leg] = []
     types = sorted({file.test_type or OTHER_TYPE for file in plan.files}, key=lambda name: (name == OTHER_TYPE, name))
@@ -90,7 +97,7 @@ def legs(plan: Plan, *, shards: int, runners: Mapping[str, tuple[str, ...]], is_
             if chosen:
                 hardware = (kind,) if kind else rest
                 labels = runners.get(kind or "default", DEFAULT_RUNNER)
-                found += _shards(test_type, hardware, kind, labels, chosen, shards)
+                found += _shards(test_type, hardware, kind, labels, chosen, most_shards(chosen, shards))
     if len(found) > MOST_LEGS:
         raise ConfigurationError(
             f"the matrix has {len(found)} jobs; expected at most {MOST_LEGS}", hint="lower --shards, or pick test types"
@@ -104,9 +111,8 @@ def _shards(
     kind: str,
     runs_on: tuple[str, ...],
     files: Sequence[PlannedFile],
-    n: int,
+    count: int,
 ) -> list[Leg]:
-    count = max(min(n, len(files)), 1)
     expected_s = sum(file.expected_s for file in files) / count
     return [
         Leg(

@@ -1,13 +1,12 @@
-"""Expected durations to an order: which files start first, and which share of them is a shard's."""
+"""Expected durations to an order: which files start first."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import ACCELERATORS, FileNeeds
-from dt_action.model.plan import Plan, PlannedFile, Shard
+from dt_action.model.plan import Plan, PlannedFile
 from dt_action.ports import Past
 
 BYTES_PER_SECOND = 20_000
@@ -20,7 +19,6 @@ def make_plan(
     past: Past,
     *,
     file_bytes: Mapping[str, int],
-    shard: Shard | None = None,
     is_selection: bool = False,
     first: Collection[str] = (),
 ) -> Plan:
@@ -45,24 +43,7 @@ def make_plan(
         for file in files
     ]
     ordered = tuple(sorted(planned, key=lambda file: (not file.goes_first, -file.expected_s, file.path)))
-    plan = Plan(files=ordered, is_selection=is_selection)
-    return plan if shard is None else share(plan, shard)
-
-
-def share(plan: Plan, shard: Shard) -> Plan:
-    """
-    The part of a plan that is this shard's: each file to the shard with the least so far, longest first.
-
-    The same plan gives the same shards on every machine; together they are the plan, and no file is in two.
-    """
-    loads = [0.0] * shard.count
-    chosen = []
-    for file in plan.files:
-        lightest = min(range(shard.count), key=lambda index: (loads[index], index))
-        loads[lightest] += max(file.expected_s, 1e-3)
-        if lightest == shard.index - 1:
-            chosen.append(file)
-    return replace(plan, files=tuple(chosen), shard=shard, is_selection=True)
+    return Plan(files=ordered, is_selection=is_selection)
 
 
 def for_hardware(

@@ -15,6 +15,7 @@ import pytest
 from .channel import Channel, Message
 from .collecting import LazyCollection, group_of
 from .outcomes import CaseRecord, collect_failure, shortened, skip_reason
+from .portions import own_cases, told_of
 from .rewriting import RewrittenModules, can_be_kept
 
 # A test may freeze these; the records of the tests around it must not care.
@@ -267,7 +268,13 @@ class SlotPlugin:
         self._channel.send("collecting", file=file)
         started = _perf_counter()
         items = self._expand(file)
+        divided: Dict[str, Any] = {}
         wanted = set(unit.get("cases", ()))
+        if unit.get("portion"):
+            ids = list(dict.fromkeys(item.nodeid for item in items))
+            wanted = own_cases([(item.nodeid, group_of(item)) for item in items], unit["portion"])
+            divided = {"divided": told_of(file, ids, wanted, unit["portion"])}
+            items = [item for item in items if item.nodeid in wanted]
         chosen = [item for item in items if not wanted or item.nodeid in wanted]
         elsewhere = [item for item in chosen if _is_withheld(item, unit)]
         if elsewhere:
@@ -281,6 +288,7 @@ class SlotPlugin:
             cases=[_described(case[0]) for case in mine],
             withheld=[_described(case[0]) for case in _by_id(elsewhere)],
             duration_s=round(took_s, 6),
+            **divided,
         )
         self._queue.extend(mine)
 

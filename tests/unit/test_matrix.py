@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,23 +31,34 @@ def plan(*files: PlannedFile) -> Plan:
     return Plan(files=files)
 
 
+def legs_of(made: Plan, shards: int = 1, runners: Sequence[str] = (), *, is_one_fleet: bool = False) -> list[Leg]:
+    """The legs, where files are not cut inside."""
+    return legs(
+        made,
+        shards=shards,
+        runners=read_runners(runners),
+        most_shards=lambda files, wanted: min(wanted, len(files)),
+        is_one_fleet=is_one_fleet,
+    )
+
+
 def names(found: list[Leg]) -> list[object]:
     return [leg.as_json()["name"] for leg in found]
 
 
 def test_each_type_is_a_leg_and_files_of_none_are_other() -> None:
-    found = legs(plan(a_file("a", "stress"), a_file("b"), a_file("c", "fault")), shards=1, runners={})
+    found = legs_of(plan(a_file("a", "stress"), a_file("b"), a_file("c", "fault")), shards=1)
     assert names(found) == ["fault", "stress", "other"]
 
 
-def test_no_leg_has_more_shards_than_files() -> None:
-    found = legs(plan(a_file("a", "stress"), a_file("b", "stress"), a_file("c", "fault")), shards=4, runners={})
+def test_no_leg_has_more_shards_than_there_is_work_for() -> None:
+    found = legs_of(plan(a_file("a", "stress"), a_file("b", "stress"), a_file("c", "fault")), shards=4)
     assert names(found) == ["fault", "stress-1-of-2", "stress-2-of-2"]
 
 
 def test_hardware_with_runners_of_its_own_makes_a_leg_on_them_without_a_container() -> None:
     files = (a_file("a", "stress", "cpu", "cuda"), a_file("b", "stress", "rocm"))
-    found = legs(plan(*files), shards=1, runners=read_runners(["cuda=self-hosted+gpu", "default=big"]))
+    found = legs_of(plan(*files), shards=1, runners=["cuda=self-hosted+gpu", "default=big"])
     assert [(leg.label, leg.hardware, leg.runs_on) for leg in found] == [
         ("stress", ("cpu", "rocm"), ("big",)),
         ("stress-cuda", ("cuda",), ("self-hosted", "gpu")),
@@ -54,7 +67,7 @@ def test_hardware_with_runners_of_its_own_makes_a_leg_on_them_without_a_containe
 
 
 def test_with_a_coordinator_hardware_is_its_business() -> None:
-    found = legs(plan(a_file("a", "", "cuda")), shards=1, runners=read_runners(["cuda=x"]), is_one_fleet=True)
+    found = legs_of(plan(a_file("a", "", "cuda")), shards=1, runners=["cuda=x"], is_one_fleet=True)
     assert [(leg.label, leg.hardware) for leg in found] == [("other", ())]
 
 
@@ -67,7 +80,7 @@ def test_runners_that_make_no_sense_are_told(text: str) -> None:
 def test_more_jobs_than_github_takes_are_told() -> None:
     files = tuple(a_file(f"f{n}") for n in range(300))
     with pytest.raises(ConfigurationError, match="expected at most 256"):
-        legs(plan(*files), shards=300, runners={})
+        legs_of(plan(*files), shards=300)
 
 
 @given(
@@ -76,7 +89,7 @@ def test_more_jobs_than_github_takes_are_told() -> None:
 )
 def test_every_case_runs_in_a_leg_whose_hardware_was_asked_for(kinds: list[list[str]], mapped: list[str]) -> None:
     files = tuple(a_file(f"f{n}", "", *each) for n, each in enumerate(kinds))
-    found = legs(plan(*files), shards=1, runners=dict.fromkeys(mapped, ("x",)))
+    found = legs_of(plan(*files), shards=1, runners=[f"{kind}=x" for kind in mapped])
     needs = {file.path: file.needs for file in files}
     taken: set[str] = set()
     for leg in found:

@@ -11,6 +11,7 @@ from dt_action.judging.merging import merge, shard_names
 from dt_action.model.build import Build
 from dt_action.model.case import FAILING
 from dt_action.model.hardware import Capability
+from dt_action.model.plan import Share
 from dt_action.model.run import Run, WorkerInfo
 from dt_action.reports.formats import run_json
 
@@ -18,7 +19,9 @@ from dt_action.reports.formats import run_json
 def shard(name: str, *results: object, environment: str = "", ci_attempt: int = 1, **about: object) -> Run:
     workers = (WorkerInfo(name="local", slots=2, capability=Capability()),)
     build = Build(environment=environment, attempt=ci_attempt)
-    given = {"id": "r", "shard": name, "results": results, "workers": workers, "build": build, **about}
+    share = Share(plan="one") if name else None
+    given = {"id": "r", "shard": name, "share": share, "results": results, "workers": workers, "build": build}
+    given.update(about)
     return Run(**given)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ class DtOptions implements Serializable {
         'testType',
         'hardware',
         'shard',
+        'shardBy',
         'fleet',
         'coordinator',
         'fallback',
