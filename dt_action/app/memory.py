@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dt_action.errors import ConfigurationError
@@ -16,11 +17,13 @@ from dt_action.model.event import Notice
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.model.run import Run
 from dt_action.options import Settings
+from dt_action.workspace import caches
 from dt_action.workspace.git import Git
 
 if TYPE_CHECKING:
     from dt_action.history import KnownPast, Store
     from dt_action.judging.quarantine import Quarantine
+    from dt_action.planning.changes import FileChange
     from dt_action.planning.selection import Choice
 
 BRANCH = "branch:"
@@ -88,14 +91,18 @@ class Memory:
 
     # --- before the run -------------------------------------------------------------------------------------------
 
-    def chosen(self, files: Sequence[TestFile]) -> Choice | None:
-        """The files that `--only-failed` or `--changed-since` leave, and why; None where neither is asked for."""
+    def chosen(self, files: Sequence[TestFile], discovered: Sequence[TestFile]) -> Choice | None:
+        """
+        The files that `--only-failed` or `--changed-since` leave, and why; None where neither is asked for.
+
+        `discovered` are all test files, of which other options may have left out some.
+        """
         from dt_action.planning import selection
 
         settings = self._settings
         choice = None
         if settings.changed_since:
-            choice = self._changed_since(files, settings.changed_since)
+            choice = self._changed_since(files, settings.changed_since, discovered)
         if settings.only_failed:
             failed = selection.only_failed(choice.files if choice else files, self.past.failed_last())
             choice = replace(failed, told=failed.told.after(choice.told)) if choice else failed
@@ -111,7 +118,8 @@ class Memory:
             expected_s = sum(file.cases_s.get(case, 0.0) for case in cases) or file.expected_s
             return replace(file, chosen=cases, expected_s=expected_s)
 
-        return replace(plan, files=tuple(map(narrowed, plan.files)), is_selection=True, selection=choice.told)
+        is_selection = plan.is_selection or not choice.is_whole
+        return replace(plan, files=tuple(map(narrowed, plan.files)), is_selection=is_selection, selection=choice.told)
 
     def first(self) -> frozenset[str]:
         """The files to start before all others."""
@@ -119,19 +127,47 @@ class Memory:
             return frozenset()
         return frozenset(case.partition("::")[0] for case in self.past.failed_last())
 
-    def _changed_since(self, files: Sequence[TestFile], ref: str) -> Choice:
+    def _changed_since(self, files: Sequence[TestFile], ref: str, discovered: Sequence[TestFile]) -> Choice:
         from dt_action.planning import selection
         from dt_action.planning.import_graph import read_graph
 
         self._expect_commit(ref, "changed_since")
-        base = self._git.merge_base(ref) or ref
-        changed = self._git.changed_files(base)
-        if changed is None:
+        changes = self._changes(self._git.merge_base(ref) or ref)
+        if changes is None:
             raise ConfigurationError(f"git cannot tell what changed since {ref}", hint="is this a git repository?")
-        graph = read_graph(self._settings.root, gone=changed)
-        folders = {path.rpartition("/")[0] for path in graph.imports if path.endswith("/__init__.py")}
-        asked = f"--changed-since {ref}"
-        return selection.changed_since(files, changed, graph, asked=asked, folders=folders, ran=self.past.ran())
+        settings = self._settings
+        tests = {file.path for file in discovered}
+        graph = read_graph(
+            settings.root,
+            gone=[change.path for change in changes],
+            tests=tests,
+            top=self._git.top(),
+            arguments=settings.pytest_args,
+            cache=settings.root / caches.FOLDER / "selection" / "facts.json",
+        )
+        return selection.changed_since(
+            files,
+            changes,
+            graph,
+            asked=f"--changed-since {ref}",
+            elsewhere=tests.difference(file.path for file in files),
+            ran=self.past.ran(),
+        )
+
+    def _changes(self, base: str) -> list[FileChange] | None:
+        """The files that changed since `base`, without what dt and pytest leave behind."""
+        from dt_action.planning.changes import FileChange, is_source
+
+        found = self._git.changes(base)
+        if found is None:
+            return None
+        own = [settings_path for settings_path in (self._settings.output_dir, self._settings.history) if settings_path]
+        sources = [item for item in found if is_source(item.path, [path.strip("./") for path in own])]
+        before = self._git.contents([item.blob for item in sources if item.blob and item.path.endswith(".py")])
+        return [
+            FileChange(path=item.path, before=before.get(item.blob), after=_content(self._settings.root / item.path))
+            for item in sources
+        ]
 
     def _expect_commit(self, ref: str, option: str) -> None:
         if not self._git.resolve(ref):
@@ -219,3 +255,11 @@ class Memory:
 
     def _warn(self, text: str) -> None:
         self._notices.append(Notice(level="warning", text=text))
+
+
+def _content(path: Path) -> bytes | None:
+    """What a Python file holds now; None where it is gone."""
+    try:
+        return path.read_bytes() if path.suffix == ".py" else None
+    except OSError:
+        return None

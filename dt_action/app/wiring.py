@@ -121,7 +121,7 @@ class Wiring:
 
         wanted = for_hardware(files, needs, self.settings.hardware)
         shards = self.shards
-        choice = shards.chosen(wanted, lambda: self.memory.chosen(wanted))
+        choice = shards.chosen(wanted, lambda: self.memory.chosen(wanted, files))
         plan = make_plan(
             choice.files if choice else wanted,
             needs,

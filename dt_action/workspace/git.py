@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MOST_ANCESTORS = 200
 _TIMEOUT_S = 60.0
 _HUNK = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A file that differs from a base. `path` is relative to the root, `blob` the id of its content there, or empty."""
+
+    path: str
+    blob: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +65,43 @@ class Git:
         found = self._text("rev-parse", "--show-toplevel")
         return Path(found) if found else self.root
 
-    def changed_files(self, base: str) -> tuple[str, ...] | None:
+    def changes(self, base: str) -> tuple[Changed, ...] | None:
         """
-        The files that differ from `base`, deleted and untracked ones, too, relative to `root`.
+        The files of the whole repository that differ from `base`, deleted and untracked ones, too.
 
-        None where git cannot tell. Files outside of `root` are not among them.
+        None where git cannot tell.
         """
-        tracked = self._output("diff", "--name-only", "--no-renames", "--relative", "-z", _as_commit(base), "--")
-        untracked = self._output("ls-files", "--others", "--exclude-standard", "-z")
+        tracked = self._output("diff", "--raw", "--no-abbrev", "--no-renames", "-z", _as_commit(base), "--")
+        untracked = self._output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
         if tracked is None:
             return None
-        names = {os.fsdecode(name) for name in (tracked + (untracked or b"")).split(b"\0") if name}
-        return tuple(sorted(names))
+        fields = iter(tracked.split(b"\0"))
+        found = {os.fsdecode(name): "" for name in (untracked or b"").split(b"\0") if name}
+        for about in fields:
+            if about:
+                _, _, blob, _, _ = about.decode("ascii").split()
+                found[os.fsdecode(next(fields))] = blob if blob.strip("0") else ""
+        prefix = self.prefix()
+        changed = (Changed(path=_seen_from(prefix, path), blob=blob) for path, blob in found.items())
+        return tuple(sorted(changed, key=lambda item: item.path))
+
+    def contents(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
+        """The contents of blobs by id, as far as they are here."""
+        if not blobs:
+            return {}
+        told = self._output("cat-file", "--batch", stdin="\n".join(blobs).encode("ascii") + b"\n")
+        contents: dict[str, bytes] = {}
+        place = 0
+        for blob in blobs if told else ():
+            assert told is not None  # noqa: S101 - for the reader and mypy
+            end = told.index(b"\n", place)
+            about = told[place:end].split()
+            place = end + 1
+            if about[-1] != b"missing":
+                size = int(about[2])
+                contents[blob] = told[place : place + size]
+                place += size + 1
+        return contents
 
     def changed_lines(self, base: str) -> Mapping[str, frozenset[int]] | None:
         """The lines (from 1) of each file under `root` that are new or edited since `base`; None where unknown."""
@@ -81,13 +115,13 @@ class Git:
         output = self._output(*words)
         return None if output is None else os.fsdecode(output).strip()
 
-    def _output(self, *words: str) -> bytes | None:
+    def _output(self, *words: str, stdin: bytes | None = None) -> bytes | None:
         try:
             done = subprocess.run(
                 ["git", *words],
                 cwd=self.root,
                 capture_output=True,
-                stdin=subprocess.DEVNULL,
+                input=stdin or b"",
                 timeout=_TIMEOUT_S,
                 check=False,
             )
@@ -114,6 +148,11 @@ def parse_diff(diff: bytes) -> dict[str, frozenset[int]]:
             if file:
                 added.setdefault(file, set()).update(range(start, start + count))
     return {name: frozenset(lines) for name, lines in added.items()}
+
+
+def _seen_from(prefix: str, path: str) -> str:
+    """A path below the repository's top as it is seen from a folder there, such as `python/`."""
+    return path.removeprefix(prefix) if path.startswith(prefix) else posixpath.relpath(path, prefix or ".")
 
 
 def _unquoted(name: bytes) -> str:

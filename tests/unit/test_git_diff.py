@@ -43,6 +43,12 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
 
 
+def paths(repository: Git, base: str) -> list[str]:
+    changes = repository.changes(base)
+    assert changes is not None
+    return [change.path for change in changes]
+
+
 def test_a_branch_is_compared_with_where_it_left(tmp_path: Path) -> None:
     git(tmp_path, "init", "-b", "main")
     (tmp_path / "a.py").write_text("1\n2\n")
@@ -63,13 +69,15 @@ def test_a_branch_is_compared_with_where_it_left(tmp_path: Path) -> None:
     assert repository.ancestors("HEAD")[1:] == (first,)
     assert repository.changed_lines(first) == {"a.py": {2}}
     (tmp_path / "new.py").write_text("x")
-    assert repository.changed_files(first) == ("a.py", "new.py")
+    assert paths(repository, first) == ["a.py", "new.py"]
+    blobs = [change.blob for change in repository.changes(first) or () if change.blob]
+    assert repository.contents(["1" * 40, *blobs]) == {blobs[0]: b"1\n2\n"}
     assert repository.commit() == repository.resolve("HEAD"), "an untracked file is no edit"
     (tmp_path / "a.py").write_text("edited")
     assert repository.commit() == ""
 
 
-def test_a_folder_below_the_top_sees_its_own_files(tmp_path: Path) -> None:
+def test_a_folder_below_the_top_sees_changes_above_it_too(tmp_path: Path) -> None:
     git(tmp_path, "init", "-b", "main")
     (tmp_path / "python").mkdir()
     (tmp_path / "python/a.py").write_text("1\n")
@@ -80,17 +88,17 @@ def test_a_folder_below_the_top_sees_its_own_files(tmp_path: Path) -> None:
     below = Git(tmp_path / "python")
     assert below.prefix() == "python/"
     assert below.changed_lines("HEAD") == {"a.py": {2}}
-    assert below.changed_files("HEAD") == ("a.py",)
+    assert paths(below, "HEAD") == ["../other.py", "a.py"]
 
 
 def test_without_a_repository_git_knows_nothing(tmp_path: Path) -> None:
     nowhere = Git(tmp_path)
     assert nowhere.commit() == nowhere.branch() == nowhere.merge_base("main") == nowhere.prefix() == ""
-    assert nowhere.changed_files("main") is nowhere.changed_lines("main") is None
+    assert nowhere.changes("main") is nowhere.changed_lines("main") is None
     assert nowhere.ancestors("abc") == ("abc",)
 
 
 def test_a_ref_is_never_an_option(tmp_path: Path) -> None:
     git(tmp_path, "init")
-    assert Git(tmp_path).changed_files("--output=stolen") is None
+    assert Git(tmp_path).changes("--output=stolen") is None
     assert not (tmp_path / "stolen").exists()

@@ -1,0 +1,1 @@
+"""What a change can reach: the facts of each file, the files of the repository, and what its settings name."""
