@@ -28,17 +28,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from coordinator_rig import Coordinator
-from coordinator_sim import SimSlot, files_of, plan_of
+from coordinator_sim import files_of, plan_of
+from support.fake_slot import FakeSlot, suite_of
 
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import from_jsonable, to_jsonable
+from dt_action.model.slot_protocol import Finished, Want, message_to_jsonable, parse_command
 from dt_action.remote import wire
 
 CASES_PER_FILE = 50
@@ -108,17 +110,16 @@ class LoadWorker:
                 await self._work(lease, enrolled["jwt"])
 
     async def _work(self, lease: wire.Lease, jwt: str) -> None:
-        slot, first, seen, idle_since = SimSlot(self._files, duration_s=self.case_s or 0.05), 1, 0, 0.0
+        suite = suite_of(self._files, duration_s=self.case_s or 0.05)
+        slot, first, seen, idle_since = FakeSlot(suite, change=self._take_time), 1, 0, 0.0
         messages: list[dict[str, Any]] = []
         while True:
             fresh = slot.work(8 if self.case_s else 200)
-            finished = [message for message in fresh if message["e"] == "finished"]
-            for message in finished if self.case_s else ():
-                message["duration_s"] = self.case_s * random.uniform(1 - self.spread, 1 + self.spread)
-            await asyncio.sleep(sum(message["duration_s"] for message in finished) if self.case_s else 0)
-            messages += fresh
+            took_s = sum(message.duration_s for message in fresh if isinstance(message, Finished))
+            await asyncio.sleep(took_s if self.case_s else 0)
+            messages += map(message_to_jsonable, fresh)
             if messages:
-                if messages[-1]["e"] == "want":
+                if fresh and isinstance(fresh[-1], Want):
                     idle_since = time.perf_counter()
                 told = {"first": first, "messages": messages, "seen": seen}
                 answer = await self._post(f"/leases/{lease.id}/events", told, lease.token)
@@ -138,16 +139,19 @@ class LoadWorker:
             for numbered in commands:
                 if numbered["number"] > seen:
                     seen = numbered["number"]
-                    slot.command(numbered["command"])
+                    slot.inbox.append(parse_command(numbered["command"]))
                     self.rested += numbered["command"]["op"] == "rest"
                     if numbered["command"]["op"] in ("run", "go") and idle_since:
                         self.waits.append(time.perf_counter() - idle_since)
                         idle_since = 0.0
-            if slot.is_stopped and not messages:
-                messages = slot.work()
-                told = {"first": first, "messages": messages, "seen": seen}
-                await self._post(f"/leases/{lease.id}/events", told, lease.token)
+            if slot.is_over and not messages:
                 return
+
+    def _take_time(self, finished: Finished) -> Finished:
+        """Cases of a paced load take about as long as was asked for."""
+        if not self.case_s:
+            return finished
+        return replace(finished, duration_s=self.case_s * random.uniform(1 - self.spread, 1 + self.spread))
 
     async def _post(self, path: str, message: dict[str, Any], token: str) -> Any:
         self.requests += 1

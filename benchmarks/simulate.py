@@ -6,11 +6,11 @@ Makespan against the lower bound, and decisions a second: the real dispatch brai
     python benchmarks/simulate.py --project . --profile   # the measured durations of a real project
     python benchmarks/simulate.py --known 0                # a first run: nobody knows how long anything takes
 
-Nothing runs but the brain: slots are those of simulated_slot.py, on a clock that jumps from event to event, with
-`--latency` seconds on the way between a slot and the brain. The bound is the largest of: the sum of all cases and one
-collection of each file over the slots, the same of what needs a GPU over the slots that have one, and the longest
-case, or group that must stay together, with the collection of its file. A file that is split over slots is collected
-by each of them, which the bound leaves out.
+Nothing runs but the brain: slots are those of tests/support/fake_slot.py, on a clock that jumps from event to
+event, with `--latency` seconds on the way between a slot and the brain. The bound is the largest of: the sum of all
+cases and one collection of each file over the slots, the same of what needs a GPU over the slots that have one, and
+the longest case, or group that must stay together, with the collection of its file. A file that is split over slots is
+collected by each of them, which the bound leaves out.
 
 That bound is for those who know all durations. Who knows none cannot see to it that the longest case begins early.
 So for `--known` below 1 a second figure is given, `blind`: what it takes on average (of 5 orders) when every case, or
@@ -26,6 +26,7 @@ import heapq
 import itertools
 import math
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,15 +34,18 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from simulated_slot import SimulatedCase, SimulatedFile, SimulatedSlot, Suite, Told, Waits, Works
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from support.fake_slot import FakeCase, FakeFile, FakeSlot, Suite, Told, Waits, Works
 
 from dt_action.engine import Dispatcher, Limits
 from dt_action.engine.execution import Execution, Place, Terms
 from dt_action.history import history_at
-from dt_action.hosts.process import Happened, Heard
 from dt_action.model.event import CaseFinished, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.slot_protocol import Command
+from dt_action.ports import Happened, Heard
 
 SLOTS_PER_WORKER = 8
 GPU = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
@@ -55,7 +59,7 @@ class Profile:
     """Files to run, and which of them need a GPU."""
 
     name: str
-    files: Mapping[str, SimulatedFile]
+    files: Mapping[str, FakeFile]
     gpu_files: frozenset[str] = frozenset()
 
     def plan(self, known: float, random_: random.Random) -> Plan:
@@ -104,15 +108,15 @@ class Profile:
         return makespan_s
 
 
-def _work_s(file: SimulatedFile) -> float:
+def _work_s(file: FakeFile) -> float:
     return file.collect_s + sum(case.duration_s for case in file.cases)
 
 
-def _longest_group_s(file: SimulatedFile) -> float:
+def _longest_group_s(file: FakeFile) -> float:
     return file.collect_s + max(_groups_s(file))
 
 
-def _groups_s(file: SimulatedFile) -> list[float]:
+def _groups_s(file: FakeFile) -> list[float]:
     """The seconds of each case, or of all cases that must stay together."""
     groups: dict[str, float] = {}
     for case in file.cases:
@@ -148,7 +152,7 @@ def from_history(root: Path, cases: int, random_: random.Random) -> Profile:
     measured = [list(seconds.values()) for path in root.rglob("*.py") if (seconds := past.cases_of(_named(path, root)))]
     if not measured:
         raise SystemExit(f"{root} has no history: run `dt run` in it first")
-    files: dict[str, SimulatedFile] = {}
+    files: dict[str, FakeFile] = {}
     left = cases
     while left > 0:
         durations = random_.choice(measured)[:left]
@@ -168,7 +172,7 @@ PROFILES = {"even": even, "heavy": heavy, "grouped": grouped}
 def _log_normal(
     name: str, cases: int, random_: random.Random, *, median_s: float, sigma: float, longest_s: float
 ) -> Profile:
-    files: dict[str, SimulatedFile] = {}
+    files: dict[str, FakeFile] = {}
     left = cases
     while left > 0:
         count = min(left, max(1, int(random_.paretovariate(1.2) * 6)), 3000)
@@ -180,16 +184,14 @@ def _log_normal(
     return Profile(name=name, files=files)
 
 
-def _file(path: str, durations: Sequence[float], random_: random.Random) -> SimulatedFile:
-    cases = tuple(
-        SimulatedCase(id=f"{path}::test_{number}", duration_s=seconds) for number, seconds in enumerate(durations)
-    )
-    return SimulatedFile(cases=cases, collect_s=0.005 + 0.0002 * len(cases) * random_.uniform(0.5, 2.0))
+def _file(path: str, durations: Sequence[float], random_: random.Random) -> FakeFile:
+    cases = tuple(FakeCase(id=f"{path}::test_{number}", duration_s=seconds) for number, seconds in enumerate(durations))
+    return FakeFile(cases=cases, collect_s=0.005 + 0.0002 * len(cases) * random_.uniform(0.5, 2.0))
 
 
-def _with_module_fixture(path: str, file: SimulatedFile) -> SimulatedFile:
-    cases = tuple(SimulatedCase(id=case.id, duration_s=case.duration_s, group=path) for case in file.cases)
-    return SimulatedFile(cases=cases, collect_s=file.collect_s)
+def _with_module_fixture(path: str, file: FakeFile) -> FakeFile:
+    cases = tuple(FakeCase(id=case.id, duration_s=case.duration_s, group=path) for case in file.cases)
+    return FakeFile(cases=cases, collect_s=file.collect_s)
 
 
 # --- slots on a clock that jumps --------------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ def _with_module_fixture(path: str, file: SimulatedFile) -> SimulatedFile:
 
 @dataclass(slots=True, eq=False)
 class _Seat:
-    slot: SimulatedSlot
+    slot: FakeSlot
     sent: int = 0
     is_waiting: bool = False
 
@@ -215,7 +217,7 @@ class TimedHost:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         return tuple(self._seats)
 
     def clock(self) -> float:
@@ -223,21 +225,21 @@ class TimedHost:
         return self.now
 
     def start(self, slot: str, worker: str) -> None:
-        """See `execution.SlotHost`. Slots start at once: the bound knows of no start either."""
-        self._seats[slot] = _Seat(SimulatedSlot(self.suite))
+        """See `ports.SlotHost`. Slots start at once: the bound knows of no start either."""
+        self._seats[slot] = _Seat(FakeSlot(self.suite))
         self._at(0.0, slot, None)
 
-    def send(self, slot: str, **command: Any) -> None:
-        """See `execution.SlotHost`."""
+    def send(self, slot: str, command: Command) -> None:
+        """See `ports.SlotHost`."""
         self._seats[slot].sent += 1
         self._at(self.latency_s, slot, command)
 
     def sent(self, slot: str) -> int:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         return self._seats[slot].sent
 
     def poll(self, timeout_s: float) -> Iterator[Happened]:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         end = self.now + timeout_s
         while self._agenda and self._agenda[0][0] <= end:
             self.now, _, slot, what = heapq.heappop(self._agenda)
@@ -252,14 +254,14 @@ class TimedHost:
         self.now = end
 
     def output_bytes(self, slot: str) -> int:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         return 0
 
     def kill(self, slot: str, *, show_where: bool = False) -> None:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
 
     def close(self, *, grace_s: float = 0.0) -> None:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
 
     def _at(self, delay_s: float, slot: str, what: Any) -> None:
         heapq.heappush(self._agenda, (self.now + delay_s, next(self._numbers), slot, what))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from dt_action.model.build import Build
 from dt_action.model.case import TestFile
 from dt_action.model.event import Event
-from dt_action.model.hardware import FileNeeds
+from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.plan import Plan
 from dt_action.model.report import Publication
 from dt_action.model.run import Run
+from dt_action.model.slot_protocol import Command, Message
 
 
 class Analyzer(Protocol):
@@ -77,3 +79,60 @@ class History(Protocol):
 
     def record(self, run: Run) -> None:
         """Add a run. Best effort: a store that cannot be written is a warning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """A slot's process told something, or its host tells something of it; `Died` is the last."""
+
+    slot: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A worker takes part from now on, with room for `slots`. Only hosts of several machines tell this."""
+
+    worker: str
+    capability: Capability
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A worker is gone, and its slots with it. Only hosts of several machines tell this."""
+
+    worker: str
+    reason: str
+
+
+Happened: TypeAlias = Heard | Joined | Left
+
+
+class SlotHost(Protocol):
+    """Where slots live: processes here, containers, actors of a cluster. Slots are known by name."""
+
+    @property
+    def slots(self) -> Sequence[str]:
+        """The slots whose process lives, those that are starting included."""
+
+    def start(self, slot: str, worker: str) -> None:
+        """Start a slot on a worker. Raises a DtError where that can never work."""
+
+    def send(self, slot: str, command: Command) -> None:
+        """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
+
+    def sent(self, slot: str) -> int:
+        """How many commands the slot was sent."""
+
+    def poll(self, timeout_s: float) -> Iterable[Happened]:
+        """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
+
+    def output_bytes(self, slot: str) -> int:
+        """A number that grows with each thing that the slot prints."""
+
+    def kill(self, slot: str, *, show_where: bool = False) -> None:
+        """End a slot's process and all that it started; `poll` tells of the death."""
+
+    def close(self, *, grace_s: float = 0.0) -> None:
+        """End everything, waiting `grace_s` for slots that were told to stop."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from support.fake_slot import FakeSlot, suite_of
 
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.roster import Owner, Patience
@@ -17,6 +18,7 @@ from dt_action.coordinator.store import EVENTS, Changes, migrate, open_engine, r
 from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.slot_protocol import message_to_jsonable, parse_command
 from dt_action.remote import wire
 
 Files = Mapping[str, Sequence[str]]
@@ -44,83 +46,6 @@ def plan_of(files: Files, *, needs: Mapping[str, FileNeeds] | None = None, case_
     )
 
 
-class SimSlot:
-    """What a slot's process would tell: takes commands, "runs" cases in no time, as long as it has credit."""
-
-    def __init__(self, files: Files, *, duration_s: float = 0.01, outcome: Callable[[str], str] = lambda _: "passed"):
-        self.files = files
-        self.duration_s = duration_s
-        self.outcome = outcome
-        self.told: list[dict[str, Any]] = [
-            {"e": "ready", "files": [*files], "base": ".", "rootdir": ".", "python": "3", "pytest": "9"}
-        ]
-        self.is_stopped = False
-        self._units: deque[Mapping[str, Any]] = deque()
-        self._queue: deque[str] = deque()
-        self._credit = 0
-        self._seen = 0
-        self._asked_at = -1
-        self._is_resting = False
-
-    def command(self, message: Mapping[str, Any]) -> None:
-        """One command, as `runner.session` takes it."""
-        self._seen += 1
-        op = message["op"]
-        if op == "run":
-            self._units.extend(message["units"])
-            self._credit += message["credit"]
-            self._is_resting = False
-        elif op == "go":
-            self._credit += message["credit"]
-        elif op == "drop":
-            self._queue = deque(case for case in self._queue if case not in message["cases"])
-            self._units = deque(unit for unit in self._units if unit["file"] not in message["files"])
-        elif op == "rest":
-            self._is_resting = True
-        elif op == "stop":
-            self.is_stopped = True
-
-    def work(self, most: int = 1_000_000) -> list[dict[str, Any]]:
-        """What it tells until it has to wait, at most about `most` messages."""
-        while len(self.told) < most and not self.is_stopped:
-            if not self._queue and self._units:
-                self._collect(self._units.popleft())
-            elif self._queue and self._credit > 0:
-                self._run(self._queue.popleft())
-            else:
-                if not self._is_resting and self._asked_at != self._seen:
-                    self._asked_at = self._seen
-                    self.told.append({"e": "want", "seen": self._seen})
-                break
-        if self.is_stopped:
-            self.told.append({"e": "died", "reason": "the process exited with code 0", "log_tail": "", "root": ""})
-        told, self.told = self.told, []
-        return told
-
-    def _collect(self, unit: Mapping[str, Any]) -> None:
-        wanted = set(unit["cases"])
-        cases = [case for case in self.files[unit["file"]] if not wanted or case in wanted]
-        self.told.append({"e": "collecting", "file": unit["file"]})
-        described = [{"id": case, "line": 1} for case in cases]
-        self.told.append(
-            {"e": "collected", "file": unit["file"], "cases": described, "withheld": [], "duration_s": 0.001}
-        )
-        self._queue.extend(cases)
-
-    def _run(self, case: str) -> None:
-        self._credit -= 1
-        self.told.append({"e": "started", "id": case})
-        self.told.append(
-            {
-                "e": "finished",
-                "id": case,
-                "outcome": self.outcome(case),
-                "duration_s": self.duration_s,
-                "started_at": 1.0,
-            }
-        )
-
-
 @dataclass(slots=True)
 class Clock:
     """A steady clock that moves when told."""
@@ -136,10 +61,14 @@ class SimLease:
     """A lease on a simulated worker, and the numbering of what it tells."""
 
     lease: wire.Lease
-    slot: SimSlot
+    slot: FakeSlot
     first: int = 1
     seen: int = 0
     unsent: list[dict[str, Any]] = field(default_factory=list)
+
+    def work(self, most: int = 1_000_000) -> None:
+        """Let the slot go on, and keep what it tells until it is sent."""
+        self.unsent += map(message_to_jsonable, self.slot.work(most))
 
 
 def _hurry(connection: Any, _: Any) -> None:
@@ -250,11 +179,11 @@ class SimWorker:
         """Start a simulated slot for each new lease."""
         for lease in work.leases:
             if lease.id not in self.leases:
-                self.leases[lease.id] = SimLease(lease, SimSlot(files, **more))
+                self.leases[lease.id] = SimLease(lease, FakeSlot(suite_of(files, duration_s=0.01), **more))
 
     def tell(self, lease: SimLease, most: int = 1_000_000) -> wire.Taken:
         """Let a slot work, and tell what it told."""
-        lease.unsent += lease.slot.work(most)
+        lease.work(most)
         told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
         taken = self.world.do(lambda changes: self.world.desk.told(changes, lease.lease.id, told))
         self.confirm(lease, from_jsonable(wire.Taken, to_jsonable(taken), source="taken"))
@@ -272,15 +201,14 @@ class SimWorker:
             if numbered.number > lease.seen:
                 lease.seen = numbered.number
                 if numbered.command["op"] != "kill":
-                    lease.slot.command(numbered.command)
+                    lease.slot.inbox.append(parse_command(numbered.command))
 
     def step(self, files: Files, *, most: int = 1_000_000) -> None:
         """Poll once, and let each slot work once."""
         self.take(self.poll(), files)
         for id, lease in [*self.leases.items()]:
-            was_stopped = lease.slot.is_stopped
             self.tell(lease, most)
-            if was_stopped:
+            if lease.slot.is_over:
                 self.leases.pop(id, None)
 
 

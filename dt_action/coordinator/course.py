@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from dt_action.engine import Action, Dispatcher, Kill, Limits, Rest, Stop, Tell
-from dt_action.engine.execution import (
-    MOST_FAILED_STARTS,
-    command_for,
-    crash_detail,
-    named_from,
-    start_error,
-    tell_brain,
-)
-from dt_action.hosts.process import Died, slot_name
+from dt_action.engine import Action, Dispatcher, Kill, Limits, Send, Tell
+from dt_action.engine.execution import MOST_FAILED_STARTS, crash_detail, named_from, start_error, tell_brain
+from dt_action.hosts.process import slot_name
+from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, Notice, WorkerJoined
 from dt_action.model.hardware import Capability, Requirement
@@ -24,14 +18,6 @@ from dt_action.model.plan import Plan
 from dt_action.remote import wire
 
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """Send `message` to the slot's process."""
-
-    slot: str
-    message: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +42,7 @@ class Death:
     with_worker: bool = False
 
 
-Output: TypeAlias = Event | Command | Kill | Refusal
+Output: TypeAlias = Event | Send | Kill | Refusal
 
 
 class Course:
@@ -72,7 +58,6 @@ class Course:
         self._plan = plan
         self._isolation = isolation
         self._limits = replace(limits, batch_s=0.0) if isolation == "file" else limits
-        self._types = plan.types()
         self._brain = Dispatcher(plan, self._limits, now=now)
         self._workers: dict[str, tuple[Capability, int]] = {}
         self._worker_of: dict[str, str] = {}
@@ -162,7 +147,7 @@ class Course:
     def brief(self, slot: str) -> list[Output]:
         """Tell a process that is about to start which files it should not import ahead of their turn."""
         self._sent[slot] = self._sent.get(slot, 0) + 1
-        return [Command(slot=slot, message={"op": "avoid", "files": sorted(self._brain.suspects)})]
+        return [Send(slot=slot, command=protocol.Avoid(files=tuple(sorted(self._brain.suspects))))]
 
     def release(self, slot: str, now: float) -> list[Output]:
         """Let the slot go as soon as it has nothing in hand: somebody else has more need of the place."""
@@ -179,6 +164,7 @@ class Course:
         if worker is None or self.is_finished:
             return []
         if was_starting:
+            death = replace(death, reason=kill.reason) if kill else death
             return [] if death.with_worker else self._failed_to_start(worker, death, now)
         reason, outcome = (kill.reason, kill.outcome) if kill else (death.reason, "crashed")
         detail = crash_detail(death.log_tail)
@@ -186,35 +172,33 @@ class Course:
 
     # --- what slots tell ------------------------------------------------------------------------------------------
 
-    def heard(self, slot: str, message: Mapping[str, Any], *, now: float, at: float) -> list[Output]:
-        """A slot's process told something (dt_action/runner/session.py says what). `at` is Unix time in seconds."""
+    def heard(self, slot: str, message: protocol.Message, *, now: float, at: float) -> list[Output]:
+        """A slot's process told something. `at` is Unix time in seconds."""
         if slot not in self._worker_of:
             return []
-        event = message["e"]
-        if event == "ready":
-            return self._ready(slot, message, now)
-        if event == "want":  # one that crossed a command is no longer true; the slot asks again
-            return self._follow(self._wants(slot, now)) if message["seen"] == self._sent.get(slot, 0) else []
-        if event == "printed":
-            return self._follow(self._brain.heard(slot, now))
-        outputs = self._follow(tell_brain(self._brain, slot, dict(message), now, at=at))
-        return outputs + self._make_way(slot, now) if event == "finished" else outputs
+        match message:
+            case protocol.Ready() if slot in self._starting:
+                return self._ready(slot, message, now)
+            case protocol.Garbled() if slot in self._starting:
+                return self._follow([Kill(slot=slot, outcome="crashed", reason=message.what)])
+            case protocol.Want():  # one that crossed a command is no longer true; the slot asks again
+                return self._follow(self._wants(slot, now)) if message.seen == self._sent.get(slot, 0) else []
+        outputs = self._follow(tell_brain(self._brain, slot, message, now, at=at))
+        return outputs + self._make_way(slot, now) if isinstance(message, protocol.Finished) else outputs
 
-    def _ready(self, slot: str, message: Mapping[str, Any], now: float) -> list[Output]:
-        if slot not in self._starting:
-            return []
+    def _ready(self, slot: str, message: protocol.Ready, now: float) -> list[Output]:
         self._starting.discard(slot)
         worker = self._worker_of[slot]
         outputs: list[Output] = []
         if worker not in self._told_workers:
             self._told_workers.add(worker)
             capability, slots = self._workers[worker]
-            environment = f"{capability.platform}, Python {message['python']}, pytest {message['pytest']}"
+            environment = f"{capability.platform}, Python {message.python}, pytest {message.pytest}"
             outputs.append(WorkerJoined(worker=worker, slots=slots, capability=capability, environment=environment))
         if not self._is_ready:
             self._is_ready = True
-            self._rebase(message["base"], message["rootdir"], now)
-            outputs += self._follow(self._brain.files_known(message["files"], now))
+            self._rebase(message.base, message.rootdir, now)
+            outputs += self._follow(self._brain.files_known(message.files, now))
         return outputs + self._follow(self._brain.slot_joined(slot, worker, now))
 
     def _rebase(self, base: str, rootdir: str, now: float) -> None:
@@ -222,7 +206,6 @@ class Course:
         if base == ".":
             return
         self._plan = self._plan.renamed(lambda path: named_from(rootdir, base, path))
-        self._types = self._plan.types()
         self._brain = Dispatcher(self._plan, self._limits, now=now)
         for worker, (capability, _) in self._workers.items():
             self._brain.worker_joined(worker, capability, now)
@@ -261,13 +244,13 @@ class Course:
         if slot not in self._leaving:
             return self._brain.wants(slot, now)
         if self._brain.is_running(slot):
-            return [Rest(slot=slot)]  # first the teardown, which belongs to the last test
-        return [Stop(slot=slot), *self._brain.slot_left(slot, now)]
+            return [Send(slot=slot, command=protocol.Rest())]  # first the teardown, which belongs to the last test
+        return [Send(slot=slot, command=protocol.Stop()), *self._brain.slot_left(slot, now)]
 
     def _make_way(self, slot: str, now: float) -> list[Output]:
         if slot not in self._leaving or self.is_finished or self._brain.holds_work(slot):
             return []
-        return self._follow([Stop(slot=slot), *self._brain.slot_left(slot, now)])
+        return self._follow([Send(slot=slot, command=protocol.Stop()), *self._brain.slot_left(slot, now)])
 
     # --- time and the end -----------------------------------------------------------------------------------------
 
@@ -295,7 +278,7 @@ class Course:
                 return action
             case _:
                 self._sent[action.slot] = self._sent.get(action.slot, 0) + 1
-                return Command(slot=action.slot, message=command_for(action, self._types))
+                return action
 
     def _forget(self, slot: str) -> None:
         self._worker_of.pop(slot, None)
@@ -311,7 +294,8 @@ def _refusal(worker: str, death: Death) -> Refusal:
             message=f"{death.reason} on {worker}, and there is no other worker: {death.log_tail}",
             hint="has its disk room, and do --requirements and --setup work there?",
         )
-    error = start_error("the worker's interpreter", Died(slot="", code=0, log_tail=death.log_tail, why=death.reason))
+    died = protocol.Died(reason=death.reason, log_tail=death.log_tail)
+    error = start_error("the worker's interpreter", died)
     return Refusal(message=error.message, hint=error.hint)
 
 

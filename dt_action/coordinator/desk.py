@@ -18,16 +18,14 @@ from dt_action.coordinator.live_run import LiveLease, LiveRun
 from dt_action.coordinator.roster import Leases, LiveWorker, Owner, Patience, RowToBe, worker_of
 from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
-from dt_action.errors import UnreadableError
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import to_jsonable
+from dt_action.model.slot_protocol import Died, Log, Message, parse_relayed
 from dt_action.remote import wire
 
 _LOG = logging.getLogger("dt.coordinator")
 
 SEEN_EVERY_S = 30.0
-_OF_AGENT = frozenset({"died", "log"})
-"""What the agent of a worker tells of a slot; all else comes from the process in it."""
 STALL_S = 1.0
 """Ticks come several times a second. Where one comes later than this, the coordinator itself did not listen."""
 
@@ -229,18 +227,13 @@ class Desk:
             raise RefusalError(410, "this lease was given away or is over; what it tells is ignored")
         if told.first > lease.heard + 1:
             raise RefusalError(409, f"expected message {lease.heard + 1} of this lease, found {told.first}")
-        fresh = told.messages[lease.heard + 1 - told.first :]
-        try:
-            for message in fresh:
-                wire.check_slot_message(message)
-        except UnreadableError as error:
-            raise RefusalError(422, str(error)) from None
+        fresh = [parse_relayed(value) for value in told.messages[lease.heard + 1 - told.first :]]
         worker = self.workers.get(lease.worker)
         if worker is not None:
             self._heard_of(changes, worker)
         run = self.runs[lease.run]
         lease.heard += len(fresh)
-        for is_of_agent, messages in itertools.groupby(fresh, lambda message: message["e"] in _OF_AGENT):
+        for is_of_agent, messages in itertools.groupby(fresh, lambda message: isinstance(message, (Died, Log))):
             if is_of_agent:
                 for message in messages:
                     self._hear(changes, run, lease, message)
@@ -251,17 +244,16 @@ class Desk:
         self.rung_leases.discard(lease.id)  # this answer brings its commands
         return wire.Taken(heard=lease.heard, commands=lease.after(told.seen))
 
-    def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Mapping[str, Any]) -> None:
+    def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Message) -> None:
         """What the worker's agent tells of the slot's process."""
-        if message["e"] == "died":
-            log_tail, root = message["log_tail"][-16384:], message.get("root") or ""
-            death = {"reason": message["reason"], "log_tail": log_tail, "root": root}
+        if isinstance(message, Died):
+            death = {"reason": message.reason, "log_tail": message.log_tail[-16384:], "root": message.root}
             self._bury(changes, lease, death, "closed")
             worker = self.workers.get(lease.worker)
             if worker is not None:
                 self._fill(changes, worker)
-        else:
-            run.log(changes, lease, message["text"])
+        elif isinstance(message, Log):
+            run.log(changes, lease, message.text)
             self.rung_runs.add(run.id)
 
     def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:

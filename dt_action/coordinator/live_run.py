@@ -9,12 +9,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dt_action.coordinator.course import Command, Course, Death, Output, Refusal
+from dt_action.coordinator.course import Course, Death, Output, Refusal
 from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, as_text, case_key, storable
-from dt_action.engine import Kill, Limits
+from dt_action.engine import Kill, Limits, Send
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Ended, FileCollected, Notice
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import from_jsonable
+from dt_action.model.slot_protocol import (
+    Finished,
+    Message,
+    Uncollectable,
+    command_to_jsonable,
+    message_to_jsonable,
+    parse_relayed,
+)
 from dt_action.remote import wire
 
 BATCH_S = 5.0
@@ -126,7 +134,7 @@ class LiveRun:
             self._inputs += 1
             record = json.loads(text)
             last_s = record["now"]
-            for output in self._perform(record["do"], record["with"], last_s):
+            for output in self._perform(record["do"], _revived(record["with"]), last_s):
                 self._take_in(output)
         self.events = events
         self._offset_s = last_s - self._clock()
@@ -137,7 +145,7 @@ class LiveRun:
         outputs = self._perform(do, arguments, now)
         if not was_over and (do != "tick" or outputs or self.course.has_learnt):
             self._inputs += 1
-            record = {"do": do, "now": now, "with": _without_bulk(arguments)}
+            record = {"do": do, "now": now, "with": _recorded(arguments)}
             changes.add(INPUTS, run=self.id, seq=self._inputs, payload=as_text(record))
         for output in outputs:
             self._take_in(output)
@@ -167,7 +175,7 @@ class LiveRun:
             slot, at = given["slot"], given["at"]
             return [output for message in given["messages"] for output in course.heard(slot, message, now=now, at=at)]
         if do == "heard":  # in the record of a run that began under version 0.1, one message each
-            return course.heard(given["slot"], given["message"], now=now, at=given["at"])
+            return course.heard(given["slot"], parse_relayed(given["message"]), now=now, at=given["at"])
         if do == "tick":
             return course.tick(now)
         if do == "slot_starting":
@@ -191,8 +199,8 @@ class LiveRun:
     def _take_in(self, output: Output) -> None:
         """What of an output is kept in memory, and so is made again by a replay."""
         match output:
-            case Command(slot=slot, message=message):
-                self._command(slot, message)
+            case Send(slot=slot, command=command):
+                self._command(slot, command_to_jsonable(command))
             case Kill(slot=slot):
                 self._command(slot, {"op": "kill", "reason": output.reason})
             case FileCollected():
@@ -222,7 +230,7 @@ class LiveRun:
 
     def _write(self, changes: Changes, output: Output) -> None:
         match output:
-            case Command() | Kill():
+            case Send() | Kill():
                 return
             case Refusal():
                 self.note(changes, wire.Refused(message=output.message, hint=output.hint))
@@ -283,17 +291,24 @@ class LiveRun:
         self.note(changes, Notice(level="warning", text=text))
 
 
-def _without_bulk(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+def _recorded(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     if "messages" not in arguments:
         return arguments
     return {**arguments, "messages": [_slim(message) for message in arguments["messages"]]}
 
 
-def _slim(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    if message["e"] not in ("finished", "uncollectable"):
-        return message
-    kept = "message" if message.get("outcome") == "skipped" else ""
-    return {name: "" if name in _BULKY and name != kept else value for name, value in message.items()}
+def _revived(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "messages" not in arguments:
+        return arguments
+    return {**arguments, "messages": [parse_relayed(message) for message in arguments["messages"]]}
+
+
+def _slim(message: Message) -> Mapping[str, Any]:
+    jsonable = message_to_jsonable(message)
+    if isinstance(message, (Finished, Uncollectable)):
+        kept = "message" if isinstance(message, Finished) and message.outcome == "skipped" else ""
+        return {name: "" if name in _BULKY and name != kept else value for name, value in jsonable.items()}
+    return jsonable
 
 
 def capability_of(text: str, source: str) -> Capability:

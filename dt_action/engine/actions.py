@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dt_action.model.event import Event
-from dt_action.model.plan import Batch
+from dt_action.model.slot_protocol import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,52 +31,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assign:
-    """Hand `batch` to the slot, with credit to start `credit` cases."""
+class Send:
+    """Send `command` to the slot's process."""
 
     slot: str
-    batch: Batch
-    credit: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """Let the slot start `credit` more cases."""
-
-    slot: str
-    credit: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
-    """
-    Take back all credit: the slot's case takes longer than expected, and others wait behind it.
-
-    Should the case end just then, the slot may begin one more that another slot has been given, too: it runs twice,
-    and the word of the slot that has it counts.
-    """
-
-    slot: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
-    """
-    Take cases, and all there is of files, back from the slot. It had no credit for them, so it has not started them.
-
-    It may have begun to collect such a file meanwhile: what it then tells of it is nobody's business any more.
-    """
-
-    slot: str
-    cases: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
-    """There is nothing for the slot now; it should tear down what it holds and wait."""
-
-    slot: str
+    command: Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +47,6 @@ class Kill:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """Nothing will follow: the slot should end its session and leave."""
-
-    slot: str
-
-
 @dataclass(frozen=True, slots=True)
 class Tell:
     """Pass this event on to whoever listens."""
@@ -102,4 +54,4 @@ class Tell:
     event: Event
 
 
-Action: TypeAlias = Assign | Grant | Recall | Drop | Rest | Kill | Stop | Tell
+Action: TypeAlias = Send | Kill | Tell

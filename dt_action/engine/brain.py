@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from dt_action.engine.actions import Action, Kill, Limits, Stop, Tell
+from dt_action.engine.actions import Action, Kill, Limits, Send, Tell
 from dt_action.engine.backlog import Backlog
 from dt_action.engine.dealing import Dealer
-from dt_action.engine.ledger import Collected, Ledger
+from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
 from dt_action.engine.slots import Slot
 from dt_action.engine.verdicts import Verdicts
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, Notice
 from dt_action.model.hardware import Capability, Requirement
-from dt_action.model.plan import Divided, Plan
+from dt_action.model.plan import Plan
+from dt_action.model.slot_protocol import Collected, Stop
 
 
 class Dispatcher:
@@ -148,6 +149,18 @@ class Dispatcher:
             actions += self._verdicts.admit(piece) if is_cleared else self._verdicts.strike(piece, attempt, halve=True)
         return actions + self._after(now)
 
+    def distrusted(self, slot: str, what: str, now: float) -> list[Action]:
+        """
+        The slot's process told what no runner tells, such as the end of a case that it never began.
+
+        A test wrote that, since it runs in the same process: it is blamed as if it had ended the process, which is
+        ended now. `what` says what was expected and found.
+        """
+        reason = f"something in this process wrote into dt's line to it: {what}"
+        if slot not in self._dealer.slots:
+            return []
+        return [Kill(slot=slot, outcome="crashed", reason=reason), *self.slot_lost(slot, "crashed", reason, now=now)]
+
     # --- what a slot tells ----------------------------------------------------------------------------------------
 
     def files_known(self, files: Sequence[str], now: float) -> list[Action]:
@@ -167,7 +180,7 @@ class Dispatcher:
         if state is None:
             return []
         if self.is_finished:
-            return [Stop(slot=slot)]
+            return [Send(slot=slot, command=Stop())]
         state.importing, state.heard_at = "", now
         if state.has_work:
             return self._dealer.grant(state)
@@ -179,6 +192,8 @@ class Dispatcher:
         """The slot imports a test module before it asks for work."""
         state = self._dealer.slots.get(slot)
         if state is not None:
+            if state.handed:
+                return self.distrusted(slot, f"expected no import of {file} so late", now)
             state.importing, state.since, state.heard_at = file, now, now
         return []
 
@@ -191,48 +206,44 @@ class Dispatcher:
         """The slot begins to collect a file."""
         state = self._dealer.slots.get(slot)
         if state is not None:
+            if file not in state.handed:
+                return self.distrusted(slot, f"expected a file that it was handed, found {file}", now)
             state.heard_at = now
             state.begin_file(file, now)
         return []
 
-    def collected(
-        self,
-        slot: str,
-        file: str,
-        cases: Sequence[Collected],
-        withheld: Sequence[Collected],
-        *,
-        duration_s: float,
-        now: float,
-        divided: Divided | None = None,
-    ) -> list[Action]:
-        """
-        The slot knows the cases of a file: those it will run, and those that its unit withholds.
-
-        `divided` tells of a file of which it has but a portion.
-        """
-        state = self._dealer.slots.get(slot)
+    def collected(self, slot: str, told: Collected, now: float) -> list[Action]:
+        """The slot knows the cases of a file: those it will run, and those that its unit withholds."""
+        state, file = self._dealer.slots.get(slot), told.file
         if state is None or self.is_finished:
             return []
+        if file not in state.handed:
+            return self.distrusted(slot, f"expected the cases of a file that it was handed, found {file}", now)
         state.heard_at = now
-        fresh = self._ledger.register(file, [*cases, *withheld])
+        state.known.update(case.id for case in told.cases)
+        fresh = self._ledger.register(file, [*told.cases, *told.withheld])
         self._ledger.close_file(file)
-        told = FileCollected(
-            file=file, cases=fresh, duration_s=duration_s, worker=state.worker, slot=slot, divided=divided
+        event = FileCollected(
+            file=file,
+            cases=fresh,
+            duration_s=told.duration_s,
+            worker=state.worker,
+            slot=slot,
+            divided=told.divided,
         )
-        actions: list[Action] = [Tell(told)]
+        actions: list[Action] = [Tell(event)]
         if not state.collects(file):
             return [*actions, *self._after(now)]  # the file was taken away from it meanwhile
-        found = [case.id for case in cases]
+        found = [case.id for case in told.cases]
         to_run = [id for id in dict.fromkeys(found) if not self._ledger[id].is_final]
-        piece = state.end_file(file, to_run, duration_s, now)
+        piece = state.end_file(file, to_run, told.duration_s, now)
         for id in sorted(set(piece.cases).difference(found)) if piece is not None else ():
             again = (
                 "pytest did not find it when the file was collected again; its id may differ from process to process"
             )
             actions += self._verdicts.conclude(id, Attempt(outcome="error", message=again), now=now)
         actions += self._dealer.spread(state, file)
-        elsewhere = [case.id for case in withheld if not self._ledger[case.id].is_final]
+        elsewhere = [case.id for case in told.withheld if not self._ledger[case.id].is_final]
         actions += self._verdicts.admit_cases(file, elsewhere)
         return actions + self._after(now)
 
@@ -240,7 +251,7 @@ class Dispatcher:
         """A file, folder or class that cannot be collected. It is told once, however many slots meet it."""
         if slot not in self._dealer.slots or id in self._ledger or self.is_finished:
             return []
-        return self._verdicts.blame(id, attempt, now=now) + self._after(now)
+        return self._verdicts.blame(id or ".", attempt, now=now) + self._after(now)
 
     def cannot_start(self, id: str, attempt: Attempt, now: float) -> list[Action]:
         """No process can take work at all, because of the file `id` (a conftest, say)."""
@@ -254,15 +265,24 @@ class Dispatcher:
     def case_started(self, slot: str, case: str, now: float, *, at: float = 0.0) -> list[Action]:
         """The slot began a case. `at` is Unix time in seconds, for those who listen."""
         state = self._dealer.slots.get(slot)
-        if state is None or self.is_finished or not state.begin_case(case, now):
+        if state is None or self.is_finished:
+            return []
+        if state.running or case not in state.known:
+            expected = f"the end of {state.running}" if state.running else "a case that it has"
+            return self.distrusted(slot, f"expected {expected}, found the start of {case}", now)
+        if not state.begin_case(case, now):
             return []
         told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))
         return [told, *self._dealer.began(state, case)]
 
     def case_finished(self, slot: str, case: str, attempt: Attempt, now: float) -> list[Action]:
-        """The slot ended the case that it ran. Anything else (late, twice, not its own) is ignored."""
+        """The slot ended the case that it ran. One that it was not to run any more, or told before, is ignored."""
         state = self._dealer.slots.get(slot)
-        if state is None or self.is_finished or state.running != case:
+        if state is None or self.is_finished:
+            return []
+        if case not in state.begun:
+            return self.distrusted(slot, f"expected the end of a case that it began, found that of {case}", now)
+        if state.running != case:
             return []
         state.end_case(now)
         if state.is_resting:
@@ -327,7 +347,7 @@ class Dispatcher:
 
     def _end(self, status: Literal["completed", "cancelled", "timeout", "stopped"], reason: str) -> list[Action]:
         self.is_finished = True
-        stops: list[Action] = [Stop(slot=slot) for slot in self._dealer.slots]
+        stops: list[Action] = [Send(slot=slot, command=Stop()) for slot in self._dealer.slots]
         makespan_s = max(0.0, self._verdicts.last_case_at - self._started_at)
         return [*stops, Tell(Ended(status=status, reason=reason, makespan_s=makespan_s))]
 

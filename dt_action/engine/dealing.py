@@ -6,15 +6,16 @@ import itertools
 from collections.abc import Sequence
 from contextlib import closing
 
-from dt_action.engine.actions import Action, Assign, Drop, Grant, Limits, Recall, Rest
+from dt_action.engine.actions import Action, Limits, Send
 from dt_action.engine.backlog import Backlog
 from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
-from dt_action.engine.pieces import Piece
+from dt_action.engine.pieces import Allowance, Piece
 from dt_action.engine.slots import Slot
 from dt_action.engine.stealing import Busy, Rules, choose_loot
 from dt_action.engine.verdicts import Verdicts
-from dt_action.model.plan import Batch, PlannedFile, Unit
+from dt_action.model.plan import PlannedFile
+from dt_action.model.slot_protocol import Assign, Drop, Grant, Recall, Rest, Unit
 
 WORTH_A_SLOT_S = 2.0
 """So much work that a busy slot could give up makes one more process worth its start."""
@@ -52,7 +53,6 @@ class Dealer:
         self._resting: dict[str, Slot] = {}
         self._busy = Busy()
         self._locks: dict[str, frozenset[str]] = {}
-        self._leases = 0
         self._left_s = 0.0
 
     @property
@@ -102,11 +102,11 @@ class Dealer:
             self._resting.pop(name, None)
         return lost
 
-    def rest(self, slot: Slot) -> Rest:
+    def rest(self, slot: Slot) -> Send:
         """There is nothing for the slot now."""
         slot.is_resting = True
         self._resting[slot.name] = slot
-        return Rest(slot=slot.name)
+        return Send(slot=slot.name, command=Rest())
 
     def wants_slot_on(self, worker: str) -> bool:
         """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
@@ -174,13 +174,13 @@ class Dealer:
         if not self._resting or not slot.credit:
             return []
         slot.credit = slot.low_water = 0
-        return [Recall(slot=slot.name)]
+        return [Send(slot=slot.name, command=Recall())]
 
-    def _grant(self, slot: Slot, credit: int) -> Grant:
+    def _grant(self, slot: Slot, credit: int) -> Send:
         slot.credit += credit
         slot.reckon()
         self._busy.note(slot)  # its cases may have turned out to be longer than they looked
-        return Grant(slot=slot.name, credit=credit)
+        return Send(slot=slot.name, command=Grant(credit=credit))
 
     # --- dealing --------------------------------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ class Dealer:
             return []
         slot.give_up((), late, self._verdicts.pieces)
         admitted = [action for case in late for action in self._verdicts.admit_cases(slot.file_of(case), [case])]
-        return [Drop(slot=slot.name, cases=tuple(late)), *admitted]
+        return [Send(slot=slot.name, command=Drop(cases=tuple(late))), *admitted]
 
     def learn(self, slot: Slot, case: str, duration_s: float) -> None:
         """A case of the slot took so long: so much less is left, and others of its file may take as long."""
@@ -251,7 +251,7 @@ class Dealer:
                 break
             piece, allowance = taken
             pieces.append(piece)
-            units.append(piece.unit(allowance))
+            units.append(self._unit(piece, allowance))
             got_s += piece.expected_s
             if piece.exclusive:
                 self._locks[slot.name] = piece.exclusive
@@ -272,16 +272,29 @@ class Dealer:
             return []
         victim = self.slots[loot.victim]
         pieces = victim.give_up(loot.files, loot.cases, self._verdicts.pieces)
-        units = [piece.unit(self._backlog.allowance(thief.worker, piece)) for piece in pieces]
-        return [Drop(slot=victim.name, cases=loot.cases, files=loot.files), self._assign(thief, pieces, units)]
+        units = [self._unit(piece, self._backlog.allowance(thief.worker, piece)) for piece in pieces]
+        taken = Send(slot=victim.name, command=Drop(cases=loot.cases, files=loot.files))
+        return [taken, self._assign(thief, pieces, units)]
 
-    def _assign(self, slot: Slot, pieces: list[Piece], units: list[Unit]) -> Assign:
-        self._leases += 1
+    def _unit(self, piece: Piece, allowed: Allowance) -> Unit:
+        """A piece as a slot is handed it."""
+        test_type = self._ledger.told_type_of(piece.file)
+        if piece.cases:
+            return Unit(file=piece.file, cases=piece.cases, type=test_type)
+        return Unit(
+            file=piece.file,
+            cases=piece.chosen,
+            withheld=allowed.withheld,
+            only=allowed.only,
+            portion=piece.portion,
+            type=test_type,
+        )
+
+    def _assign(self, slot: Slot, pieces: list[Piece], units: list[Unit]) -> Send:
         slot.is_resting = False
         self._resting.pop(slot.name, None)
         slot.take(pieces)
         self._busy.note(slot)
         credit = max(1, slot.fits_into(self._limits.window_s) - slot.credit)
         slot.credit += credit
-        lease = f"{slot.name}/{self._leases}"
-        return Assign(slot=slot.name, batch=Batch(lease=lease, units=tuple(units)), credit=credit)
+        return Send(slot=slot.name, command=Assign(units=tuple(units), credit=credit))

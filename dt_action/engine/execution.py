@@ -6,33 +6,20 @@ import posixpath
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
 
-from dt_action.engine import (
-    Action,
-    Assign,
-    Collected,
-    Dispatcher,
-    Drop,
-    Grant,
-    Kill,
-    Limits,
-    Recall,
-    Rest,
-    Stop,
-    Tell,
-)
+from dt_action.engine import Action, Dispatcher, Kill, Limits, Send, Tell
 from dt_action.errors import ConfigurationError
-from dt_action.hosts.process import Died, Happened, Joined, Left, slot_name
+from dt_action.hosts.process import slot_name
+from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
 from dt_action.model.event import Event, WorkerJoined
 from dt_action.model.hardware import Capability
-from dt_action.model.json_codec import from_jsonable, to_jsonable
-from dt_action.model.plan import Divided, Plan, Unit
+from dt_action.model.plan import Plan
+from dt_action.model.slot_protocol import Died
+from dt_action.ports import Happened, Joined, Left, SlotHost
 
 TICK_S = 0.1
 STOP_GRACE_S = 5.0
@@ -41,35 +28,6 @@ SAVE_GRACE_S = 60.0
 
 MOST_FAILED_STARTS = 3
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
-
-
-class SlotHost(Protocol):
-    """Where slots live: `hosting.Host` for processes here; fleets have others. Slots are known by name."""
-
-    @property
-    def slots(self) -> Sequence[str]:
-        """The slots whose process lives, those that are starting included."""
-
-    def start(self, slot: str, worker: str) -> None:
-        """Start a slot on a worker. Raises a DtError where that can never work."""
-
-    def send(self, slot: str, **command: Any) -> None:
-        """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
-
-    def sent(self, slot: str) -> int:
-        """How many commands the slot was sent."""
-
-    def poll(self, timeout_s: float) -> Iterable[Happened]:
-        """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
-
-    def output_bytes(self, slot: str) -> int:
-        """A number that grows with each thing that the slot prints."""
-
-    def kill(self, slot: str, *, show_where: bool = False) -> None:
-        """End a slot's process and all that it started; `poll` tells of the death."""
-
-    def close(self, *, grace_s: float = 0.0) -> None:
-        """End everything, waiting `grace_s` for slots that were told to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +77,6 @@ class Execution:
         self._unix_at_0 = time.time() - clock()
         self._places = {place.worker: place for place in places}
         self._limits = replace(terms.limits, batch_s=0.0) if terms.isolation == "file" else terms.limits
-        self._types = plan.types()
         self._brain = self._new_brain(plan)
         self._is_dealt = False
         self._greeted: set[str] = set()
@@ -175,7 +132,7 @@ class Execution:
         if slot not in self._host.slots:  # the first one may have been started before there was a plan
             self._host.start(slot, worker)
         if self._brain.suspects:
-            self._host.send(slot, op="avoid", files=sorted(self._brain.suspects))
+            self._host.send(slot, protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
         self._starting.add(slot)
 
     def _start_missing(self) -> None:
@@ -200,9 +157,7 @@ class Execution:
 
     def _happened(self, happened: Happened) -> Iterator[Event]:
         now = self._clock()
-        if isinstance(happened, Died):
-            yield from self._do(self._died(happened, now))
-        elif isinstance(happened, Joined):
+        if isinstance(happened, Joined):
             self._places[happened.worker] = Place(
                 worker=happened.worker, capability=happened.capability, slots=happened.slots
             )
@@ -214,19 +169,23 @@ class Execution:
         else:
             yield from self._heard(happened.slot, happened.message, now)
 
-    def _heard(self, slot: str, message: dict[str, Any], now: float) -> Iterator[Event]:
-        event = message["e"]
-        if event == "ready":
-            yield from self._ready(slot, message, now)
-        elif event == "want":
-            if message["seen"] == self._host.sent(slot):  # else it crosses a command, and another one will follow
-                yield from self._do(self._wants(slot, now))
-        else:
-            yield from self._do(tell_brain(self._brain, slot, message, now, at=self._unix_at_0 + now))
-            if event == "finished":
-                yield from self._do(self._make_way(slot, now))
+    def _heard(self, slot: str, message: protocol.Message, now: float) -> Iterator[Event]:
+        match message:
+            case Died():
+                yield from self._do(self._died(slot, message, now))
+            case protocol.Ready() if slot in self._starting:
+                yield from self._ready(slot, message, now)
+            case protocol.Garbled() if slot in self._starting:
+                yield from self._do([Kill(slot=slot, outcome="crashed", reason=message.what)])
+            case protocol.Want():
+                if message.seen == self._host.sent(slot):  # else it crosses a command, and another one will follow
+                    yield from self._do(self._wants(slot, now))
+            case _:
+                yield from self._do(tell_brain(self._brain, slot, message, now, at=self._unix_at_0 + now))
+                if isinstance(message, protocol.Finished):
+                    yield from self._do(self._make_way(slot, now))
 
-    def _ready(self, slot: str, message: dict[str, Any], now: float) -> Iterator[Event]:
+    def _ready(self, slot: str, message: protocol.Ready, now: float) -> Iterator[Event]:
         self._starting.discard(slot)
         self._failed_starts = 0
         place = self._places.get(self._worker_of[slot])
@@ -234,14 +193,14 @@ class Execution:
             return  # its worker is lost
         if place.worker not in self._greeted:
             self._greeted.add(place.worker)
-            environment = f"{place.capability.platform}, Python {message['python']}, pytest {message['pytest']}"
+            environment = f"{place.capability.platform}, Python {message.python}, pytest {message.pytest}"
             yield WorkerJoined(
                 worker=place.worker, slots=place.slots, capability=place.capability, environment=environment
             )
         if not self._is_dealt:
             self._is_dealt = True
-            self._rebase(message["base"], message["rootdir"])
-            yield from self._do(self._brain.files_known(message["files"], now))
+            self._rebase(message.base, message.rootdir)
+            yield from self._do(self._brain.files_known(message.files, now))
         yield from self._do(self._brain.slot_joined(slot, place.worker, now))
 
     def _rebase(self, base: str, rootdir: str) -> None:
@@ -253,22 +212,21 @@ class Execution:
         if base == ".":
             return
         plan = self._plan.renamed(lambda path: named_from(rootdir, base, path))
-        self._types = plan.types()
         self._brain = self._new_brain(plan)
 
-    def _died(self, died: Died, now: float) -> list[Action]:
-        if died.slot in self._starting:
-            self._starting.discard(died.slot)
-            return self._failed_to_start(died, now)
-        kill = self._killed.pop(died.slot, None)
+    def _died(self, slot: str, died: Died, now: float) -> list[Action]:
+        kill = self._killed.pop(slot, None)
+        if slot in self._starting:
+            self._starting.discard(slot)
+            return self._failed_to_start(replace(died, reason=kill.reason) if kill else died, now)
         reason, outcome = (kill.reason, kill.outcome) if kill else (died.reason, "crashed")
-        return self._brain.slot_lost(died.slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
+        return self._brain.slot_lost(slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
 
     def _failed_to_start(self, died: Died, now: float) -> list[Action]:
         """pytest itself could not start: the same for every slot, unless it had worked before, or was not to blame."""
         conftest = _CONFTEST.search(died.log_tail)
         self._failed_starts += 1
-        if (self._is_dealt or died.why) and self._failed_starts < MOST_FAILED_STARTS:
+        if (self._is_dealt or died.was_taken) and self._failed_starts < MOST_FAILED_STARTS:
             return []
         if conftest is None and not self._is_dealt:
             raise start_error(self._terms.python, died)
@@ -290,7 +248,7 @@ class Execution:
             return self._brain.wants(slot, now)
         self._making_way.add(slot)
         if self._brain.is_running(slot):
-            return [Rest(slot=slot)]  # first the teardown, which belongs to the last test
+            return [Send(slot=slot, command=protocol.Rest())]  # first the teardown, which belongs to the last test
         return self._make_way(slot, now)
 
     def _make_way(self, slot: str, now: float) -> list[Action]:
@@ -298,7 +256,7 @@ class Execution:
             return []
         self._making_way.discard(slot)
         left = self._brain.slot_left(slot, now)
-        self._host.send(slot, **command_for(Stop(slot=slot)))
+        self._host.send(slot, protocol.Stop())
         if self._worker_of[slot] in self._places:
             self._start(self._worker_of[slot])
         return left
@@ -313,39 +271,39 @@ class Execution:
                 self._killed[action.slot] = action
                 self._host.kill(action.slot, show_where=True)
             else:
-                self._host.send(action.slot, **command_for(action, self._types))
+                self._host.send(action.slot, action.command)
 
 
-def tell_brain(brain: Dispatcher, slot: str, message: dict[str, Any], now: float, *, at: float) -> list[Action]:
+def tell_brain(brain: Dispatcher, slot: str, message: protocol.Message, now: float, *, at: float) -> list[Action]:
     """
     Pass on what a slot told while it worked; returns what is to be done. `at` is `now` as Unix time in seconds.
 
-    `ready` and `want` are not among it: they are about the slot itself, which its host or coordinator minds.
+    `Ready`, `Want` and `Died` are not among it: they are about the slot itself, which its host or coordinator minds.
     """
-    match message["e"]:
-        case "started":
-            return brain.case_started(slot, message["id"], now, at=at)
-        case "finished":
-            return brain.case_finished(slot, message["id"], attempt_of(message), now)
-        case "importing":
-            return brain.importing(slot, message["file"], now)
-        case "collecting":
-            return brain.collecting(slot, message["file"], now)
-        case "collected":
-            mine, withheld = _cases(message["cases"]), _cases(message["withheld"])
-            return brain.collected(
-                *(slot, message["file"], mine, withheld),
-                duration_s=message["duration_s"],
-                now=now,
-                divided=from_jsonable(Divided, message["divided"], source=slot) if "divided" in message else None,
-            )
-        case "uncollectable":
-            attempt = Attempt(outcome="error", message=message["message"], detail=message["detail"], slot=slot)
-            return brain.uncollectable(slot, message["id"], attempt, now)
-        case "file_skipped":
-            return brain.file_skipped(slot, message["file"], message["reason"])
-        case "exit":
-            return brain.cancel("stopped", message["reason"], now)
+    match message:
+        case protocol.Started():
+            return brain.case_started(slot, message.id, now, at=at)
+        case protocol.Finished():
+            return brain.case_finished(slot, message.id, attempt_of(message), now)
+        case protocol.Importing():
+            return brain.importing(slot, message.file, now)
+        case protocol.Collecting():
+            return brain.collecting(slot, message.file, now)
+        case protocol.Collected():
+            return brain.collected(slot, message, now)
+        case protocol.Uncollectable():
+            attempt = Attempt(outcome="error", message=message.message, detail=message.detail, slot=slot)
+            return brain.uncollectable(slot, message.id, attempt, now)
+        case protocol.FileSkipped():
+            return brain.file_skipped(slot, message.file, message.reason)
+        case protocol.Printed():
+            return brain.heard(slot, now)
+        case protocol.Exit():
+            return brain.cancel("stopped", message.reason, now)
+        case protocol.Ready():
+            return brain.distrusted(slot, "expected no second start of the session", now)
+        case protocol.Garbled():
+            return brain.distrusted(slot, message.what, now)
     return []
 
 
@@ -356,51 +314,17 @@ def named_from(rootdir: str, base: str, path: str) -> str:
     return posixpath.relpath(path, rootdir)
 
 
-def command_for(
-    action: Assign | Grant | Recall | Drop | Rest | Stop, types: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """The command that a slot is sent for an action. `types` has the test type of each file, where that matters."""
-    match action:
-        case Assign():
-            units = [_unit_message(unit, types) for unit in action.batch.units]
-            return {"op": "run", "units": units, "credit": action.credit}
-        case Grant():
-            return {"op": "go", "credit": action.credit}
-        case Recall():
-            return {"op": "recall"}
-        case Drop():
-            return {"op": "drop", "cases": action.cases, "files": action.files}
-        case Rest():
-            return {"op": "rest"}
-        case Stop():
-            return {"op": "stop"}
-
-
-def attempt_of(message: dict[str, Any]) -> Attempt:
-    """The attempt that a slot's `finished` tells of."""
+def attempt_of(message: protocol.Finished) -> Attempt:
+    """The attempt that a slot's `Finished` tells of."""
     return Attempt(
-        outcome=message["outcome"],
-        duration_s=message["duration_s"],
-        started_at=message["started_at"],
-        message=message.get("message", ""),
-        detail=message.get("detail", ""),
-        stdout=message.get("stdout", ""),
-        stderr=message.get("stderr", ""),
+        outcome=message.outcome,
+        duration_s=message.duration_s,
+        started_at=message.started_at,
+        message=message.message,
+        detail=message.detail,
+        stdout=message.stdout,
+        stderr=message.stderr,
     )
-
-
-def _unit_message(unit: Unit, types: Mapping[str, str]) -> dict[str, Any]:
-    message = {"file": unit.file, "cases": unit.cases, "withheld": unit.withheld, "only": unit.only}
-    if unit.portion is not None:
-        message = {**message, "portion": to_jsonable(unit.portion)}
-    return {**message, "type": types[unit.file]} if unit.file in types else message
-
-
-def _cases(described: Sequence[dict[str, Any]]) -> list[Collected]:
-    return [
-        Collected(id=case["id"], line=case["line"], group=case.get("group", ""), markers=tuple(case.get("marks", ())))
-        for case in described
-    ]
 
 
 def crash_detail(log_tail: str) -> str:

@@ -8,16 +8,7 @@ from dataclasses import dataclass, replace
 from dt_action.model.case import Attempt, TestCase
 from dt_action.model.hardware import FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
-    """A case as a slot found it. `group` names what it must stay together with, "" for nothing."""
-
-    id: str
-    line: int = 0
-    group: str = ""
-    markers: tuple[str, ...] = ()
+from dt_action.model.slot_protocol import Found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +34,7 @@ class Ledger:
         self.files: dict[str, PlannedFile] = {file.path: file for file in plan.files}
         self.failures = 0
         self._retries = retries
+        self._types = plan.types()
         self._entries: dict[str, Entry] = {}
         self._open_files = set(self.files)
         self._open_cases = 0
@@ -75,11 +67,15 @@ class Ledger:
         """The needs of a file; of nothing, for one that nobody planned."""
         return self.files[file].needs if file in self.files else FileNeeds(path=file)
 
+    def told_type_of(self, file: str) -> str:
+        """The test type of a file, for its slot; empty where the whole run is of one type."""
+        return self._types.get(file, "")
+
     def close_file(self, file: str) -> None:
         """The file's cases are known, or never will be."""
         self._open_files.discard(file)
 
-    def register(self, file: str, found: Sequence[Collected]) -> tuple[TestCase, ...]:
+    def register(self, file: str, found: Sequence[Found]) -> tuple[TestCase, ...]:
         """Take in the cases of a file; returns those told for the first time."""
         planned = self.files.get(file)
         fresh = []
@@ -92,7 +88,7 @@ class Ledger:
                 file=file,
                 line=item.line,
                 test_type=planned.test_type if planned else "",
-                markers=item.markers,
+                markers=item.marks,
                 requirement=requirement,
                 timeout_s=requirement.timeout_s,
             )

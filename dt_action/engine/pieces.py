@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from dt_action.model.hardware import FileNeeds, Requirement
-from dt_action.model.plan import Portion, Unit
+from dt_action.model.plan import Portion
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,18 +61,6 @@ class Piece:
         if self.cases:
             return self.requirement.exclusive
         return self.requirement.exclusive.union(*(need.exclusive for need in self.needs.cases.values()))
-
-    def unit(self, allowed: Allowance) -> Unit:
-        """The piece as a slot is handed it."""
-        if self.cases:
-            return Unit(file=self.file, cases=self.cases)
-        return Unit(
-            file=self.file,
-            cases=self.chosen,
-            withheld=allowed.withheld,
-            only=allowed.only,
-            portion=self.portion,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

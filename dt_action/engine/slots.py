@@ -27,6 +27,9 @@ class Slot:
     what waits behind it may wait for as long again. Of `kept_files` nothing can be given away any more. `ahead_s` is
     about how many seconds the slot is busy with what it holds, and with what holds that up, as it was reckoned when
     it last told or was told something.
+
+    `handed` are the files of which it was ever handed something, `known` the cases that it ever told as its own, and
+    `begun` those that it ever began, also where they had been taken away from it meanwhile: no runner tells of others.
     """
 
     name: str
@@ -48,6 +51,9 @@ class Slot:
     collect_s: dict[str, float] = field(default_factory=dict)
     begun_files: set[str] = field(default_factory=set)
     kept_files: set[str] = field(default_factory=set)
+    handed: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
     held_up_s: float = 0.0
     ahead_s: float = 0.0
     _known_s: float = 0.0
@@ -83,6 +89,7 @@ class Slot:
     def take(self, pieces: Sequence[Piece]) -> None:
         """It is handed pieces, for after what it has."""
         self.pieces.extend(pieces)
+        self.handed.update(piece.file for piece in pieces)
         self.reckon()
 
     def begin_file(self, file: str, now: float) -> None:
@@ -113,7 +120,8 @@ class Slot:
         return piece
 
     def begin_case(self, case: str, now: float) -> bool:
-        """It runs a case; False for one that it does not hold."""
+        """It runs a case; False for one that it does not hold (any more)."""
+        self.begun.add(case)
         if self.queue and self.queue[0] == case:
             self.queue.popleft()
         elif case in self.queue:

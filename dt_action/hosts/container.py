@@ -1,4 +1,4 @@
-"""Slots in containers, through the engine's API: the port `execution.SlotHost` for `--isolation container`."""
+"""Slots in containers, through the engine's API: the port `ports.SlotHost` for `--isolation container`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from dt_action.errors import ConfigurationError, DtError, FleetError
 from dt_action.hosts.container_engine import RUN, Engine, is_leftover, labels_of
-from dt_action.hosts.process import BOOTSTRAP, TAIL_BYTES, Died, Heard, Session
+from dt_action.hosts.process import BOOTSTRAP, TAIL_BYTES, Session, ending_of
 from dt_action.hosts.slot_line import Line, WakeableSelector
+from dt_action.model.slot_protocol import Command, Died
+from dt_action.ports import Heard
 
 if TYPE_CHECKING:
     from dt_action.hosts.container_engine import Container
@@ -92,7 +94,7 @@ class ContainerHost:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         return (*self._slots, *self._launching)
 
     def start(self, slot: str, worker: str = "") -> None:
@@ -106,19 +108,19 @@ class ContainerHost:
         self._threads.append(thread)
         thread.start()
 
-    def send(self, slot: str, **command: Any) -> None:
-        """See `execution.SlotHost`."""
+    def send(self, slot: str, command: Command) -> None:
+        """See `ports.SlotHost`."""
         known = self._slots.get(slot)
         if known is not None:
             known.line.send(command)
 
     def sent(self, slot: str) -> int:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         known = self._slots.get(slot)
         return known.line.sent if known is not None else -1
 
-    def poll(self, timeout_s: float) -> Iterator[Heard | Died]:
-        """See `execution.SlotHost`. Raises FleetError where the engine refused to start a container."""
+    def poll(self, timeout_s: float) -> Iterator[Heard]:
+        """See `ports.SlotHost`. Raises FleetError where the engine refused to start a container."""
         ready = self._selector.ready(timeout_s)
         self._take_launched()
         for slot in ready:
@@ -142,7 +144,7 @@ class ContainerHost:
         return known.printed if known is not None else 0
 
     def kill(self, slot: str, *, show_where: bool = False) -> None:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         known = self._slots.get(slot)
         if known is not None:
             known.is_killed = True
@@ -152,7 +154,7 @@ class ContainerHost:
                 self._engine.kill(known.container, "SIGKILL")
 
     def close(self, *, grace_s: float = 0.0) -> None:
-        """See `execution.SlotHost`. Containers are removed, with the volumes that were made for them."""
+        """See `ports.SlotHost`. Containers are removed, with the volumes that were made for them."""
         deadline = time.monotonic() + grace_s
         for thread in self._threads:
             thread.join()
@@ -233,26 +235,25 @@ class ContainerHost:
 
     # --- hearing --------------------------------------------------------------------------------------------------
 
-    def _read(self, slot: _Slot) -> Iterator[Heard | Died]:
+    def _read(self, slot: _Slot) -> Iterator[Heard]:
         fresh, is_over = slot.line.receive()
-        for event in slot.line.events(_unframed(slot, fresh)):
-            yield Heard(slot=slot.name, message=event)
+        for message in slot.line.messages(_unframed(slot, fresh)):
+            yield Heard(slot=slot.name, message=message)
         if is_over:
             yield self._bury(slot)
 
-    def _bury(self, slot: _Slot) -> Died:
+    def _bury(self, slot: _Slot) -> Heard:
         code, ran_out = slot.container.wait_until(time.monotonic() + 10.0)
         limit = f"{self._box.memory_bytes >> 20} MiB"
         why = OUT_OF_MEMORY if ran_out else KILLED if code == 128 + 9 and not slot.is_killed else ""
         died = Died(
-            slot=slot.name,
-            code=128 - code if code > 128 else code,
+            reason=why.format(limit=limit) or ending_of(128 - code if code > 128 else code),
             log_tail=slot.log[-TAIL_BYTES:].decode("utf-8", "replace"),
-            why=why.format(limit=limit),
             root=WORKSPACE,
+            was_taken=bool(why),
         )
         self._forget(slot)
-        return died
+        return Heard(slot=slot.name, message=died)
 
     def _forget(self, slot: _Slot) -> None:
         self._slots.pop(slot.name, None)
@@ -309,8 +310,3 @@ def _refused(error: Exception) -> DtError:
         f"the container engine refused to start a container: {text}",
         hint="`docker run --rm IMAGE true` shows whether the engine works at all",
     )
-
-
-def default_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Of our own variables, those that make no difference of trust: language and time zone, and that we are in CI."""
-    return {name: environ[name] for name in ("LANG", "LC_ALL", "TZ", "CI") if name in environ}

@@ -13,15 +13,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from dt_action.errors import ConfigurationError
 from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.slot_line import Line, WakeableSelector
+from dt_action.model.slot_protocol import Command, Died
+from dt_action.ports import Heard
 from dt_action.workspace import caches
-
-if TYPE_CHECKING:
-    from dt_action.model.hardware import Capability
 
 BOOTSTRAP = Path(__file__).parent.parent / "runner" / "bootstrap.py"
 RUNS_VARIABLE = "DT_RUN_IDS"
@@ -102,60 +101,6 @@ class Session:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """A slot told something: `message["e"]` is the event's name."""
-
-    slot: str
-    message: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Died:
-    """
-    A slot's process ended. `code` is its exit code, or the negative number of the signal that killed it.
-
-    `why` says what took the process away, where it did not end of itself (an engine that killed an actor). `root` is
-    where the tests lay for it, which paths in `log_tail` begin with; empty where that is not known.
-    """
-
-    slot: str
-    code: int
-    log_tail: str
-    why: str = ""
-    root: str = ""
-
-    @property
-    def reason(self) -> str:
-        """How it ended, in words."""
-        if self.why:
-            return self.why
-        if self.code < 0:
-            with contextlib.suppress(ValueError):
-                return f"the process died of {signal.Signals(-self.code).name}"
-        return f"the process exited with code {self.code}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """A worker takes part from now on, with room for `slots`. Only hosts of several machines tell this."""
-
-    worker: str
-    capability: Capability
-    slots: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """A worker is gone, and its slots with it. Only hosts of several machines tell this."""
-
-    worker: str
-    reason: str
-
-
-Happened: TypeAlias = Heard | Died | Joined | Left
-
-
 @dataclass(slots=True, kw_only=True)
 class _Process:
     slot: str
@@ -169,6 +114,14 @@ class _Process:
 def slot_name(number: int) -> str:
     """`gw0`, `gw1`, ...: what pytest-xdist calls its workers, since plugins make database names of it."""
     return f"gw{number}"
+
+
+def ending_of(code: int) -> str:
+    """How a process ended, in words: by its exit code, or the negative number of the signal that killed it."""
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"the process died of {signal.Signals(-code).name}"
+    return f"the process exited with code {code}"
 
 
 def _folder_for_rewritten(root: Path) -> str:
@@ -238,7 +191,7 @@ class Host:
                 self._selector.register(process.pidfd, process)
         self._processes[slot] = process
 
-    def send(self, slot: str, **command: Any) -> None:
+    def send(self, slot: str, command: Command) -> None:
         """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
         process = self._processes.get(slot)
         if process is not None:
@@ -253,7 +206,7 @@ class Host:
         process = self._processes.get(slot)
         return process.line.sent if process is not None else -1
 
-    def poll(self, timeout_s: float) -> Iterator[Heard | Died]:
+    def poll(self, timeout_s: float) -> Iterator[Heard]:
         """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
         ready = {id(process): process for process in self._selector.ready(timeout_s)}
         for process in ready.values():
@@ -342,19 +295,16 @@ class Host:
         fresh, is_over = process.line.receive()
         if is_over:
             self._selector.unregister(process.line.sock)
-        for event in process.line.events(fresh):
-            yield Heard(slot=process.slot, message=event)
+        for message in process.line.messages(fresh):
+            yield Heard(slot=process.slot, message=message)
 
-    def _bury(self, process: _Process) -> Died:
+    def _bury(self, process: _Process) -> Heard:
         _kill_group(process.popen.pid)
         died = Died(
-            slot=process.slot,
-            code=process.popen.returncode,
-            log_tail=_tail(process.log),
-            root=str(self.session.root),
+            reason=ending_of(process.popen.returncode), log_tail=_tail(process.log), root=str(self.session.root)
         )
         self._forget(process)
-        return died
+        return Heard(slot=process.slot, message=died)
 
     def _forget(self, process: _Process) -> None:
         del self._processes[process.slot]

@@ -56,6 +56,7 @@ class SlotActor:
         self._slot: str = setup["slot"]
         self._listen_s: float = setup["listen_s"]
         self._host: Any = None
+        self._printed = 0
         self._why_none = ""
         self._commands: dict[int, dict[str, Any]] = {}
         self._next = 1
@@ -96,25 +97,26 @@ class SlotActor:
         self._tell_reaper(host.group_of(self._slot))
 
     def listen(self) -> list[dict[str, Any]]:
-        """What the slot told since the last call, waiting for something; `{"e": "died", ...}` is the last message."""
-        if self._host is None:
-            return [{"e": "died", "code": 1, "log_tail": self._why_none, "root": ""}]
-        from dt_action.hosts.process import Died
+        """What the slot told since the last call, waiting for something: see `slot_protocol.parse_relayed`."""
+        from dt_action.model.slot_protocol import Died, Log, Printed, message_to_jsonable
 
-        told: list[dict[str, Any]] = []
+        if self._host is None:
+            return [message_to_jsonable(Died(reason="the process exited with code 1", log_tail=self._why_none))]
         self._obey()
-        for happened in self._host.poll(self._listen_s):
-            if isinstance(happened, Died):
-                self._tell_reaper(0)  # the number of a dead group may be another's by now
-                told.append({"e": "died", "code": happened.code, "log_tail": happened.log_tail, "root": happened.root})
-            else:
-                told.append(happened.message)
+        told = [happened.message for happened in self._host.poll(self._listen_s)]
         self._obey()
+        is_over = bool(told) and isinstance(told[-1], Died)
+        if is_over:
+            self._tell_reaper(0)  # the number of a dead group may be another's by now
         printed, text = self._host.output_bytes(self._slot), self._host.new_output(self._slot)
-        told.insert(0, {"e": "printed", "bytes": printed, "text": text})
-        if told[-1]["e"] == "died":
+        if printed != self._printed:
+            self._printed = printed
+            told.insert(0, Printed())
+        if text:
+            told.insert(0, Log(text=text))
+        if is_over:
             self._host.close()
-        return told
+        return [message_to_jsonable(message) for message in told]
 
     def obey(self, number: int, command: dict[str, Any]) -> None:
         """A command for the slot; `number` counts from 1."""
@@ -137,11 +139,13 @@ class SlotActor:
             self._reaper.flush()
 
     def _obey(self) -> None:
+        from dt_action.model.slot_protocol import parse_command
+
         while not self._orders.empty():
             self._host.kill(self._slot, show_where=self._orders.get())
         with self._lock:
             while self._next in self._commands:
-                self._host.send(self._slot, **self._commands.pop(self._next))
+                self._host.send(self._slot, parse_command(self._commands.pop(self._next)))
                 self._next += 1
 
 

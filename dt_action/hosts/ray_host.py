@@ -1,4 +1,4 @@
-"""Slots as actors of a Ray cluster: the port `execution.SlotHost` over Ray's calls."""
+"""Slots as actors of a Ray cluster: the port `ports.SlotHost` over Ray's calls."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 from dt_action.errors import FleetError
 from dt_action.hosts import ray_actor
-from dt_action.hosts.process import Died, Happened, Heard, Left
 from dt_action.hosts.ray_cluster import Cluster, in_short
+from dt_action.model.slot_protocol import Command, Died, Log, Printed, command_to_jsonable, parse_relayed
+from dt_action.ports import Happened, Heard, Left
 
 KILL_GRACE_S = 3.0
 PENDING_NOTICE_S = 10.0
@@ -76,7 +77,7 @@ class _Actor:
     started_at: float
     handle: Any = None
     again_at: float = 0.0
-    commands: list[dict[str, Any]] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
     sent: int = 0
     printed: int = 0
     fresh: str = ""
@@ -103,11 +104,11 @@ class RayHost:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         return tuple(self._actors)
 
     def start(self, slot: str, worker: str) -> None:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         actor = self._actors[slot] = _Actor(slot=slot, worker=worker, started_at=time.monotonic())
         self._launch(actor)
 
@@ -134,8 +135,8 @@ class RayHost:
         for number, command in enumerate(actor.commands, start=1):
             self._command(actor, number, command)
 
-    def send(self, slot: str, **command: Any) -> None:
-        """See `execution.SlotHost`."""
+    def send(self, slot: str, command: Command) -> None:
+        """See `ports.SlotHost`."""
         actor = self._actors.get(slot)
         if actor is None:
             return
@@ -146,12 +147,12 @@ class RayHost:
             self._command(actor, actor.sent, command)
 
     def sent(self, slot: str) -> int:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         actor = self._actors.get(slot)
         return actor.sent if actor is not None else -1
 
     def poll(self, timeout_s: float) -> Iterator[Happened]:
-        """See `execution.SlotHost`. Raises FleetError where no actor comes up, or the cluster is gone."""
+        """See `ports.SlotHost`. Raises FleetError where no actor comes up, or the cluster is gone."""
         yield from self._look_at_nodes()
         with contextlib.suppress(queue.Empty):
             told = self._told.get(timeout=max(0.0, timeout_s))
@@ -166,7 +167,7 @@ class RayHost:
         self._told.put(None)
 
     def output_bytes(self, slot: str) -> int:
-        """See `execution.SlotHost`."""
+        """See `ports.SlotHost`."""
         actor = self._actors.get(slot)
         return actor.printed if actor is not None else 0
 
@@ -179,7 +180,7 @@ class RayHost:
         return fresh
 
     def kill(self, slot: str, *, show_where: bool = False) -> None:
-        """See `execution.SlotHost`. An actor that does not do it itself is killed by Ray."""
+        """See `ports.SlotHost`. An actor that does not do it itself is killed by Ray."""
         actor = self._actors.get(slot)
         if actor is None:
             return
@@ -191,7 +192,7 @@ class RayHost:
             self._ray.kill(actor.handle, no_restart=True)
 
     def close(self, *, grace_s: float = 0.0) -> None:
-        """See `execution.SlotHost`. Every actor is gone when this returns, or Ray was told to kill it."""
+        """See `ports.SlotHost`. Every actor is gone when this returns, or Ray was told to kill it."""
         deadline = time.monotonic() + grace_s
         while self._actors and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty, FleetError):
@@ -207,7 +208,7 @@ class RayHost:
         handle = actor.handle
         handle.listen.remote().future().add_done_callback(lambda done: self._told.put((actor, handle, done)))
 
-    def _command(self, actor: _Actor, number: int, command: dict[str, Any]) -> None:
+    def _command(self, actor: _Actor, number: int, command: Command) -> None:
         """An actor that cannot be reached for one command is lost, though it may go on listening."""
         handle = actor.handle
 
@@ -215,7 +216,7 @@ class RayHost:
             if done.exception() is not None:
                 self._told.put((actor, handle, done))
 
-        handle.obey.remote(number, command).future().add_done_callback(sent)
+        handle.obey.remote(number, command_to_jsonable(command)).future().add_done_callback(sent)
 
     def _hear(self, actor: _Actor, handle: Any, done: Any) -> Iterator[Happened]:
         if self._actors.get(actor.slot) is not actor or actor.handle is not handle:
@@ -224,22 +225,24 @@ class RayHost:
         if error is not None:
             yield from self._lost(actor, error)
             return
-        messages = done.result()
-        if not any(message["e"] == "died" for message in messages):
+        messages = [parse_relayed(value) for value in done.result()]
+        if not any(isinstance(message, Died) for message in messages):
             self._listen(actor)  # before anything is told: who hears of the end hears no further
         for message in messages:
-            if message["e"] == "printed":
-                actor.printed = message["bytes"]
-                actor.fresh = (actor.fresh + message["text"])[-MOST_FRESH:]
-            elif message["e"] == "died":
-                self._forget(actor)
-                yield Died(slot=actor.slot, code=message["code"], log_tail=message["log_tail"], root=message["root"])
-                return
-            else:
-                actor.is_ready = True
-                actor.commands.clear()
-                self._lost_starts = 0
-                yield Heard(slot=actor.slot, message=message)
+            match message:
+                case Printed():
+                    actor.printed += 1
+                case Log():
+                    actor.fresh = (actor.fresh + message.text)[-MOST_FRESH:]
+                case Died():
+                    self._forget(actor)
+                    yield Heard(slot=actor.slot, message=message)
+                    return
+                case _:
+                    actor.is_ready = True
+                    actor.commands.clear()
+                    self._lost_starts = 0
+                    yield Heard(slot=actor.slot, message=message)
 
     def _lost(self, actor: _Actor, error: BaseException) -> Iterator[Happened]:
         """The actor is gone. Its node may be, too: then that is what is told."""
@@ -249,7 +252,7 @@ class RayHost:
         said = in_short(error)
         if actor.is_ready or actor.kill_by is not None:
             self._forget(actor)
-            yield Died(slot=actor.slot, code=-9, log_tail="", why=f"its Ray actor died: {said}")
+            yield _taken(actor, f"its Ray actor died: {said}")
             return
         self._lost_starts += 1
         if self._lost_starts >= MOST_LOST_STARTS or getattr(error, "actor_init_failed", False):
@@ -271,7 +274,7 @@ class RayHost:
         for actor in [*self._actors.values()]:
             if actor.handle is None and actor.kill_by is not None:
                 self._forget(actor)
-                yield Died(slot=actor.slot, code=-9, log_tail="", why="it was ended before it began")
+                yield _taken(actor, "it was ended before it began")
             elif actor.handle is None and now > actor.again_at:
                 self._launch(actor)
             elif actor.kill_by is not None and now > actor.kill_by:
@@ -287,3 +290,7 @@ class RayHost:
         if actor.handle is not None:
             with contextlib.suppress(Exception):
                 self._ray.kill(actor.handle, no_restart=True)
+
+
+def _taken(actor: _Actor, reason: str) -> Heard:
+    return Heard(slot=actor.slot, message=Died(reason=reason, was_taken=True))

@@ -6,14 +6,23 @@ import contextlib
 import json
 import selectors
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from dt_action.model.slot_protocol import (
+    MAX_LINE_BYTES,
+    Command,
+    FromProcess,
+    Garbled,
+    command_to_jsonable,
+    parse_line,
+)
 
 
 @dataclass(slots=True)
 class Line:
-    """Our end of a line. `sent` counts the commands that went out; a slot tells with each ask how many it has seen."""
+    """Our end of a line. `sent` counts the commands that went out."""
 
     sock: socket.socket
     sent: int = 0
@@ -22,12 +31,12 @@ class Line:
     def __post_init__(self) -> None:
         self.sock.setblocking(False)
 
-    def send(self, command: Mapping[str, Any]) -> None:
+    def send(self, command: Command) -> None:
         """Send a command. Where nobody is at the other end any more, `receive` tells so."""
         self.sent += 1
         with contextlib.suppress(OSError):
             self.sock.setblocking(True)
-            self.sock.sendall(json.dumps(command).encode("ascii") + b"\n")
+            self.sock.sendall(json.dumps(command_to_jsonable(command)).encode("ascii") + b"\n")
             self.sock.setblocking(False)
 
     def receive(self) -> tuple[bytes, bool]:
@@ -44,13 +53,14 @@ class Line:
                 return b"".join(pieces), True
             pieces.append(piece)
 
-    def events(self, fresh: bytes) -> Iterator[dict[str, Any]]:
-        """The events that are whole with the bytes that came."""
+    def messages(self, fresh: bytes) -> Iterator[FromProcess]:
+        """The messages that are whole with the bytes that came; a test that found the line may have written to it."""
         self._pending += fresh
         *lines, self._pending = self._pending.split(b"\n")
-        for line in lines:
-            with contextlib.suppress(ValueError):  # a test that found the line wrote to it
-                yield json.loads(line)
+        yield from map(parse_line, lines)
+        if len(self._pending) > MAX_LINE_BYTES:
+            self._pending.clear()
+            yield Garbled(what=f"expected lines of at most {MAX_LINE_BYTES:,} bytes, found a longer one")
 
 
 class WakeableSelector:

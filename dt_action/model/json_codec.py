@@ -6,14 +6,29 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from dt_action.errors import UnreadableError
 
 T = TypeVar("T")
 Reviver = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a value must hold beside its type, as `Annotated[str, Bound("1 to 80 characters", ...)]`."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Of a longer text only so many characters are taken in, as `Annotated[str, Cut(80)]`."""
+
+    most: int
 
 
 class _WrongValueError(ValueError):
@@ -71,6 +86,8 @@ def reviver_of(kind: Any) -> Reviver:
     if kind is Any:
         return lambda value: value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Annotated:
+        return _marked(reviver_of(arguments[0]), arguments[1:])
     if origin is Literal:
         return _choice(frozenset(arguments))
     if origin in (typing.Union, types.UnionType):
@@ -139,6 +156,19 @@ def _choice(words: frozenset[Any]) -> Reviver:
     return revive
 
 
+def _marked(inner: Reviver, marks: tuple[Any, ...]) -> Reviver:
+    def revive(value: Any) -> Any:
+        revived = inner(value)
+        for mark in marks:
+            if isinstance(mark, Cut):
+                revived = revived[: mark.most]
+            elif isinstance(mark, Bound) and not mark.holds(revived):
+                raise _WrongValueError(mark.expected, value)
+        return revived
+
+    return revive
+
+
 def _optional(inner: Reviver) -> Reviver:
     return lambda value: None if value is None else inner(value)
 
@@ -176,7 +206,7 @@ def _mapping(inner: Reviver) -> Reviver:
 
 
 def _dataclass(kind: Any) -> Reviver:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     names = {field.name: reviver_of(hints[field.name]) for field in fields(kind)}
     required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
 

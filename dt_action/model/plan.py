@@ -1,4 +1,4 @@
-"""What is to be run: the files with what is known of them, and the units and batches that slots are handed."""
+"""What is to be run: the files, with what is known of them, and how shards divide them."""
 
 from __future__ import annotations
 
@@ -132,28 +132,3 @@ class Share:
     mine: tuple[str, ...] = ()
     divided: tuple[Divided, ...] = ()
     beyond: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """
-    The smallest piece that a slot is handed: a file, a portion of it, or some of its cases by id.
-
-    `cases` is empty for a whole file, whose cases are not known before a slot collects it. Of those, the slot leaves
-    out what its worker cannot run and reports it as withheld: the cases that `withheld` names, or, where `only` is
-    not empty, all that `only` does not name. Both are keys of `FileNeeds.cases`.
-    """
-
-    file: str
-    cases: tuple[str, ...] = ()
-    withheld: tuple[str, ...] = ()
-    only: tuple[str, ...] = ()
-    portion: Portion | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Units handed to a slot together, under one lease."""
-
-    lease: str
-    units: tuple[Unit, ...]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from dt_action.errors import UnreadableError
 from dt_action.model import event as events
-from dt_action.model.case import OUTCOMES
 from dt_action.model.event import Event
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import from_jsonable, to_jsonable
@@ -30,11 +27,8 @@ MAX_MESSAGES = 2000
 MAX_EVENTS = 500
 """So many events of a run come in one page; a page with fewer is the last one for now."""
 
-MAX_TEXT = 1 << 20
 NO_WORKSPACE = "the workspace could not be made"
 """How a slot is told to have died whose process was not even tried: its disk is full, the requirements fail, ..."""
-
-MAX_NAME = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +159,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbered:
-    """A command for a slot's process (`op` run, go, drop, rest, stop), or for its worker (`op` kill)."""
+    """A command of `slot_protocol` for a slot's process, or one for its worker: `{"op": "kill"}`."""
 
     number: int
     command: Mapping[str, Any]
@@ -183,7 +177,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a slot told, in order: `messages[0]` has the number `first`. `seen` is the last command that arrived."""
+    """
+    What a slot told, in order: `messages[0]` has the number `first`. `seen` is the last command that arrived.
+
+    Messages are read by `slot_protocol.parse_relayed`.
+    """
 
     first: int
     messages: tuple[Mapping[str, Any], ...]
@@ -285,85 +283,3 @@ def event_from_jsonable(value: Any, *, source: str) -> StreamEvent | None:
     """The event that `event_to_jsonable` was given; None for a kind that a newer coordinator may tell."""
     kind = _KINDS.get(value.get("kind", "")) if isinstance(value, dict) else None
     return None if kind is None else cast("StreamEvent", from_jsonable(kind, value, source=source))
-
-
-# --- what slots tell: test code may have written it ----------------------------------------------------------------
-
-Check = Callable[[Any], bool]
-
-
-def check_slot_message(message: Any) -> None:
-    """
-    Raise UnreadableError unless `message` is one that a slot may tell.
-
-    A test runs in the process that tells it, and could write anything there.
-    """
-    event = message.get("e") if isinstance(message, Mapping) else None
-    fields = _SLOT_MESSAGES.get(event) if isinstance(event, str) else None
-    if fields is None:
-        raise UnreadableError("expected a message of a slot, found something else")
-    for name, check in fields.items():
-        if not check(message.get(name)):
-            raise UnreadableError(f"a slot's message {event!r} has no fitting {name!r}")
-
-
-def _name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_NAME
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= MAX_TEXT
-
-
-def _some_text(value: Any) -> bool:
-    return value is None or _text(value)
-
-
-def _seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
-
-
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value < 1 << 53
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(map(_name, value))
-
-
-def _described(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(
-        isinstance(case, Mapping)
-        and _name(case.get("id"))
-        and _count(case.get("line"))
-        and _some_text(case.get("group"))
-        and _names(case.get("marks", ()))
-        for case in value
-    )
-
-
-_SLOT_MESSAGES: dict[str, dict[str, Check]] = {
-    "ready": {"files": _names, "python": _name, "pytest": _name, "base": _name, "rootdir": _name},
-    "importing": {"file": _name},
-    "started": {"id": _name},
-    "finished": {
-        "id": _name,
-        "outcome": lambda value: value in OUTCOMES,
-        "duration_s": _seconds,
-        "started_at": _seconds,
-        "message": _some_text,
-        "detail": _some_text,
-        "stdout": _some_text,
-        "stderr": _some_text,
-    },
-    "want": {"seen": _count},
-    "collecting": {"file": _name},
-    "collected": {"file": _name, "cases": _described, "withheld": _described, "duration_s": _seconds},
-    "uncollectable": {"id": _name, "message": _text, "detail": _text},
-    "file_skipped": {"file": _name, "reason": _text},
-    "exit": {"reason": _text},
-    "printed": {},
-    "log": {"text": _text},
-    "died": {"reason": _text, "log_tail": _text, "root": _some_text},
-}
-"""The fields of each message, and what may stand in them. `log` and `died` come from the agent."""

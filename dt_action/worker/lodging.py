@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dt_action.engine.execution import SlotHost
 from dt_action.errors import ConfigurationError
 from dt_action.hosts.process import Host, Measuring, Session
+from dt_action.ports import SlotHost
 from dt_action.remote import wire
 from dt_action.worker.workspaces import Fetch, Workspaces
 

@@ -12,7 +12,19 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dt_action.errors import ConfigurationError, DtError, UnreadableError
-from dt_action.hosts.process import Died, Heard, Left
+from dt_action.model.slot_protocol import (
+    Died,
+    Exit,
+    Log,
+    Message,
+    Printed,
+    Ready,
+    Stop,
+    Want,
+    message_to_jsonable,
+    parse_command,
+)
+from dt_action.ports import Heard, Left
 from dt_action.remote import wire
 from dt_action.remote.bundle import pack_files
 from dt_action.remote.link import Backoff, Link, LinkError, patiently
@@ -35,7 +47,7 @@ FETCH_TIMEOUT_S = 300.0
 MOST_BUGS = 5
 """So many times is told what the coordinator cannot digest, before the lease is given up."""
 
-_URGENT = frozenset({"want", "died", "ready", "exit"})
+_URGENT = (Want, Died, Ready, Exit)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,14 +57,9 @@ class Outbox:
     first: int = 1
     messages: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def add(self, message: Mapping[str, Any]) -> None:
-        """One more message; one that no slot may tell is left out."""
-        try:
-            wire.check_slot_message(message)
-        except UnreadableError as error:
-            _LOG.warning("left out: %s", error)
-            return
-        self.messages.append(message)
+    def add(self, message: Message) -> None:
+        """One more message."""
+        self.messages.append(message_to_jsonable(message))
 
     def confirm(self, heard: int) -> None:
         """Everything up to message `heard` has arrived."""
@@ -124,7 +131,7 @@ class SlotWork(threading.Thread):
             self._run(link)
         except Exception as error:
             _LOG.exception("lease %s ended by a bug", self.lease.id)
-            self._outbox.add({"e": "died", "reason": f"the worker's agent failed: {error!r}"[:500], "log_tail": ""})
+            self._outbox.add(Died(reason=f"the worker's agent failed: {error!r}"[:500]))
             self._tell_all(link)
         finally:
             self._lodging.leave(self.lease)
@@ -142,14 +149,14 @@ class SlotWork(threading.Thread):
                 raise ConfigurationError(unfit)
         except (DtError, LinkError, OSError) as error:
             _LOG.warning("lease %s: %s: %s", self.lease.id, wire.NO_WORKSPACE, error)
-            self._outbox.add({"e": "died", "reason": wire.NO_WORKSPACE, "log_tail": _said(error)})
+            self._outbox.add(Died(reason=wire.NO_WORKSPACE, log_tail=_said(error)))
             self._tell_all(link)
             return
         self._host = host
         try:
             self._attend(link, host)
         except DtError as error:  # the engine or the cluster behind the host refuses
-            self._outbox.add({"e": "died", "reason": "the slot could not be kept up", "log_tail": _said(error)})
+            self._outbox.add(Died(reason="the slot could not be kept up", log_tail=_said(error)))
         finally:
             self._host = None
             host.close()
@@ -163,22 +170,15 @@ class SlotWork(threading.Thread):
         retry_at = 0.0
         while not self._is_revoked:
             for happened in host.poll(self._patience_s(retry_at)):
-                if isinstance(happened, Heard):
-                    self._note(happened.message)
-                elif isinstance(happened, Died):
-                    _LOG.info("lease %s: %s", self.lease.id, happened.reason)
+                if isinstance(happened, Heard) and isinstance(happened.message, Died):
+                    _LOG.info("lease %s: %s", self.lease.id, happened.message.reason)
                     self._listen(host)
                     if self.lease.measures:
-                        self._send_coverage(link, happened.root)
-                    self._outbox.add(
-                        {
-                            "e": "died",
-                            "reason": happened.reason,
-                            "log_tail": happened.log_tail,
-                            "root": happened.root,
-                        }
-                    )
+                        self._send_coverage(link, happened.message.root)
+                    self._outbox.add(happened.message)
                     return
+                if isinstance(happened, Heard):
+                    self._note(happened.message)
                 elif isinstance(happened, Left):
                     self._why_left = happened.reason  # the worker says goodbye; that ends all of its leases
                     return
@@ -204,12 +204,12 @@ class SlotWork(threading.Thread):
             wait_s = min(wait_s, self._stop_by - now)
         return max(0.0, wait_s) + 0.001
 
-    def _note(self, message: Mapping[str, Any]) -> None:
+    def _note(self, message: Message) -> None:
         now = time.monotonic()
         if not self._outbox.messages:
             self._flush_by = now + FLUSH_S
         self._outbox.add(message)
-        if message.get("e") in _URGENT or len(self._outbox.messages) >= MOST_AT_ONCE:
+        if isinstance(message, _URGENT) or len(self._outbox.messages) >= MOST_AT_ONCE:
             self._flush_by = now
 
     def _obey(self, host: LeaseHost) -> None:
@@ -219,13 +219,13 @@ class SlotWork(threading.Thread):
             if numbered.number <= self.seen:
                 continue
             self.seen = numbered.number
-            command = dict(numbered.command)
-            if command.get("op") == "kill":
+            if numbered.command.get("op") == "kill":
                 host.kill(self.lease.slot, show_where=True)
                 continue
-            if command.get("op") == "stop":
+            command = parse_command(numbered.command)
+            if isinstance(command, Stop):
                 self._stop_by = time.monotonic() + (SAVE_GRACE_S if self.lease.measures else STOP_GRACE_S)
-            host.send(self.lease.slot, **command)
+            host.send(self.lease.slot, command)
 
     def _listen(self, host: LeaseHost) -> None:
         """Pass on what the process printed outside of pytest's capture, and that it printed at all."""
@@ -235,12 +235,12 @@ class SlotWork(threading.Thread):
         self._listens_at = now + OUTPUT_EVERY_S
         text = host.new_output(self.lease.slot)
         if text:
-            self._note({"e": "log", "text": text})
+            self._note(Log(text=text))
         if self.lease.no_output_timeout_s is not None:
             printed = host.output_bytes(self.lease.slot)
             if printed != self._printed:
                 self._printed = printed
-                self._note({"e": "printed"})
+                self._note(Printed())
 
     def _tell(self, link: Link) -> None:
         outbox = self._outbox

@@ -506,19 +506,25 @@ def test_numbers_that_are_none(coordinator):
     assert coordinator.is_well()
 
 
-def test_what_a_slot_tells_is_checked(coordinator):
-    _, lease = a_lease(coordinator, "liar")
-    for message in (
+@pytest.mark.parametrize(
+    "message",
+    [
         {"e": "finished", "id": "x", "outcome": "great", "duration_s": 1, "started_at": 1},
         {"e": "finished", "id": "x", "outcome": "passed", "duration_s": -1, "started_at": 1},
         {"e": "ready", "files": "all"},
         {"e": "nonsense"},
         {},
         {"e": ["died"]},
-    ):
-        told = {"first": 1, "messages": [message]}
-        url = f"{coordinator.api}/leases/{lease['id']}/events"
-        assert requests.post(url, json=told, headers=bearer(lease["token"])).status_code == 422, message
+    ],
+)
+def test_a_slot_that_tells_nonsense_is_ended(coordinator, message):
+    _, lease = a_lease(coordinator, "liar")
+    url = f"{coordinator.api}/leases/{lease['id']}/events"
+    answer = requests.post(url, json={"first": 1, "messages": [message]}, headers=bearer(lease["token"]))
+    assert answer.status_code == 200, answer.text
+    (command,) = [numbered["command"] for numbered in answer.json()["commands"]]
+    assert command["op"] == "kill"
+    assert "expected" in command["reason"]
     assert coordinator.is_well()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,9 +64,9 @@ def test_a_restart_does_not_forget_how_long_a_test_has_been_running(world, is_re
     slow = world.enrol("slow")
     slow.step(files)
     (lease,) = slow.leases.values()
-    told = lease.slot.work()
-    began = next(index for index, message in enumerate(told) if message["e"] == "started")
-    lease.unsent = told[: began + 1]
+    lease.work()
+    began = next(index for index, message in enumerate(lease.unsent) if message["e"] == "started")
+    del lease.unsent[began + 1 :]
     slow.tell(lease, 0)
     for _ in range(20):
         world.tick(0.25)
@@ -86,11 +87,8 @@ def test_a_restart_knows_which_test_skipped_itself_for_a_device_that_another_mac
     world.enrol("gpu", capability=Capability(platform="linux", devices=(Device(kind="cuda"),)))
     plain.step(files)
     (lease,) = plain.leases.values()
-    lease.slot.outcome = lambda _: "skipped"
-    lease.unsent = lease.slot.work()
-    for message in lease.unsent:
-        if message["e"] == "finished":
-            message["message"] = "needs a CUDA device"
+    lease.slot.change = lambda told: replace(told, outcome="skipped", message="needs a CUDA device")
+    lease.work()
     plain.tell(lease, 0)
     before = world.desk.runs[run]
     assert before.totals() == {"known": 1}, "it is to be run on the other machine"
@@ -177,7 +175,7 @@ def test_what_is_told_twice_counts_once(world):
     worker.take(worker.poll(), FILES)
     (lease,) = worker.leases.values()
     worker.tell(lease)
-    lease.unsent = lease.slot.work()
+    lease.work()
     told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
     first = world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
     again = world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
@@ -205,7 +203,7 @@ def test_a_silent_worker_loses_its_leases_and_what_it_says_later_is_ignored(worl
     lost.take(lost.poll(), FILES)
     (lease,) = lost.leases.values()
     lost.tell(lease)
-    lease.unsent = lease.slot.work(9)
+    lease.work(9)
     for _ in range(50):
         world.tick(0.25)
         other.poll()
@@ -440,14 +438,15 @@ def test_whatever_happens_each_case_gets_exactly_one_outcome(tmp_path_factory, s
 
 
 def _unsent(lease) -> wire.Told:
-    messages = tuple(lease.unsent + lease.slot.work(5)) or ({"e": "want", "seen": 0},)
+    lease.work(5)
+    messages = tuple(lease.unsent) or ({"e": "want", "seen": 0},)
     return wire.Told(first=lease.first, messages=messages, seen=lease.seen)
 
 
 def _tell_without_hearing(world: World, worker: SimWorker) -> None:
     """The answer gets lost, so that all of it will be told again."""
     for lease in worker.leases.values():
-        lease.unsent += lease.slot.work(4)
+        lease.work(4)
         told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
         try:
             world.do(lambda changes, lease=lease, told=told: world.desk.told(changes, lease.lease.id, told))

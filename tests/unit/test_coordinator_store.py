@@ -151,7 +151,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(tmp_path):
     for _ in range(3):
         worker.step(files, most=9)
     (lease,) = worker.leases.values()
-    lease.unsent += lease.slot.work(9)
+    lease.work(9)
     told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
     changes = Changes()
     world.desk.told(changes, lease.lease.id, told)

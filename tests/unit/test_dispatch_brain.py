@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dt_action.engine import Action, Assign, Collected, Dispatcher, Drop, Limits, Tell
+import pytest
+
+from dt_action.engine import Action, Dispatcher, Kill, Limits, Send, Tell
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, CaseUnplaced, Ended
 from dt_action.model.hardware import Capability, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.slot_protocol import Assign, Collected, Drop, Found, Unit
 
 CHROME = Requirement(browser="chrome", enforced=True)
 PASSED = Attempt(outcome="passed")
@@ -31,8 +34,8 @@ def planned(path: str, requirement: Requirement | None = None, expected_s: float
 
 def collect(brain: Dispatcher, slot: str, file: str, *cases: str) -> list[Action]:
     brain.collecting(slot, file, 0.0)
-    found = [Collected(id=f"{file}::{case}") for case in cases]
-    return brain.collected(slot, file, found, [], duration_s=0.0, now=0.0)
+    found = tuple(Found(id=f"{file}::{case}") for case in cases)
+    return brain.collected(slot, Collected(file=file, cases=found, duration_s=0.0), 0.0)
 
 
 def finish(brain: Dispatcher, slot: str, case: str, attempt: Attempt = PASSED) -> list[Action]:
@@ -96,8 +99,9 @@ def test_a_file_that_was_collected_ahead_while_it_was_taken_away_stays_away() ->
     theft = brain.wants("s1", 0.0)
     collect(brain, "s0", "b.py", "t0")
     collect(brain, "s1", "b.py", "t0")
+    brain.case_finished("s0", "a.py::t0", PASSED, 0.0)
 
-    assert [action.files for action in theft if isinstance(action, Drop)] == [("b.py",)]
+    assert [drop.files for drop in dropped(theft)] == [("b.py",)]
     assert assigned(theft) == ["s1"]
     assert not brain.case_started("s0", "b.py::t0", 0.0), "it is not the victim's any more"
     assert brain.case_started("s1", "b.py::t0", 0.0)
@@ -133,7 +137,7 @@ def test_what_waits_behind_a_case_that_overstays_goes_to_an_idle_slot_however_sh
     assert not assigned(brain.tick(0.9)), "20 ms, as far as anybody knows"
     late = brain.tick(1.1)
 
-    assert [action.cases for action in late if isinstance(action, Drop)] == [("a.py::t1",)]
+    assert [drop.cases for drop in dropped(late)] == [("a.py::t1",)]
     assert assigned(late) == ["s1"]
 
 
@@ -163,5 +167,78 @@ def test_cases_are_worth_what_their_file_has_shown_since_it_was_collected() -> N
     assert assigned(brain.tick(3.1)) == ["s1"]
 
 
+def told_by_a_test(brain: Dispatcher, what: str) -> list[Action]:
+    """What a test may write into its process's line, while a.py::t0 runs and a.py::t1 is next."""
+    match what:
+        case "the end of another case":
+            return brain.case_finished("s0", "a.py::t1", PASSED, 1.0)
+        case "the end of a case of another file":
+            return brain.case_finished("s0", "b.py::t0", PASSED, 1.0)
+        case "the start of another case":
+            return brain.case_started("s0", "a.py::t1", 1.0)
+        case "a file that is not its own":
+            return brain.collecting("s0", "b.py", 1.0)
+        case "cases of a file that is not its own":
+            found = (Found(id="b.py::made_up"),)
+            return brain.collected("s0", Collected(file="b.py", cases=found, duration_s=0.0), 1.0)
+        case "an import":
+            return brain.importing("s0", "a.py", 1.0)
+        case _:
+            return brain.distrusted("s0", "expected a message, found {}", 1.0)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "nonsense",
+        "the end of another case",
+        "the end of a case of another file",
+        "the start of another case",
+        "a file that is not its own",
+        "cases of a file that is not its own",
+        "an import",
+    ],
+)
+def test_a_test_that_tells_what_no_runner_tells_is_blamed_and_the_rest_runs_elsewhere(what: str) -> None:
+    files = planned("a.py", expected_s=1.0), planned("b.py", expected_s=1.0)
+    brain = brain_with(*files, limits=Limits(window_s=0.0), slots=2)
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    brain.case_started("s0", "a.py::t0", 0.0)
+
+    actions = told_by_a_test(brain, what)
+
+    (finished,) = told(actions, CaseFinished)
+    assert (finished.case.id, finished.attempt.outcome) == ("a.py::t0", "crashed")  # type: ignore[attr-defined]
+    assert "wrote into dt's line" in finished.attempt.message  # type: ignore[attr-defined]
+    assert [action.slot for action in actions if isinstance(action, Kill)] == ["s0"]
+    assert not brain.case_finished("s0", "a.py::t1", PASSED, 1.0), "nothing more is believed of that process"
+    files = [unit.file for _ in range(2) for unit in units(brain.wants("s1", 1.0))]
+    assert files == ["a.py", "b.py"]
+
+
+def test_a_case_that_ran_although_it_had_been_taken_away_is_nobodys_fault() -> None:
+    """The word that it is another slot's crossed its start."""
+    brain = brain_with(planned("a.py"), limits=Limits(window_s=0.25, steal_s=0.05), slots=2)
+    brain.wants("s0", 0.0)
+    brain.wants("s1", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    brain.case_started("s0", "a.py::t0", 0.0)
+    brain.tick(1.1)
+    brain.case_finished("s0", "a.py::t0", PASSED, 1.2)
+
+    assert not brain.case_started("s0", "a.py::t1", 1.2)
+    assert not brain.case_finished("s0", "a.py::t1", FAILED, 1.3)
+
+
+def units(actions: list[Action]) -> list[Unit]:
+    assigns = [action.command for action in actions if isinstance(action, Send) and isinstance(action.command, Assign)]
+    return [unit for assign in assigns for unit in assign.units]
+
+
 def assigned(actions: list[Action]) -> list[str]:
-    return [action.slot for action in actions if isinstance(action, Assign)]
+    return [action.slot for action in actions if isinstance(action, Send) and isinstance(action.command, Assign)]
+
+
+def dropped(actions: list[Action]) -> list[Drop]:
+    return [action.command for action in actions if isinstance(action, Send) and isinstance(action.command, Drop)]

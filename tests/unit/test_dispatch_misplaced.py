@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from dt_action.engine import Action, Assign, Collected, Dispatcher, Limits, Tell
+from dt_action.engine import Action, Dispatcher, Limits, Send, Tell
 from dt_action.engine.misplaced import placement_miss
 from dt_action.model.case import Attempt, TestCase
 from dt_action.model.event import CaseFinished, Notice
 from dt_action.model.hardware import NOTHING, Capability, Clause, Device, DeviceNeed, Evidence, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.slot_protocol import Assign, Collected, Found
 
 PLAIN = Capability(platform="linux")
 CUDA = Capability(platform="linux", devices=(Device(kind="cuda"),))
@@ -62,6 +63,10 @@ def test_other_skips_are_no_misses(known: Requirement, attempt: Attempt, capabil
     assert placement_miss(case(known), attempt, capability) is None
 
 
+def assignments(actions: list[Action]) -> list[Assign]:
+    return [action.command for action in actions if isinstance(action, Send) and isinstance(action.command, Assign)]
+
+
 class Fleet:
     """A brain with one slot on each worker, and one file of which slot s0 knows the cases."""
 
@@ -77,9 +82,10 @@ class Fleet:
 
     def begin(self, slot: str, *cases: str) -> list[Assign]:
         """The slot asks for work and collects what it is given."""
-        assigned = [action for action in self.brain.wants(slot, 0.0) if isinstance(action, Assign)]
+        assigned = assignments(self.brain.wants(slot, 0.0))
         self.brain.collecting(slot, "a.py", 0.0)
-        self.brain.collected(slot, "a.py", [Collected(id=case) for case in cases], [], duration_s=0.0, now=0.0)
+        found = tuple(Found(id=case) for case in cases)
+        self.brain.collected(slot, Collected(file="a.py", cases=found, duration_s=0.0), 0.0)
         return assigned
 
     def finish(self, slot: str, attempt: Attempt, number: int = 0) -> list[Action]:
@@ -99,7 +105,7 @@ def test_a_case_that_skipped_itself_is_run_where_the_device_is() -> None:
     assert "no rule saw a.py" in notice.text  # type: ignore[attr-defined]
 
     (assigned,) = fleet.begin("s1", "a.py::t0")
-    assert [unit.cases for unit in assigned.batch.units] == [("a.py::t0",)]
+    assert [unit.cases for unit in assigned.units] == [("a.py::t0",)]
     (finished,) = told(fleet.finish("s1", PASSED), CaseFinished)
     assert not finished.will_retry  # type: ignore[attr-defined]
     assert str(finished.case.requirement) == "cuda"  # type: ignore[attr-defined]
@@ -109,7 +115,7 @@ def test_a_case_that_skipped_itself_is_run_where_the_device_is() -> None:
 def test_it_is_not_given_to_a_worker_that_lacks_the_device_as_well() -> None:
     fleet = Fleet(PLAIN, XPU, CUDA)
     fleet.finish("s0", skip("no CUDA device"))
-    assert not [action for action in fleet.brain.wants("s1", 0.0) if isinstance(action, Assign)]
+    assert not assignments(fleet.brain.wants("s1", 0.0))
 
 
 def test_a_second_skip_is_the_last_word() -> None:

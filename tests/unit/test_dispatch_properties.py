@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from simulated_slot import Dies, SimulatedCase, SimulatedFile, SimulatedSlot, Suite, Told, Waits
+from support.fake_slot import Dies, FakeCase, FakeFile, FakeSlot, Suite, Told, Waits
 
 from dt_action.engine import Limits
 from dt_action.engine.execution import Execution, Place, Terms
-from dt_action.hosts.process import Died, Happened, Heard, Joined, Left
 from dt_action.model.event import (
     CaseFinished,
     CaseStarted,
@@ -24,6 +22,8 @@ from dt_action.model.event import (
 )
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.slot_protocol import Assign, Command, Died, Drop, Finished, Message, Started, Stop
+from dt_action.ports import Happened, Heard, Joined, Left
 
 CUDA = (Clause(any_of=(DeviceNeed(kind="cuda"),)),)
 REQUIREMENTS = (
@@ -53,7 +53,7 @@ class Scene:
     """A run to be simulated. `moves` are the choices that chance makes; when they are used up, the world is fair."""
 
     plan: Plan
-    suite: dict[str, SimulatedFile]
+    suite: dict[str, FakeFile]
     places: tuple[Place, ...]
     limits: Limits
     isolation: str
@@ -66,13 +66,13 @@ class Process:
 
     name: str
     worker: str
-    slot: SimulatedSlot
+    slot: FakeSlot
     is_alive: bool = True
     is_waiting: bool = False
     is_stopped: bool = False
-    to_slot: deque[dict[str, Any]] = field(default_factory=deque)
-    to_host: deque[dict[str, Any]] = field(default_factory=deque)
-    finished: list[dict[str, Any]] = field(default_factory=list)
+    to_slot: deque[Command] = field(default_factory=deque)
+    to_host: deque[Message] = field(default_factory=deque)
+    finished: list[Message] = field(default_factory=list)
     dropped: set[str] = field(default_factory=set)
     sent: int = 0
 
@@ -108,22 +108,22 @@ class World:
         assert worker in self.machines, "a slot is started only on a worker that is there"
         there = [process for process in self.processes.values() if process.is_alive and process.worker == worker]
         assert sum(not process.is_stopped for process in there) < self.machines[worker].slots
-        self.processes[slot] = Process(name=slot, worker=worker, slot=SimulatedSlot(self.suite))
+        self.processes[slot] = Process(name=slot, worker=worker, slot=FakeSlot(self.suite))
 
-    def send(self, slot: str, **command: Any) -> None:
+    def send(self, slot: str, command: Command) -> None:
         process = self.processes[slot]
         if not process.is_alive:
             return
         process.sent += 1
         process.to_slot.append(command)
-        process.is_stopped |= command["op"] == "stop"
-        if command["op"] == "drop":
-            process.dropped |= {*command["cases"], *command["files"]}
-        for unit in command.get("units", ()):
-            for case in unit["cases"]:
+        process.is_stopped |= isinstance(command, Stop)
+        if isinstance(command, Drop):
+            process.dropped |= {*command.cases, *command.files}
+        for unit in command.units if isinstance(command, Assign) else ():
+            for case in unit.cases:
                 self._assert_elsewhere(case, process.worker)
-            names = unit["cases"] or [case.id for case in self.suite.files[unit["file"]].cases]
-            process.dropped -= {unit["file"], *names}
+            names = unit.cases or [case.id for case in self.suite.files[unit.file].cases]
+            process.dropped -= {unit.file, *names}
 
     def sent(self, slot: str) -> int:
         return self.processes[slot].sent
@@ -188,7 +188,7 @@ class World:
         elif not process.is_alive:
             del self.processes[process.name]
             if process.name not in self.lost:
-                yield Died(slot=process.name, code=-9, log_tail="", why="killed by the simulation")
+                yield Heard(slot=process.name, message=Died(reason="killed by the simulation", was_taken=True))
         elif process.to_slot and (kind % 3 == 0 or process.is_waiting):
             process.slot.inbox.append(process.to_slot.popleft())
             process.is_waiting = False
@@ -205,9 +205,9 @@ class World:
             process.is_waiting = True
         elif isinstance(step, Told):
             process.to_host.append(step.message)
-            if step.message["e"] == "started":
-                self._started(process, step.message["id"])
-            elif step.message["e"] == "finished":
+            if isinstance(step.message, Started):
+                self._started(process, step.message.id)
+            elif isinstance(step.message, Finished):
                 process.finished.append(step.message)
 
     def _end(self, process: Process) -> None:
@@ -253,7 +253,7 @@ class World:
 
 def _started_in(process: Process) -> list[str]:
     """What a slot that is no more had begun, as far as its host has not heard the end of it."""
-    begun = [message["id"] for message in process.to_host if message["e"] in ("started", "finished")]
+    begun = [message.id for message in process.to_host if isinstance(message, (Started, Finished))]
     return list({*begun, process.slot.running} - {""})
 
 
@@ -294,19 +294,19 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 
 @st.composite
-def files(draw: st.DrawFn, path: str) -> SimulatedFile:
+def files(draw: st.DrawFn, path: str) -> FakeFile:
     outcomes = st.sampled_from((("passed",), ("passed",), ("failed",), ("failed", "passed"), ("crashed", "passed")))
     groups = st.sampled_from(("", "", path, f"{path}::A"))
     cases = [
-        SimulatedCase(id=f"{path}::t{number}", duration_s=0.1, group=draw(groups), outcomes=draw(outcomes))
+        FakeCase(id=f"{path}::t{number}", duration_s=0.1, group=draw(groups), outcomes=draw(outcomes))
         for number in range(draw(st.integers(0, 6)))
     ]
     crashes = draw(st.sampled_from((0, 0, 0, 1, 5)))
-    return SimulatedFile(cases=tuple(cases), collect_s=0.01, crashes=crashes, error=not draw(st.integers(0, 7)))
+    return FakeFile(cases=tuple(cases), collect_s=0.01, crashes=crashes, error=not draw(st.integers(0, 7)))
 
 
 @st.composite
-def planned_files(draw: st.DrawFn, path: str, file: SimulatedFile) -> PlannedFile:
+def planned_files(draw: st.DrawFn, path: str, file: FakeFile) -> PlannedFile:
     requirements = st.sampled_from(REQUIREMENTS)
     names = [case.id.partition("::")[2] for case in file.cases if draw(st.booleans())]
     needs = FileNeeds(path=path, default=draw(requirements), cases={name: draw(requirements) for name in names})

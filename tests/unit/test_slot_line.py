@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dt_action.hosts.slot_line import Line, WakeableSelector
+from dt_action.model.slot_protocol import Drop, FromProcess, Garbled, Started, Stop, message_to_jsonable
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def ends() -> Iterator[tuple[Line, socket.socket]]:
 
 def test_a_command_is_a_line_of_json_and_is_counted(ends: tuple[Line, socket.socket]) -> None:
     line, theirs = ends
-    line.send({"op": "run", "cases": ["größe"]})
+    line.send(Drop(cases=("größe",)))
     text = theirs.recv(4096)
-    assert (text[-1:], json.loads(text)) == (b"\n", {"op": "run", "cases": ["größe"]})
+    assert (text[-1:], json.loads(text)) == (b"\n", {"op": "drop", "cases": ["größe"]})
     assert line.sent == 1
 
 
@@ -44,28 +45,33 @@ def test_the_end_comes_with_the_last_that_the_slot_said(ends: tuple[Line, socket
 def test_a_command_to_a_slot_that_is_gone_is_no_error(ends: tuple[Line, socket.socket]) -> None:
     line, theirs = ends
     theirs.close()
-    line.send({"op": "stop"})
+    line.send(Stop())
     assert line.receive() == (b"", True)
 
 
-@given(
-    st.lists(st.dictionaries(st.text(max_size=3), st.integers(), max_size=2), max_size=5),
-    st.lists(st.integers(1, 40), max_size=8),
-)
-def test_events_are_the_same_however_the_bytes_are_cut(events: list[dict[str, int]], cuts: list[int]) -> None:
-    stream = b"".join(json.dumps(event).encode() + b"\n" for event in events)
+@given(st.lists(st.text(min_size=1, max_size=9), max_size=5), st.lists(st.integers(1, 40), max_size=8))
+def test_messages_are_the_same_however_the_bytes_are_cut(ids: list[str], cuts: list[int]) -> None:
+    messages = [Started(id=id) for id in ids]
+    stream = b"".join(json.dumps(message_to_jsonable(message)).encode() + b"\n" for message in messages)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         line = Line(ours)
-        heard = []
+        heard: list[FromProcess] = []
         for cut in [*cuts, len(stream)]:
-            heard += line.events(stream[:cut])
+            heard += line.messages(stream[:cut])
             stream = stream[cut:]
-    assert heard == events
+    assert heard == messages
 
 
-def test_what_a_test_writes_to_the_line_is_passed_over(ends: tuple[Line, socket.socket]) -> None:
-    assert list(ends[0].events(b'hello\n{"e": "ready"}\n\xff\n')) == [{"e": "ready"}]
+def test_what_a_test_writes_to_the_line_is_told_as_garbled_and_the_next_message_is_read(ends) -> None:
+    heard = list(ends[0].messages(b'hello\n{"e": "started", "id": "a"}\n\xff\n'))
+    assert [type(message) for message in heard] == [Garbled, Started, Garbled]
+
+
+def test_a_line_without_an_end_is_not_gathered_for_ever(ends) -> None:
+    line = ends[0]
+    heard = [message for _ in range(65) for message in line.messages(b"x" * (1 << 20))]
+    assert [type(message) for message in heard] == [Garbled]
 
 
 def test_a_wait_gives_what_can_be_read(ends: tuple[Line, socket.socket]) -> None:

@@ -1,0 +1,388 @@
+"""
+What a slot's process tells and is told: every message between the runner and the engine, and the one parser of them.
+
+A message is one JSON object in a line. `e` names what is told, `op` what is commanded. The runner, which lives in the
+tests' own interpreter and knows no class of ours, is the other end (dt_action/runner/session.py).
+
+A test runs in the process that tells all this and can write whatever it likes into the line. So nothing is believed
+before `parse_line` (from a process) or `parse_relayed` (from a host on another machine) has read it. Fields that are
+not known are ignored, so that a newer runner can tell more; messages that are not known are nonsense, and what is
+nonsense comes back as `Garbled`, which the engine holds against the test that was running.
+
+A new field is a field of a class here, and the line of the runner that fills it. So is a new message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeAlias, cast
+
+from dt_action.errors import UnreadableError
+from dt_action.model.case import Outcome
+from dt_action.model.json_codec import Bound, Cut, from_jsonable, to_jsonable
+from dt_action.model.plan import Divided, Portion
+
+MAX_TEXT = 1 << 20
+"""So many characters of a text are taken in; ids made of long parameters are names of some thousands."""
+
+MAX_LINE_BYTES = 64 << 20
+"""A line longer than this is no message: the largest ones name every case of a file, or every file of a project."""
+
+Name = Annotated[str, Bound(f"1 to {MAX_TEXT:,} characters", lambda text: 0 < len(text) <= MAX_TEXT)]
+Text = Annotated[str, Cut(MAX_TEXT)]
+Seconds = Annotated[float, Bound("0 or more seconds", lambda number: number >= 0)]
+Count = Annotated[int, Bound("a count from 0", lambda number: 0 <= number < 1 << 53)]
+
+
+# --- what a slot's process tells --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A case as a slot collected it; `line` counts from 1. `group` names what it must stay together with."""
+
+    id: Name
+    line: Count = 0
+    group: Text = ""
+    marks: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """
+    The process can take work. `files` is all that pytest would collect.
+
+    `base` is the way from pytest's rootdir to where it was started, `rootdir` the way back.
+    """
+
+    word: ClassVar[str] = "ready"
+
+    files: tuple[Name, ...]
+    python: Name
+    pytest: Name
+    base: Name
+    rootdir: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importing:
+    """It imports a test module before it asks for work."""
+
+    word: ClassVar[str] = "importing"
+
+    file: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """It can begin nothing more. `seen` is how many commands it has seen: an ask that crosses one is out of date."""
+
+    word: ClassVar[str] = "want"
+
+    seen: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collecting:
+    """It begins to collect a file."""
+
+    word: ClassVar[str] = "collecting"
+
+    file: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """
+    It knows the cases of a file: those that it will run, and those that its unit withholds from it.
+
+    `divided` tells of a file of which the run has but a portion.
+    """
+
+    word: ClassVar[str] = "collected"
+
+    file: Name
+    cases: tuple[Found, ...]
+    withheld: tuple[Found, ...] = ()
+    duration_s: Seconds
+    divided: Divided | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncollectable:
+    """A file, folder or class that cannot be collected; pytest's id of the whole session is empty."""
+
+    word: ClassVar[str] = "uncollectable"
+
+    id: Text
+    message: Text
+    detail: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSkipped:
+    """A file, or a class in it, that skipped itself while it was collected."""
+
+    word: ClassVar[str] = "file_skipped"
+
+    file: Text
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """It begins a case."""
+
+    word: ClassVar[str] = "started"
+
+    id: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A case is over; the fields are those of `model.case.Attempt`."""
+
+    word: ClassVar[str] = "finished"
+
+    id: Name
+    outcome: Outcome
+    duration_s: Seconds
+    started_at: Seconds
+    message: Text = ""
+    detail: Text = ""
+    stdout: Text = ""
+    stderr: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """pytest itself says that the whole session is to end (`pytest.exit`, `-x`)."""
+
+    word: ClassVar[str] = "exit"
+
+    reason: Text
+
+
+# --- what a host tells of a slot's process ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Garbled:
+    """The process wrote something into its line that is no message: `what` says what was expected and found."""
+
+    word: ClassVar[str] = "garbled"
+
+    what: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """The process printed something, captured by pytest or not, so it is not silent."""
+
+    word: ClassVar[str] = "printed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What the process printed outside of pytest's capture."""
+
+    word: ClassVar[str] = "log"
+
+    text: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Died:
+    """
+    The process ended: how, in words, and the last of what it printed; a host tells this after all that the slot told.
+
+    `was_taken` tells that something outside ended it (an engine that killed an actor). `root` is where the tests lay
+    for it, which paths in `log_tail` begin with; empty where that is not known.
+    """
+
+    word: ClassVar[str] = "died"
+
+    reason: Text
+    log_tail: Text = ""
+    root: Text = ""
+    was_taken: bool = False
+
+
+FromProcess: TypeAlias = (
+    Ready
+    | Importing
+    | Want
+    | Collecting
+    | Collected
+    | Uncollectable
+    | FileSkipped
+    | Started
+    | Finished
+    | Exit
+    | Garbled
+)
+Message: TypeAlias = FromProcess | Printed | Log | Died
+
+_FROM_PROCESS: Mapping[str, Any] = {
+    kind.word: kind
+    for kind in (
+        Ready,
+        Importing,
+        Want,
+        Collecting,
+        Collected,
+        Uncollectable,
+        FileSkipped,
+        Started,
+        Finished,
+        Exit,
+    )
+}
+_RELAYED: Mapping[str, Any] = {**_FROM_PROCESS, **{kind.word: kind for kind in (Garbled, Printed, Log, Died)}}
+
+
+def parse_line(line: bytes | bytearray) -> FromProcess:
+    """The message in a line that a slot's process wrote, or `Garbled` with what is wrong with it."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return Garbled(what=f"expected a message in JSON, found {_excerpt(line.decode('utf-8', 'replace'))}")
+    return cast("FromProcess", _read(value, _FROM_PROCESS))
+
+
+def parse_relayed(value: Any) -> Message:
+    """The message in a JSON value that another host passed on, or tells itself; or `Garbled`."""
+    return _read(value, _RELAYED)
+
+
+def message_to_jsonable(message: Message) -> dict[str, Any]:
+    """A message as it is passed on to another machine, or kept."""
+    return {"e": message.word, **to_jsonable(message)}
+
+
+def _read(value: Any, kinds: Mapping[str, Any]) -> Message:
+    word = value.get("e") if isinstance(value, dict) else None
+    kind = kinds.get(word) if isinstance(word, str) else None
+    if kind is None:
+        return Garbled(what=f"expected one of the messages {', '.join(kinds)}, found {_excerpt(value)}")
+    try:
+        return cast("Message", from_jsonable(kind, value, source=f"the message {word!r}"))
+    except UnreadableError as error:
+        return Garbled(what=error.message)
+
+
+def _excerpt(value: object) -> str:
+    """The beginning of something that could be anything, on one line."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+# --- what a slot's process is told ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """
+    The smallest piece that a slot is handed: a file, a portion of it, or some of its cases by id.
+
+    `cases` is empty for a whole file, whose cases are not known before a slot collects it. Of those, the slot leaves
+    out what its worker cannot run and reports it as withheld: the cases that `withheld` names, or, where `only` is
+    not empty, all that `only` does not name. Both are keys of `FileNeeds.cases`. `type` is the file's test type, where
+    the run has tests of several.
+    """
+
+    file: Name
+    cases: tuple[Name, ...] = ()
+    withheld: tuple[Name, ...] = ()
+    only: tuple[Name, ...] = ()
+    portion: Portion | None = None
+    type: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Take these units, with credit to start `credit` cases."""
+
+    word: ClassVar[str] = "run"
+
+    units: tuple[Unit, ...]
+    credit: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Start `credit` more cases."""
+
+    word: ClassVar[str] = "go"
+
+    credit: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """
+    All credit is taken back: the slot's case takes longer than expected, and others wait behind it.
+
+    Should the case end just then, the slot may begin one more that another slot has been given, too: it runs twice,
+    and the word of the slot that has it counts.
+    """
+
+    word: ClassVar[str] = "recall"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """
+    Cases, and all there is of files, are taken back. The slot had no credit for them, so it has not started them.
+
+    It may have begun to collect such a file meanwhile: what it then tells of it is nobody's business any more.
+    """
+
+    word: ClassVar[str] = "drop"
+
+    cases: tuple[Name, ...] = ()
+    files: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Avoid:
+    """Do not import these files ahead of their turn: a process died of that."""
+
+    word: ClassVar[str] = "avoid"
+
+    files: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """There is nothing for the slot now; it should tear down what it holds and wait."""
+
+    word: ClassVar[str] = "rest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Nothing will follow: the slot should end its session and leave."""
+
+    word: ClassVar[str] = "stop"
+
+
+Command: TypeAlias = Assign | Grant | Recall | Drop | Avoid | Rest | Stop
+
+_COMMANDS: Mapping[str, Any] = {kind.word: kind for kind in (Assign, Grant, Recall, Drop, Avoid, Rest, Stop)}
+
+
+def command_to_jsonable(command: Command) -> dict[str, Any]:
+    """A command as a slot's process is sent it."""
+    return {"op": command.word, **to_jsonable(command)}
+
+
+def parse_command(value: Any) -> Command:
+    """The command in a JSON value. Raises UnreadableError."""
+    word = value.get("op") if isinstance(value, dict) else None
+    kind = _COMMANDS.get(word) if isinstance(word, str) else None
+    if kind is None:
+        raise UnreadableError(f"expected one of the commands {', '.join(_COMMANDS)}, found {_excerpt(value)}")
+    return cast("Command", from_jsonable(kind, value, source=f"the command {word!r}"))

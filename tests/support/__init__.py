@@ -1,0 +1,1 @@
+"""Stand-ins and rigs that several test files, and the benchmarks, share."""
