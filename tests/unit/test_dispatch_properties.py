@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.fake_slot import Dies, FakeCase, FakeFile, FakeSlot, Suite, Told, Waits
 
 from dt_action.engine import Limits
-from dt_action.engine.execution import Execution, Place, Terms
+from dt_action.engine.execution import MOST_FAILED_STARTS, Execution, Place, Terms
 from dt_action.model.event import (
     CaseFinished,
     CaseStarted,
@@ -68,6 +68,7 @@ class Process:
     worker: str
     slot: FakeSlot
     is_alive: bool = True
+    is_heard: bool = False
     is_waiting: bool = False
     is_stopped: bool = False
     to_slot: deque[Command] = field(default_factory=deque)
@@ -97,6 +98,7 @@ class World:
         self._moves = deque(scene.moves)
         self._turn = 0
         self._joined = 0
+        self._early_deaths = 0
 
     # --- the port -------------------------------------------------------------------------------------------------
 
@@ -165,7 +167,10 @@ class World:
     def _misfortune(self, kind: int, which: int) -> Iterator[Happened]:
         living = [process for process in self.processes.values() if process.is_alive]
         if kind == 0 and living:
-            self._end(living[which % len(living)])
+            process = living[which % len(living)]
+            self._early_deaths += not process.is_heard
+            if process.is_heard or self._early_deaths < MOST_FAILED_STARTS:  # else the run rightly gives up
+                self._end(process)
         elif kind == 1 and self.machines:
             yield self._leave(sorted(self.machines)[which % len(self.machines)])
         elif kind == 2 and self._joined < 3:
@@ -183,8 +188,8 @@ class World:
 
     def _move(self, process: Process, kind: int) -> Iterator[Happened]:
         if process.to_host and (kind % 2 or not process.is_alive):
-            message = process.to_host.popleft()
-            yield Heard(slot=process.name, message=message)
+            process.is_heard = True
+            yield Heard(slot=process.name, message=process.to_host.popleft())
         elif not process.is_alive:
             del self.processes[process.name]
             if process.name not in self.lost:
@@ -195,6 +200,7 @@ class World:
         elif not process.is_waiting:
             self._step(process)
         elif process.to_host:
+            process.is_heard = True
             yield Heard(slot=process.name, message=process.to_host.popleft())
 
     def _step(self, process: Process) -> None:
