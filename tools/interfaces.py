@@ -16,7 +16,11 @@ from dt_action.providers import outputs
 
 ROOT = Path(__file__).parent.parent
 WRITTEN = "Written by tools/interfaces.py from dt_action/options/table.py; a test compares them."
-FROM_CONTEXT = {"token": "${{ github.token }}", "check_run_id": "${{ job.check_run_id }}"}
+FROM_CONTEXT = {
+    "token": "${{ github.token }}",
+    "check_run_id": "${{ job.check_run_id }}",
+    "leg": "${{ toJSON(matrix) }}",
+}
 """Inputs whose default the runner knows. Every other default is empty, so that a configuration file can speak."""
 
 OUTPUT_HELP: Mapping[str, str] = {
@@ -126,7 +130,8 @@ def jenkins_help() -> str:
 
 
 _NOT_FOR_JENKINS = frozenset(
-    {"api_key", "provider", "token", "comment", "check_name", "check_run_id", "badges", "badge_branch"}
+    {"api_key", "provider", "token", "comment", "check_name", "check_run_id", "leg"}
+    | {"badges", "badge_branch", "badge_dir"}
 )
 
 

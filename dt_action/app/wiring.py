@@ -359,6 +359,8 @@ class Wiring:
             check_run_id=settings.check_run_id,
             badges=settings.badges,
             badge_branch=settings.badge_branch or "",
+            badge_dir=settings.badge_dir,
+            leg=settings.leg or "",
             output_dir=settings.output_dir,
             root_prefix=_prefix_in_repository(settings.root, self.environ),
             environment=settings.label or "",

@@ -454,6 +454,14 @@ class Settings:
         "name of this leg of a matrix, to tell its results from those of the others",
         group="service",
     )
+    leg: str | None = option(
+        text("JSON", '{"python": "3.13"}'),
+        None,
+        "the values of this leg of the job's matrix, which tell its results from those of the others where it has no "
+        "label; the action knows them",
+        group="service",
+        unset="unknown",
+    )
     report_url: str | None = option(URL, None, "where the whole report can be read, for links to it", group="service")
     badges: bool = option(SWITCH, False, "commit badges to the repository on GitHub", group="service")
     badge_branch: str | None = option(
@@ -462,6 +470,12 @@ class Settings:
         "branch that takes the badges; made when there is none",
         group="service",
         unset="the default branch",
+    )
+    badge_dir: str = option(
+        text("a directory", ".github/badges"),
+        ".github/badges",
+        "directory of the badges in the repository",
+        group="service",
     )
     notify: str | None = option(
         URL, None, "webhook that is told how the run went: Slack, Teams or your own", group="service", secret=True

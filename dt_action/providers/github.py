@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dt_action.errors import PublishingError
 from dt_action.model.build import Build
-from dt_action.model.report import Badge, Publication
+from dt_action.model.report import Annotation, Badge, Publication
 from dt_action.model.run import Run
-from dt_action.providers import github_badges, github_checks, github_commands, github_comment, outputs
+from dt_action.providers import github_badges, github_checks, github_commands, outputs
+from dt_action.providers.board import Entry, entry_of
 from dt_action.providers.github_api import SUMMARY_BYTES, CheckOutput, GitHubApi, connect
+from dt_action.providers.github_comment import PAGE, GitHubThread
+from dt_action.providers.job import Job, key_of, named
 from dt_action.providers.rest import ApiError
 from dt_action.providers.settings import Settings
-from dt_action.reports.formats import shields
+from dt_action.providers.shared_comment import Writer, is_news
 from dt_action.reports.formats.markdown_fit import fit
 
 SUMMARY_RESERVE_BYTES = 2_048
@@ -29,7 +34,11 @@ _MAX_EVENT_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What the event that started the workflow says, as far as it matters here."""
+    """
+    What the event that started the workflow says, as far as it matters here.
+
+    `run_id` and `run_attempt` are those of the run that a `workflow_run` event is about.
+    """
 
     head_commit: str = ""
     base_commit: str = ""
@@ -38,6 +47,11 @@ class Event:
     default_branch: str = ""
     is_fork: bool = False
     is_workflow_run: bool = False
+    is_for_pull_request: bool = False
+    head_repository: str = ""
+    head_owner: str = ""
+    run_id: int = 0
+    run_attempt: int = 1
 
 
 class GitHub:
@@ -57,10 +71,12 @@ class GitHub:
         *,
         write: Callable[[str], None],
         connect_api: Callable[[str, str, str], GitHubApi] = connect,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._environ = environ
         self._settings = settings
         self._write = write
+        self._sleep = sleep
         self._event = read_event(environ.get("GITHUB_EVENT_PATH", ""), environ.get("GITHUB_REPOSITORY", ""))
         self._api: GitHubApi | None = None
         if settings.token and environ.get("GITHUB_REPOSITORY"):
@@ -100,9 +116,9 @@ class GitHub:
         steps: tuple[tuple[str, Callable[[], None]], ...] = (
             ("the outputs", lambda: self._outputs(run, publication)),
             ("the job's summary", lambda: self._summary(publication)),
-            ("the annotations", lambda: self._annotate(run, publication, build)),
+            ("the annotations", lambda: self._annotate(run, publication)),
             ("the comment", lambda: self._comment(run, publication, build)),
-            ("the badges", lambda: self._badges(publication, build)),
+            ("the badges", lambda: self._badges(run, publication, build)),
         )
         refusals = []
         for what, step in steps:
@@ -134,7 +150,7 @@ class GitHub:
         with path.open("a", encoding="utf-8", newline="") as file:
             file.write(("\n" if used else "") + text.rstrip("\n") + "\n")
 
-    def _annotate(self, run: Run, publication: Publication, build: Build) -> None:
+    def _annotate(self, run: Run, publication: Publication) -> None:
         settings = self._settings
         annotations = [
             replace(item, path=f"{settings.root_prefix}{item.path}" if item.path else "")
@@ -143,12 +159,7 @@ class GitHub:
         if self._api is None or not (annotations or settings.check_name):
             refused = None
         else:
-            output = CheckOutput(
-                title=run.totals().line(),
-                summary=publication.summary_markdown,
-                annotations=[item for item in annotations if item.path],
-            )
-            refused = self._annotate_by_api(self._api, run, output, build)
+            refused = self._annotate_by_api(self._api, run, publication, annotations)
             if refused is None:
                 return
         for line in github_commands.annotation_commands(annotations):
@@ -156,28 +167,33 @@ class GitHub:
         if refused is not None and (settings.check_name or not _is_read_only(refused)):
             raise refused
 
-    def _annotate_by_api(self, api: GitHubApi, run: Run, output: CheckOutput, build: Build) -> ApiError | None:
+    def _annotate_by_api(
+        self, api: GitHubApi, run: Run, publication: Publication, annotations: Sequence[Annotation]
+    ) -> ApiError | None:
         """Annotate the job's own check, or a check run of ours where that is refused or one was named; or why not."""
-        settings = self._settings
+        settings, build = self._settings, self.build()
+        entry = self._entry(run, publication, build)
+        placed = [item for item in annotations if item.path]
         if settings.check_run_id is not None and not settings.check_name:
+            summary = publication.summary_markdown
             try:
+                output = CheckOutput(title=entry.counts(), summary=summary, annotations=placed)
                 github_checks.annotate_job(api, settings.check_run_id, output)
                 return None
             except ApiError as error:
                 if not _is_read_only(error):
                     return error
         name = settings.check_name or DEFAULT_CHECK_NAME
-        if build.environment:
-            name = f"{name} ({build.environment})"
-        check = github_checks.Check(
-            name=name,
+        check = github_checks.SharedCheck(
+            api=api,
+            name=f"{name} ({build.environment})" if build.environment else name,
             commit=build.commit,
-            external_id=f"dt:{build.run_id}:{build.attempt}:{name}",
             url=build.url,
-            conclusion=github_checks.CONCLUSIONS[run.conclusion()],
+            server_url=build.server_url,
+            repository=build.repository,
         )
         try:
-            github_checks.publish_check(api, check, output)
+            check.publish(entry, placed)
         except ApiError as error:
             return error
         return None
@@ -188,34 +204,70 @@ class GitHub:
         number = build.pull_request or self._pull_request_of(self._api, build)
         if number is None:
             return
-        mark = github_comment.Mark(
-            key=github_comment.key_of(f"{self._settings.comment_key} {build.environment}".strip()),
-            order=_order(build),
-            state=github_comment.state_of(run),
-        )
+        entry = self._entry(run, publication, build)
+        page = replace(PAGE, server_url=build.server_url, repository=build.repository)
+        writer = Writer(thread=GitHubThread(self._api, number, self._settings.token), page=page, sleep=self._sleep)
+        board = writer.publish(entry, may_create=is_news(self._settings.comment, run, entry))
+        if board is not None and board.rivals_of(entry):
+            raise PublishingError(
+                f"another job of this run is called {entry.title!r}, too, so that both stand there under one name",
+                hint="give each leg of a matrix a name of its own with `label`",
+            )
+
+    def _entry(self, run: Run, publication: Publication, build: Build) -> Entry:
+        """This job's line wherever many jobs tell of one commit."""
+        job = self._job(build, run.id, run.shard)
         text = publication.summary_markdown
         if self._settings.report_url:
             text += f"\n\n[The whole report]({self._settings.report_url})"
-        github_comment.publish_comment(self._api, number, mark, text, self._settings.comment, run, self._settings.token)
+        title = named(build.job or "tests", self._leg, run.shard)
+        return entry_of(run, job, title=title, commit=build.commit, url=build.url, text=text)
+
+    def _job(self, build: Build, writer: str, shard: str = "") -> Job:
+        """Who is speaking; a run that publishes another one's results speaks for that one."""
+        env, event = self._environ, self._event
+        workflow = env.get("GITHUB_WORKFLOW_REF", "").partition("@")[0] or env.get("GITHUB_WORKFLOW", "")
+        return Job(
+            key=key_of("github", workflow, build.job, self._leg, shard, env.get("GITHUB_ACTION", "")),
+            writer=writer,
+            workflow=env.get("GITHUB_WORKFLOW", "") or workflow,
+            run=event.run_id or _number(build.run_id, build.run_number),
+            attempt=event.run_attempt if event.run_id else build.attempt,
+        )
+
+    @property
+    def _leg(self) -> str:
+        """What tells this leg of a matrix from the others: its label, else its values as GitHub shows them."""
+        return self._settings.environment or values_of_leg(self._settings.leg)
 
     def _pull_request_of(self, api: GitHubApi, build: Build) -> int | None:
         """
-        The open pull request of a `workflow_run`, asked of the API by its head commit.
+        The open pull request of a `workflow_run`, asked of the API by its head.
 
-        The event names none for a fork, and an artifact's word is not to be trusted.
+        The event names none for a fork, and an artifact's word is not to be trusted. Raises PublishingError where there
+        is none, since then somebody waits for a comment in vain.
         """
-        if not self._event.is_workflow_run:
+        event = self._event
+        if not (event.is_workflow_run and event.is_for_pull_request):
             return None
-        for found in api.pull_requests_of(build.commit):
-            if found.is_open and found.head_commit == build.commit and found.base_repository == build.repository:
-                return found.number
-        return None
+        found = [*api.pull_requests_of(build.commit)]
+        if event.head_owner and event.head_branch:
+            found += api.pull_requests_from(event.head_owner, event.head_branch)
+        if event.is_fork and event.head_repository:
+            with suppress(ApiError):  # a private fork's commits are not for this token to see
+                found += api.pull_requests_of(build.commit, event.head_repository)
+        for pull in found:
+            if pull.is_open and pull.head_commit == build.commit and pull.base_repository == build.repository:
+                return pull.number
+        raise PublishingError(
+            f"no open pull request of {build.repository} has {build.commit[:12]} as its newest commit"
+        )
 
-    def _badges(self, publication: Publication, build: Build) -> None:
+    def _badges(self, run: Run, publication: Publication, build: Build) -> None:
         if self._settings.badges and build.is_default_branch and publication.badges:
-            self.commit_badges(publication.badges)
+            self.commit_badges(publication.badges, writer=run.id, shard=run.shard)
 
-    def commit_badges(self, badges: Sequence[Badge]) -> str:
+    def commit_badges(self, badges: Sequence[Badge], *, writer: str = "", shard: str = "") -> str:
         """
         Commit badges to the badge branch, else the default one. Returns the commit, empty where none was needed.
 
@@ -229,8 +281,9 @@ class GitHub:
             api=self._api,
             branch=self._settings.badge_branch or self._event.default_branch or self._api.default_branch(),
             directory=self._settings.badge_dir.strip("/"),
+            sleep=self._sleep,
         )
-        return publisher.publish(shields.files(badges), _order(self.build()))
+        return publisher.publish(badges, self._job(self.build(), writer, shard))
 
     def _refusal(self, what: str, error: Exception) -> str:
         hint = getattr(error, "hint", "")
@@ -272,6 +325,11 @@ def read_event(path: str, repository: str) -> Event:
             default_branch=default_branch,
             is_fork=_at(workflow_run, "head_repository", "full_name") != repository,
             is_workflow_run=True,
+            is_for_pull_request="pull_request" in str(workflow_run.get("event") or "pull_request"),
+            head_repository=str(_at(workflow_run, "head_repository", "full_name") or ""),
+            head_owner=str(_at(workflow_run, "head_repository", "full_name") or "").partition("/")[0],
+            run_id=_whole(workflow_run.get("id"), 0),
+            run_attempt=_whole(workflow_run.get("run_attempt"), 1),
         )
     pull = _at(event, "pull_request")
     if isinstance(pull, dict):
@@ -308,8 +366,19 @@ def _longest_that_fits(publication: Publication, room: int, report_url: str) -> 
     return fit(publication.summary_markdown, room, f"*Shortened to fit the 1 MiB of a job's summary.{where}*")
 
 
-def _order(build: Build) -> tuple[int, int]:
-    return _number(build.run_id, build.run_number), build.attempt
+def values_of_leg(text: str) -> str:
+    """`{"python": "3.13", "os": "linux"}` -> `3.13, linux`, as GitHub names a leg of a matrix; empty for none."""
+    try:
+        values = json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(values, dict):
+        return ""
+    return ", ".join(value if isinstance(value, str) else json.dumps(value) for value in values.values())
+
+
+def _whole(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and value > 0 else default
 
 
 def _number(text: str, default: int) -> int:

@@ -25,23 +25,30 @@ COMMENT_BYTES = 60_000
 SUMMARY_BYTES = 1024 * 1024
 """A step's summary above 1 MiB is dropped whole (actions/runner, `AttachmentSizeLimit`)."""
 
+_AUTHOR_OF_JOBS = "github-actions[bot]"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRun:
-    """A check run, as far as it matters here."""
+    """A check run, as far as it matters here; `conclusion` is empty where it has none yet."""
 
     id: int
+    name: str
     external_id: str
     title: str
     url: str
+    conclusion: str = ""
+    summary: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOutput:
-    """What a check run shows."""
+    """What a check run shows; `text` stands below the summary."""
 
     title: str
     summary: str
+    text: str = ""
     annotations: Sequence[Annotation] = ()
 
 
@@ -82,17 +89,26 @@ class GitHubApi:
 
     # check runs
 
-    def create_check_run(self, name: str, commit: str, external_id: str, details_url: str) -> CheckRun:
-        """A check run without output, in progress, at a commit."""
-        body = {"name": name, "head_sha": commit, "external_id": external_id, "status": "in_progress"}
+    def create_check_run(
+        self, name: str, commit: str, external_id: str, details_url: str, output: CheckOutput, conclusion: str
+    ) -> CheckRun:
+        """A check run at a commit, concluded from the start, so that nothing can leave it unfinished."""
+        body: dict[str, Json] = {
+            "name": name,
+            "head_sha": commit,
+            "external_id": external_id,
+            "status": "completed",
+            "conclusion": conclusion,
+            "output": _output(output),
+        }
         if details_url:
             body["details_url"] = details_url
         return _check_run(self._rest.request("POST", f"{self._repo}/check-runs", json=body))
 
-    def check_runs(self, commit: str, name: str) -> Iterator[CheckRun]:
-        """The check runs of that name at a commit."""
+    def check_runs(self, commit: str) -> Iterator[CheckRun]:
+        """All check runs at a commit."""
         path = f"{self._repo}/commits/{quote(commit, safe='')}/check-runs"
-        return map(_check_run, self._rest.pages(path, key="check_runs", check_name=name, filter="all"))
+        return map(_check_run, self._rest.pages(path, key="check_runs", filter="all"))
 
     def check_run(self, check_id: int) -> CheckRun:
         """One check run."""
@@ -104,13 +120,7 @@ class GitHubApi:
 
         Repeatable only without annotations.
         """
-        body: dict[str, Json] = {
-            "output": {
-                "title": output.title[:255] or "Tests",
-                "summary": cut_bytes(output.summary, CHECK_TEXT_BYTES),
-                "annotations": [_annotation(annotation) for annotation in output.annotations],
-            }
-        }
+        body: dict[str, Json] = {"output": _output(output)}
         if conclusion:
             body |= {"status": "completed", "conclusion": conclusion}
         self._rest.request("PATCH", f"{self._repo}/check-runs/{check_id}", json=body, repeatable=not output.annotations)
@@ -126,6 +136,15 @@ class GitHubApi:
         """Every comment of a pull request, oldest first."""
         return map(_comment, self._rest.pages(f"{self._repo}/issues/{number}/comments"))
 
+    def comment(self, comment_id: int) -> Comment | None:
+        """One comment; None where it is gone."""
+        try:
+            return _comment(self._rest.get(f"{self._repo}/issues/comments/{comment_id}"))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def create_comment(self, number: int, body: str) -> Comment:
         """A new comment."""
         return _comment(self._rest.request("POST", f"{self._repo}/issues/{number}/comments", json={"body": body}))
@@ -133,7 +152,7 @@ class GitHubApi:
     def update_comment(self, comment_id: int, body: str) -> None:
         """Replace a comment's text."""
         path = f"{self._repo}/issues/comments/{comment_id}"
-        self._rest.request("PATCH", path, json={"body": body}, repeatable=True)
+        self._rest.answer("PATCH", path, json={"body": body}, repeatable=True, is_spaced=False)
 
     def delete_comment(self, comment_id: int) -> None:
         """Delete a comment; one that is gone already is fine."""
@@ -143,9 +162,51 @@ class GitHubApi:
             if error.status != 404:
                 raise
 
-    def pull_requests_of(self, commit: str) -> Iterator[PullRequest]:
-        """The pull requests that hold a commit."""
-        return map(_pull_request, self._rest.pages(f"{self._repo}/commits/{quote(commit, safe='')}/pulls"))
+    def react(self, comment_id: int, content: str) -> tuple[int, bool]:
+        """
+        The id of this token's reaction of that kind to a comment, and whether it is a new one.
+
+        A user has one reaction of a kind: a second one is answered with 200 and the first, a new one with 201.
+        https://docs.github.com/rest/reactions/reactions#create-reaction-for-an-issue-comment
+        """
+        path = f"{self._repo}/issues/comments/{comment_id}/reactions"
+        status, found = self._rest.answer("POST", path, json={"content": content}, repeatable=True, is_spaced=False)
+        return int(found["id"]), status == 201
+
+    def has_reaction(self, comment_id: int, content: str, reaction_id: int) -> bool:
+        """True where a reaction is still there."""
+        try:
+            path = f"{self._repo}/issues/comments/{comment_id}/reactions"
+            return any(item["id"] == reaction_id for item in self._rest.pages(path, content=content))
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+
+    def remove_reaction(self, comment_id: int, reaction_id: int) -> bool:
+        """False where it was gone already."""
+        try:
+            path = f"{self._repo}/issues/comments/{comment_id}/reactions/{reaction_id}"
+            self._rest.answer("DELETE", path, repeatable=True, is_spaced=False)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def pull_requests_of(self, commit: str, repository: str = "") -> Iterator[PullRequest]:
+        """
+        The pull requests that hold a commit, as `repository` (this one by default) knows them.
+
+        A commit that is only in a fork is known there alone.
+        """
+        repo = f"repos/{repository}" if repository else self._repo
+        return map(_pull_request, self._rest.pages(f"{repo}/commits/{quote(commit, safe='')}/pulls"))
+
+    def pull_requests_from(self, owner: str, branch: str) -> Iterator[PullRequest]:
+        """The open pull requests from a branch of somebody's repository into this one."""
+        head = f"{owner}:{branch}"
+        return map(_pull_request, self._rest.pages(f"{self._repo}/pulls", state="open", head=head))
 
     # files in the repository
 
@@ -175,8 +236,16 @@ class GitHubApi:
         found = self._contents(path, commit)
         return base64.b64decode(found["content"]) if isinstance(found, dict) and found.get("content") else None
 
-    def commit_files(self, files: Mapping[str, str], message: str, parent: Tip | None) -> str:
-        """A commit that no ref points to yet: `parent` with these files (text by path) in place. Returns its id."""
+    def commit_files(
+        self, files: Mapping[str, str], message: str, parent: Tip | None, *, is_for_branch: bool = False
+    ) -> str:
+        """
+        A commit that no ref points to yet: `parent` with these files (text by path) in place. Returns its id.
+
+        One that would start workflows once a branch holds it says in its message that it shall not. Those of a job's
+        own token start none (https://docs.github.com/actions/concepts/security/github_token), and there the words
+        would only keep a tag on the commit from starting any.
+        """
         tree: dict[str, Json] = {
             "tree": [{"path": path, "mode": "100644", "type": "blob", "content": text} for path, text in files.items()]
         }
@@ -185,6 +254,9 @@ class GitHubApi:
         made = self._rest.request("POST", f"{self._repo}/git/trees", json=tree, repeatable=True)
         body = {"message": message, "tree": made["sha"], "parents": [parent.commit] if parent else []}
         commit = self._rest.request("POST", f"{self._repo}/git/commits", json=body, repeatable=True)
+        if is_for_branch and (commit.get("author") or {}).get("name") != _AUTHOR_OF_JOBS:
+            body["message"] = f"{message} [skip ci]"
+            commit = self._rest.request("POST", f"{self._repo}/git/commits", json=body, repeatable=True)
         return str(commit["sha"])
 
     def create_ref(self, ref: str, commit: str) -> None:
@@ -248,12 +320,26 @@ def _annotation(annotation: Annotation) -> Json:
     return entry
 
 
+def _output(output: CheckOutput) -> Json:
+    made: dict[str, Json] = {
+        "title": output.title[:255] or "Tests",
+        "summary": cut_bytes(output.summary, CHECK_TEXT_BYTES),
+        "annotations": [_annotation(annotation) for annotation in output.annotations],
+    }
+    return {**made, "text": cut_bytes(output.text, CHECK_TEXT_BYTES)} if output.text else made
+
+
 def _check_run(found: Json) -> CheckRun:
+    output = found.get("output") or {}
     return CheckRun(
         id=int(found["id"]),
+        name=str(found.get("name") or ""),
         external_id=str(found.get("external_id") or ""),
-        title=str((found.get("output") or {}).get("title") or ""),
+        title=str(output.get("title") or ""),
         url=str(found.get("html_url") or ""),
+        conclusion=str(found.get("conclusion") or ""),
+        summary=str(output.get("summary") or ""),
+        text=str(output.get("text") or ""),
     )
 
 

@@ -1,121 +1,80 @@
-"""One comment on a GitHub pull request: found again, updated, never somebody else's, never an older run's."""
+"""The comments of a GitHub pull request, as jobs share one of them; never somebody else's."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from dt_action.model.run import Run
-from dt_action.providers.github_api import COMMENT_BYTES, Comment, GitHubApi
-from dt_action.providers.rest import UncertainError
-from dt_action.providers.settings import CommentMode
-from dt_action.reports.formats.markdown_fit import fit
+from dt_action.providers.board import board_in
+from dt_action.providers.github_api import COMMENT_BYTES, GitHubApi
+from dt_action.providers.github_api import Comment as ApiComment
+from dt_action.providers.rest import ApiError
+from dt_action.providers.shared_comment import KEY, Comment, NoTurnsError, Page, Turn
 
-_MARK = re.compile(
-    r"<!-- distributed-testing key=(?P<key>\S+) order=(?P<run>\d+)\.(?P<attempt>\d+) state=(?P<state>[0-9a-f]+) -->"
-)
+PAGE = Page(budget_bytes=COMMENT_BYTES, note="*Shortened: the whole report is in the job's summary.*")
+
+_TURN = "eyes"
 _WRITERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
-_NOTE = "*Shortened: the whole report is in the job's summary.*"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class GitHubThread:
     """
-    The hidden first line of our comment.
+    The comments of one pull request.
 
-    `key` tells several comments of one pull request apart, `order` is the run's id and attempt, `state` a digest of
-    what is not as it should be.
+    A turn is this token's reaction with eyes: GitHub gives a user one of a kind for each comment, and says whether it
+    is a new one. It makes no noise, and a person sees that somebody is at work.
     """
 
-    key: str
-    order: tuple[int, int]
-    state: str
+    def __init__(self, api: GitHubApi, number: int, token: str) -> None:
+        self._api = api
+        self._number = number
+        self._token = token
 
-    def __str__(self) -> str:
-        return f"<!-- distributed-testing key={self.key} order={self.order[0]}.{self.order[1]} state={self.state} -->"
+    def ours(self) -> Sequence[Comment]:
+        """See `shared_comment.Thread`."""
+        found = [
+            Comment(id=comment.id, body=comment.body)
+            for comment in self._api.comments(self._number)
+            if board_in(comment.body, KEY) is not None and _may_be_ours(comment, self._token)
+        ]
+        return sorted(found, key=lambda comment: comment.id)
 
-    @classmethod
-    def of(cls, body: str) -> Mark | None:
-        """The mark at the start of a comment; None where it does not begin with one."""
-        found = _MARK.match(body)
-        if found is None:
-            return None
-        return cls(key=found["key"], order=(int(found["run"]), int(found["attempt"])), state=found["state"])
+    def create(self, body: str) -> None:
+        """See `shared_comment.Thread`."""
+        self._api.create_comment(self._number, body)
 
+    def read(self, comment: int) -> str | None:
+        """See `shared_comment.Thread`."""
+        found = self._api.comment(comment)
+        return found.body if found else None
 
-def key_of(text: str) -> str:
-    """A word that can stand in a mark."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-") or "results"
+    def update(self, comment: int, body: str) -> None:
+        """See `shared_comment.Thread`."""
+        self._api.update_comment(comment, body)
 
+    def delete(self, comment: int) -> None:
+        """See `shared_comment.Thread`."""
+        self._api.delete_comment(comment)
 
-def state_of(run: Run) -> str:
-    """A digest of the conclusion and of every test that is not simply fine; equal for runs that tell the same."""
-    odd = sorted(
-        f"{result.outcome} {result.case.id}{' flaky' if result.is_flaky else ''}"
-        for result in run.results
-        if result.is_flaky or result.outcome not in ("passed", "skipped", "xfailed")
-    )
-    odd += sorted(f"unplaced {unplaced.case.id}" for unplaced in run.unplaced)
-    odd += sorted(f"missing {name}" for name in (*run.missing_shards, *run.uncollected))
-    text = "\n".join([run.conclusion(), *odd])
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-_ALL_FINE = hashlib.sha256(b"passed").hexdigest()[:16]
-
-
-def is_wanted(mode: CommentMode, run: Run, state: str, existing: Mark | None) -> bool:
-    """
-    Whether to write now.
-
-    `always`: yes. `changes`: where this run says something else than the comment does; without a comment, where it
-    is not all fine. `failures`: where it failed; a comment that exists is kept true in any case.
-    """
-    if mode == "off":
-        return False
-    if mode == "always":
-        return True
-    if mode == "failures":
-        return existing is not None or run.totals().failing > 0
-    return state != (existing.state if existing else _ALL_FINE)
-
-
-def publish_comment(
-    api: GitHubApi, number: int, mark: Mark, markdown: str, mode: CommentMode, run: Run, token: str
-) -> None:
-    """Write, update or leave the comment, and delete later copies of it. Raises ApiError."""
-    mine = _ours(api, number, mark, token)
-    existing = Mark.of(mine[0].body) if mine else None
-    if existing is not None and existing.order > mark.order:
-        return
-    if not is_wanted(mode, run, mark.state, existing):
-        return
-    body = f"{mark}\n{fit(markdown, COMMENT_BYTES - 200, _NOTE)}"
-    if mine:
-        api.update_comment(mine[0].id, body)
-    else:
+    def take_turn(self, comment: int) -> Turn:
+        """See `shared_comment.Thread`."""
         try:
-            api.create_comment(number, body)
-        except UncertainError:
-            if not _ours(api, number, mark, token):
-                raise
-        mine = _ours(api, number, mark, token)
-    for copy in mine[1:]:
-        api.delete_comment(copy.id)
+            turn, is_new = self._api.react(comment, _TURN)
+        except ApiError as error:
+            if error.status in (403, 404, 422):
+                raise NoTurnsError from error
+            raise
+        return Turn(id=turn, is_ours=is_new)
+
+    def lasts(self, comment: int, turn: int) -> bool:
+        """See `shared_comment.Thread`."""
+        return self._api.has_reaction(comment, _TURN, turn)
+
+    def end_turn(self, comment: int, turn: int) -> bool:
+        """See `shared_comment.Thread`."""
+        return self._api.remove_reaction(comment, turn)
 
 
-def _ours(api: GitHubApi, number: int, mark: Mark, token: str) -> list[Comment]:
-    """The comments that begin with our mark and that a token of this kind can have written, oldest first."""
-    found = []
-    for comment in api.comments(number):
-        theirs = Mark.of(comment.body)
-        if theirs is not None and theirs.key == mark.key and _may_be_ours(comment, token):
-            found.append(comment)
-    return sorted(found, key=lambda comment: comment.id)
-
-
-def _may_be_ours(comment: Comment, token: str) -> bool:
+def _may_be_ours(comment: ApiComment, token: str) -> bool:
     """An app's token (`ghs_`, such as GITHUB_TOKEN) writes as a bot, a person's as somebody who may write here."""
     if token.startswith("ghs_"):
         return comment.is_bot

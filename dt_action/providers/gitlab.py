@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +14,17 @@ from dt_action.model.build import Build
 from dt_action.model.report import Publication
 from dt_action.model.run import Run
 from dt_action.providers import outputs
-from dt_action.providers.rest import ApiError, Json, Rest, UncertainError
+from dt_action.providers.board import Entry, entry_of
+from dt_action.providers.gitlab_note import PAGE, GitLabThread
+from dt_action.providers.job import Job, key_of, named
+from dt_action.providers.rest import ApiError, Json, Rest
 from dt_action.providers.settings import Settings
+from dt_action.providers.shared_comment import Writer, is_news
 from dt_action.reports.formats import codequality
-from dt_action.reports.formats.markdown_fit import fit
 
 CODE_QUALITY = "gl-code-quality.json"
 ANNOTATIONS = "gl-annotations.json"
 DOTENV = "dt.env"
-NOTE_BYTES = 60_000
-"""A note may have 1,000,000 characters; one that long helps nobody."""
 
 
 class GitLab:
@@ -43,11 +44,13 @@ class GitLab:
         *,
         write: Callable[[str], None],
         connect_api: Callable[[str, str], Rest] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._environ = environ
         self._settings = settings
         self._write = write
         self._connect = connect_api or _connect
+        self._sleep = sleep
 
     def build(self) -> Build:
         """The build that the predefined variables describe (https://docs.gitlab.com/ci/variables/predefined_variables)."""
@@ -115,22 +118,18 @@ class GitLab:
             self._write(f"TOTAL {whole} {whole - covered} {run.coverage.percent:.1f}%")
 
     def _note(self, run: Run, publication: Publication) -> None:
-        """One note, found again by its mark and its author; `CI_JOB_TOKEN` cannot write notes, so it is not tried."""
+        """Add this job's line to the one note; `CI_JOB_TOKEN` cannot write notes, so it is not tried."""
         env, settings = self._environ, self._settings
         number = env.get("CI_MERGE_REQUEST_IID", "")
         if not settings.token or not number or settings.comment == "off":
             return
         rest = self._connect(env.get("CI_API_V4_URL", "") or f"{env.get('CI_SERVER_URL', '')}/api/v4", settings.token)
-        path = f"projects/{env.get('CI_MERGE_REQUEST_PROJECT_ID') or env.get('CI_PROJECT_ID', '')}"
-        notes = f"{path}/merge_requests/{quote(number)}/notes"
-        mark = f"<!-- distributed-testing key={re.sub(r'[^A-Za-z0-9._]+', '-', settings.comment_key)} -->"
-        body = f"{mark}\n{fit(publication.summary_markdown, NOTE_BYTES - 200, '*Shortened: see the job.*')}"
+        project = env.get("CI_MERGE_REQUEST_PROJECT_ID") or env.get("CI_PROJECT_ID", "")
+        entry = self._entry(run, publication)
+        page = replace(PAGE, server_url=env.get("CI_SERVER_URL", ""), repository=env.get("CI_PROJECT_PATH", ""))
+        writer = Writer(thread=GitLabThread(rest, project, number), page=page, sleep=self._sleep)
         try:
-            mine = _ours(rest, notes, mark)
-            if mine is not None:
-                rest.request("PUT", f"{notes}/{mine}", json={"body": body}, repeatable=True)
-            elif settings.comment == "always" or run.conclusion() not in ("passed", "skipped"):
-                _create(rest, notes, mark, body)
+            board = writer.publish(entry, may_create=is_news(settings.comment, run, entry))
         except ApiError as error:
             if error.status in (401, 403):
                 raise ApiError(
@@ -139,22 +138,29 @@ class GitLab:
                     hint="give a project access token with the scope `api` and the role Reporter or higher",
                 ) from None
             raise
+        if board is not None and board.rivals_of(entry):
+            raise PublishingError(
+                f"{entry.title!r} was told twice for this job, so that both stand there under one name",
+                hint="give each of the job's calls of dt a name of its own with --label",
+            )
 
+    def _entry(self, run: Run, publication: Publication) -> Entry:
+        """
+        This job's line in the note.
 
-def _create(rest: Rest, notes: str, mark: str, body: str) -> None:
-    try:
-        rest.request("POST", notes, json={"body": body})
-    except UncertainError:
-        if _ours(rest, notes, mark) is None:
-            raise
-
-
-def _ours(rest: Rest, notes: str, mark: str) -> int | None:
-    me = rest.get("user")["id"]
-    for note in rest.pages(notes, sort="asc"):
-        if str(note.get("body") or "").startswith(mark) and note["author"]["id"] == me:
-            return int(note["id"])
-    return None
+        A job's name holds the values of its leg of a matrix. A job that is tried again has another id, a greater one.
+        """
+        env, build, label = self._environ, self.build(), self._settings.environment
+        pipeline = env.get("CI_PIPELINE_NAME", "") or env.get("CI_CONFIG_PATH", "")
+        job = Job(
+            key=key_of("gitlab", pipeline, build.job, label, run.shard),
+            writer=run.id,
+            workflow=env.get("CI_PIPELINE_NAME", ""),
+            run=_number(build.run_id),
+            attempt=_number(env.get("CI_JOB_ID", "")) or 1,
+        )
+        title = named(build.job or "tests", label if label not in build.job else "")
+        return entry_of(run, job, title=title, commit=build.commit, url=build.url, text=publication.summary_markdown)
 
 
 def _connect(url: str, token: str) -> Rest:

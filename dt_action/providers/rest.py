@@ -97,13 +97,30 @@ class Rest:
         repeatable: bool = False,
     ) -> Json:
         """Send a request and return the answer's JSON, None where there is none. Raises ApiError, UncertainError."""
+        return self.answer(method, path, json=json, params=params, repeatable=repeatable)[1]
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Json = None,
+        params: Mapping[str, str | int] | None = None,
+        repeatable: bool = False,
+        is_spaced: bool = True,
+    ) -> tuple[int, Json]:
+        """
+        The same with the answer's status, which is below 400.
+
+        A write that is not `is_spaced` is not held back: one of a few in a row that others wait for.
+        """
         attempt = 0
         while True:
             attempt += 1
-            self._space_writes(method)
+            self._space_writes(method, is_spaced=is_spaced)
             response, cause = self._send(method, path, json, params)
             if response is not None and response.status_code < 400:
-                return _decoded(response, method, path)
+                return response.status_code, _decoded(response, method, path)
             wait_s = self._wait_before_retry(response, attempt, repeatable=repeatable)
             if wait_s is None or not self._has_patience(wait_s) or attempt >= self.tries:
                 raise _error(response, cause, method, path, uncertain=method != "GET" and not repeatable)
@@ -130,11 +147,11 @@ class Rest:
             return None, _cause(error)
         return response, ""
 
-    def _space_writes(self, method: str) -> None:
+    def _space_writes(self, method: str, *, is_spaced: bool) -> None:
         if method == "GET":
             return
         pause_s = self._last_write + self.write_pause_s - self.clock()
-        if pause_s > 0:
+        if pause_s > 0 and is_spaced:
             self.sleep(pause_s)
         self._last_write = self.clock()
 

@@ -15,13 +15,12 @@ class Settings:
 
     `output_dir` is where the documents were written, as the user named it; `root_prefix` is the path of the project
     inside the repository, with a trailing slash, for annotations. `check_run_id` is the check of the job itself
-    (`job.check_run_id` on GitHub). `environment` tells the legs of a matrix apart. `comment_key` tells several
-    comments on one pull request apart. `report_url` is where the whole report can be read.
+    (`job.check_run_id` on GitHub). `environment` tells the legs of a matrix apart, and where it is empty `leg`, which
+    is the JSON of a leg's values. `report_url` is where the whole report can be read.
     """
 
     token: str = ""
     comment: CommentMode = "changes"
-    comment_key: str = "results"
     check_name: str = ""
     check_run_id: int | None = None
     max_annotations: int = 500
@@ -31,4 +30,5 @@ class Settings:
     output_dir: str = "test_reports"
     root_prefix: str = ""
     environment: str = ""
+    leg: str = ""
     report_url: str = ""

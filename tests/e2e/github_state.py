@@ -53,6 +53,7 @@ class Repository:
     checks: dict[int, Json] = field(default_factory=dict)
     annotations: dict[int, list[Json]] = field(default_factory=dict)
     comments: list[Json] = field(default_factory=list)
+    reactions: dict[int, Json] = field(default_factory=dict)
     pulls: list[Json] = field(default_factory=list)
     refs: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Json] = field(default_factory=dict)
@@ -74,7 +75,12 @@ class Repository:
             ("GET", f"{repo}/check-runs/{{check_run_id}}/annotations"): self.list_annotations,
             ("GET", f"{repo}/commits/{{ref}}/check-runs"): self.list_checks,
             ("GET", f"{repo}/commits/{{commit_sha}}/pulls"): self.list_pulls,
+            ("GET", f"{repo}/pulls"): self.find_pulls,
             ("GET", f"{repo}/issues/{{issue_number}}/comments"): self.list_comments,
+            ("GET", f"{repo}/issues/comments/{{comment_id}}"): self.get_comment,
+            ("GET", f"{repo}/issues/comments/{{comment_id}}/reactions"): self.list_reactions,
+            ("POST", f"{repo}/issues/comments/{{comment_id}}/reactions"): self.react,
+            ("DELETE", f"{repo}/issues/comments/{{comment_id}}/reactions/{{reaction_id}}"): self.remove_reaction,
             ("POST", f"{repo}/issues/{{issue_number}}/comments"): self.create_comment,
             ("PATCH", f"{repo}/issues/comments/{{comment_id}}"): self.update_comment,
             ("DELETE", f"{repo}/issues/comments/{{comment_id}}"): self.delete_comment,
@@ -113,6 +119,8 @@ class Repository:
     def list_checks(self, _: Caller, ref: str, query: dict[str, str], **__: Json) -> tuple[int, Json]:
         runs = [check for check in self.checks.values() if check["head_sha"] == ref]
         runs = [check for check in runs if check["name"] == query.get("check_name", check["name"])]
+        if query.get("filter", "latest") == "latest":  # of those of one name, the one that was made last
+            runs = [*{check["name"]: check for check in runs}.values()]
         page = _page(runs, query)
         return 200, {"total_count": len(runs), "check_runs": [self._check(check["id"]) for check in page]}
 
@@ -168,26 +176,83 @@ class Repository:
 
     def update_comment(self, caller: Caller, body: Json, comment_id: str, **_: Json) -> tuple[int, Json]:
         caller.needs("pull_requests")
+        comment = self._comment(comment_id)
         if len(body["body"]) > 65_536:
             raise RefusalError(422, "Validation Failed: body is too long (maximum is 65536 characters)")
-        for comment in self.comments:
-            if comment["id"] == int(comment_id):
-                comment["body"] = body["body"]
-                return 200, comment
-        raise RefusalError(404, "Not Found")
+        comment["body"] = body["body"]
+        return 200, comment
 
     def delete_comment(self, caller: Caller, comment_id: str, **_: Json) -> tuple[int, Json]:
         caller.needs("pull_requests")
         self._found(any(comment["id"] == int(comment_id) for comment in self.comments))
         self.comments = [comment for comment in self.comments if comment["id"] != int(comment_id)]
+        self.reactions = {key: item for key, item in self.reactions.items() if item["comment"] != int(comment_id)}
         return 204, None
 
-    def list_pulls(self, _: Caller, commit_sha: str, query: dict[str, str], **__: Json) -> tuple[int, Json]:
-        return 200, _page([pull for pull in self.pulls if pull["head"]["sha"] == commit_sha], query)
+    def get_comment(self, _: Caller, comment_id: str, **__: Json) -> tuple[int, Json]:
+        return 200, self._comment(comment_id)
 
-    def add_pull(self, number: int, head: str, state: str = "open", base: str = NAME) -> None:
+    def _comment(self, comment_id: str) -> Json:
+        found = [comment for comment in self.comments if comment["id"] == int(comment_id)]
+        self._found(bool(found))
+        return found[0]
+
+    def list_reactions(self, _: Caller, comment_id: str, query: dict[str, str], **__: Json) -> tuple[int, Json]:
+        self._comment(comment_id)
+        found = [item for item in self.reactions.values() if item["comment"] == int(comment_id)]
+        return 200, _page([item for item in found if item["content"] == query.get("content", item["content"])], query)
+
+    def react(self, caller: Caller, body: Json, comment_id: str, **_: Json) -> tuple[int, Json]:
+        """A user has one reaction of a kind to a comment; asking for a second one is answered with the first."""
+        caller.needs("pull_requests")
+        self._comment(comment_id)
+        identity = (int(comment_id), body["content"], caller.login)
+        for item in self.reactions.values():
+            if (item["comment"], item["content"], item["user"]["login"]) == identity:
+                return 200, item
+        number = next(self.ids)
+        self.reactions[number] = {
+            "id": number,
+            "comment": int(comment_id),
+            "content": body["content"],
+            "user": {"login": caller.login, "type": "Bot" if caller.is_app else "User"},
+        }
+        return 201, self.reactions[number]
+
+    def remove_reaction(self, caller: Caller, comment_id: str, reaction_id: str, **_: Json) -> tuple[int, Json]:
+        caller.needs("pull_requests")
+        self._comment(comment_id)
+        self._found(int(reaction_id) in self.reactions)
+        del self.reactions[int(reaction_id)]
+        return 204, None
+
+    def list_pulls(
+        self, _: Caller, commit_sha: str, query: dict[str, str], owner: str = "", repo: str = "", **__: Json
+    ) -> tuple[int, Json]:
+        """Asked of a repository, only for commits that are in it: a fork's are not in the one that it is a fork of."""
+        known = [pull for pull in self.pulls if pull["head"]["sha"] == commit_sha]
+        asked = f"{owner}/{repo}"
+        return 200, _page([pull for pull in known if pull["head"]["repo"]["full_name"] == asked], query)
+
+    def find_pulls(self, _: Caller, query: dict[str, str], owner: str, repo: str, **__: Json) -> tuple[int, Json]:
+        """A `head` without an owner is no filter, as on GitHub."""
+        state, head = query.get("state", "open"), query.get("head", "")
+        found = [pull for pull in self.pulls if pull["base"]["repo"]["full_name"] == f"{owner}/{repo}"]
+        found = [pull for pull in found if state in ("all", pull["state"])]
+        return 200, _page([pull for pull in found if ":" not in head or pull["head"]["label"] in (head, "")], query)
+
+    def add_pull(
+        self, number: int, head: str, state: str = "open", base: str = NAME, repo: str = NAME, branch: str = ""
+    ) -> None:
+        """`head` is the commit on top of `branch` in `repo`; without a branch it is found by any."""
+        label = f"{repo.partition('/')[0]}:{branch}" if branch else ""
         self.pulls.append(
-            {"number": number, "state": state, "head": {"sha": head}, "base": {"repo": {"full_name": base}}}
+            {
+                "number": number,
+                "state": state,
+                "head": {"sha": head, "label": label, "ref": branch, "repo": {"full_name": repo}},
+                "base": {"repo": {"full_name": base}},
+            }
         )
 
     # git
@@ -226,7 +291,7 @@ class Repository:
         caller.needs("contents")
         if body["tree"] not in self.trees or any(parent not in self.commits for parent in body.get("parents", ())):
             raise RefusalError(422, "Tree SHA or a parent does not exist")
-        sha = self._store_commit(body["tree"], body.get("parents", []), body["message"])
+        sha = self._store_commit(body["tree"], body.get("parents", []), body["message"], caller.login)
         return 201, self._commit(sha)
 
     def get_commit(self, _: Caller, commit_sha: str, **__: Json) -> tuple[int, Json]:
@@ -279,7 +344,13 @@ class Repository:
     def _commit(self, sha: str) -> Json:
         commit = self.commits[sha]
         parents = [{"sha": parent} for parent in commit["parents"]]
-        return {"sha": sha, "tree": {"sha": commit["tree"]}, "parents": parents, "message": commit["message"]}
+        author = {
+            "name": commit["author"],
+            "email": f"{commit['author']}@users.noreply",
+            "date": "2026-01-01T00:00:00Z",
+        }
+        who = {"author": author, "committer": author}
+        return {"sha": sha, "tree": {"sha": commit["tree"]}, "parents": parents, "message": commit["message"], **who}
 
     def _store_blob(self, data: bytes) -> str:
         sha = _sha(b"blob %d\0" % len(data) + data)
@@ -291,9 +362,9 @@ class Repository:
         self.trees[sha] = files
         return sha
 
-    def _store_commit(self, tree: str, parents: list[str], message: str) -> str:
+    def _store_commit(self, tree: str, parents: list[str], message: str, author: str = "maintainer") -> str:
         sha = _sha(f"commit {tree} {parents} {message} {next(self.ids)}".encode())
-        self.commits[sha] = {"tree": tree, "parents": parents, "message": message}
+        self.commits[sha] = {"tree": tree, "parents": parents, "message": message, "author": author}
         return sha
 
     @staticmethod

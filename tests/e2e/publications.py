@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Any
+
+from github_double import GitHubDouble
+from gitlab_double import GitLabDouble
 
 from dt_action.model.case import Attempt, Outcome, TestCase, TestResult
 from dt_action.model.report import Annotation, Badge, Document, Publication
 from dt_action.model.run import Run
+from dt_action.providers.github import GitHub
+from dt_action.providers.github_api import GitHubApi, connect
+from dt_action.providers.gitlab import GitLab
+from dt_action.providers.rest import Rest
+from dt_action.providers.settings import Settings
 
 
 def run_of(*outcomes: Outcome, names: str = "test_a.py::test") -> Run:
@@ -56,3 +66,55 @@ def push_event(tmp_path: Path) -> Path:
     path = tmp_path / "push.json"
     path.write_text(json.dumps({"before": "0" * 40, "repository": {"default_branch": "main"}}))
     return path
+
+
+def quickly(seconds: float) -> None:
+    """Waits as long as it takes for others to get their turn, not as long as politeness asks for."""
+    time.sleep(min(seconds / 50, 0.05))
+
+
+def github_job(double: GitHubDouble, event: Path, job: str, *, run_id: int = 1000, **settings: Any) -> GitHub:
+    """The provider in a job of the workflow CI; `settings` go before those of a quiet run, `attempt` is the job's."""
+    environ = {
+        "GITHUB_SERVER_URL": "https://github.example",
+        "GITHUB_REPOSITORY": "team/app",
+        "GITHUB_API_URL": double.url,
+        "GITHUB_SHA": "c" * 40,
+        "GITHUB_RUN_ID": str(run_id),
+        "GITHUB_RUN_ATTEMPT": str(settings.pop("attempt", 1)),
+        "GITHUB_REF_NAME": "main",
+        "GITHUB_REF_TYPE": "branch",
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_WORKFLOW": "CI",
+        "GITHUB_JOB": job,
+    }
+
+    def connected(url: str, repository: str, token: str) -> GitHubApi:
+        return connect(url, repository, token, sleep=quickly, write_pause_s=0)
+
+    options = {"token": "ghs_write", "comment": "off", **settings}
+    return GitHub(environ, Settings(**options), write=lambda _: None, connect_api=connected, sleep=quickly)
+
+
+def gitlab_job(double: GitLabDouble, tmp_path: Path, job: str, *, pipeline: int = 99, **settings: Any) -> GitLab:
+    """The provider in a job of a pipeline of merge request 7; `job_id` is another one for every try."""
+    environ = {
+        "CI_API_V4_URL": f"{double.url}/api/v4",
+        "CI_PROJECT_ID": "12",
+        "CI_PROJECT_PATH": "team/app",
+        "CI_MERGE_REQUEST_IID": "7",
+        "CI_COMMIT_SHA": "merged",
+        "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "pushed",
+        "CI_PIPELINE_ID": str(pipeline),
+        "CI_JOB_ID": str(settings.pop("job_id", 500)),
+        "CI_JOB_NAME": job,
+        "CI_JOB_URL": "https://gitlab.example/team/app/-/jobs/5",
+    }
+    options = {"token": "glpat-bot", "comment": "always", "output_dir": str(tmp_path / job), **settings}
+    return GitLab(
+        environ,
+        Settings(**options),
+        write=lambda _: None,
+        connect_api=lambda url, token: Rest(url=url, headers={"PRIVATE-TOKEN": token}, write_pause_s=0, sleep=quickly),
+        sleep=quickly,
+    )

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import requests
 
 from dt_action.errors import ConfigurationError
 from dt_action.model.case import Attempt, TestCase, TestResult
@@ -16,7 +12,6 @@ from dt_action.model.report import Annotation, Document, Publication
 from dt_action.model.run import Run
 from dt_action.providers import detect, make
 from dt_action.providers.gitlab import GitLab
-from dt_action.providers.rest import Rest
 from dt_action.providers.settings import Settings
 
 MERGE_REQUEST = {
@@ -107,72 +102,3 @@ def test_jenkins_is_left_the_totals_and_a_full_disk_is_only_told(tmp_path: Path)
         a_run(), a_publication()
     )
     assert refused[0].startswith("the totals for the build's description")
-
-
-class Notes:
-    """GitLab's notes of one merge request, as a transport. `refuses` is a status for every write."""
-
-    def __init__(self, refuses: int = 0) -> None:
-        self.notes: list[dict[str, Any]] = [{"id": 1, "body": "hello", "author": {"id": 5}}]
-        self.refuses = refuses
-
-    def request(self, method: str, url: str, *, json: Any, params: Mapping[str, Any], **_: Any) -> requests.Response:
-        path = url.removeprefix("https://gitlab.example/api/v4/")
-        if path == "user":
-            return answer(200, {"id": 9})
-        assert path.startswith("projects/12/merge_requests/7/notes"), path
-        if method == "GET":
-            start = (int(params["page"]) - 1) * int(params["per_page"])
-            return answer(200, self.notes[start : start + int(params["per_page"])])
-        if self.refuses:
-            return answer(self.refuses, {"message": "403 Forbidden"})
-        if method == "POST":
-            self.notes.append({"id": len(self.notes) + 1, "body": json["body"], "author": {"id": 9}})
-            return answer(201, self.notes[-1])
-        number = int(path.rsplit("/", 1)[-1])
-        self.notes[number - 1]["body"] = json["body"]
-        return answer(200, self.notes[number - 1])
-
-
-def answer(status: int, body: Any) -> requests.Response:
-    response = requests.Response()
-    response.status_code = status
-    response._content = json.dumps(body).encode()
-    return response
-
-
-def publish(notes: Notes, tmp_path: Path, run: Run, **settings: Any) -> list[str]:
-    provider = GitLab(
-        MERGE_REQUEST,
-        Settings(token="glpat-x", output_dir=str(tmp_path), **settings),
-        write=lambda line: None,
-        connect_api=lambda url, token: Rest(url=url, headers={}, transport=notes, write_pause_s=0),
-    )
-    return list(provider.publish(run, a_publication()))
-
-
-def test_a_merge_request_gets_one_note_among_hundreds_and_it_is_updated(tmp_path: Path) -> None:
-    notes = Notes()
-    notes.notes = [{"id": n, "body": "x", "author": {"id": 5}} for n in range(1, 251)]
-    forged = {"id": 251, "body": "<!-- distributed-testing key=results -->", "author": {"id": 5}}
-    notes.notes.append(forged)
-    for _ in range(2):
-        assert publish(notes, tmp_path, a_run()) == []
-    assert len(notes.notes) == 252
-    assert notes.notes[-1]["body"].endswith("# t")
-    assert forged["body"] == "<!-- distributed-testing key=results -->"
-
-
-def test_a_refused_note_is_told_with_what_kind_of_token_it_needs(tmp_path: Path) -> None:
-    (refused,) = publish(Notes(refuses=403), tmp_path, a_run())
-    assert refused.startswith("the merge request's note: POST projects/12/merge_requests/7/notes: 403")
-    assert "project access token" in refused
-    assert "glpat-x" not in refused
-
-
-def test_no_note_is_written_where_all_is_fine_from_the_start(tmp_path: Path) -> None:
-    notes = Notes()
-    run = a_run()
-    passed = replace(run.results[0], attempts=(Attempt(outcome="passed"),))
-    publish(notes, tmp_path, replace(run, results=(passed,)))
-    assert len(notes.notes) == 1

@@ -40,7 +40,12 @@ def test_every_option_is_an_input_and_every_output_is_described(name: str) -> No
 def test_only_what_the_runner_knows_has_a_default_so_that_a_configuration_file_can_speak() -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
     given = {name: entry["default"] for name, entry in action["inputs"].items() if entry["default"]}
-    assert given == {"command": "run", "token": "${{ github.token }}", "check_run_id": "${{ job.check_run_id }}"}
+    assert given == {
+        "command": "run",
+        "token": "${{ github.token }}",
+        "check_run_id": "${{ job.check_run_id }}",
+        "leg": "${{ toJSON(matrix) }}",
+    }
 
 
 @pytest.mark.parametrize("name", ["gitlab/distributed-testing.yml", "templates/distributed-testing/template.yml"])
