@@ -138,6 +138,10 @@ class Wiring:
 
         if plan.selection and not plan.files:
             return iter([Ended(status="completed")])
+        if plan.shard:
+            count = len(plan.files)
+            told = f"{count} of {count + len(plan.elsewhere)} files, plan {plan.digest}"
+            self.say(f"shard {plan.shard} by {self.settings.told_by('shard')}: {told}")
         return self.fleet(plan).execute(plan)
 
     def collect(self, plan: Plan, events: Iterator[Event]) -> Run:

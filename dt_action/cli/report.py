@@ -28,6 +28,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = Parser("report", "merge the reports of many jobs into one, and publish it")
     parser.add_argument("parts", nargs="*", help="directories or files with the JSON reports, instead of --reports")
     settings, given = settings_from(parser, argv, environ)
+    settings = replace(settings, shard=None)  # a job that merges has no share, even where it is one of several copies
     named = tuple(getattr(given, "parts", ())) or settings.reports
     expected = expected_shards(settings)
     files = find_parts([settings.root / name for name in named])

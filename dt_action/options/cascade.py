@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dt_action.errors import ConfigurationError
+from dt_action.model.plan import Shard
 from dt_action.options.config_file import closest_word, read_config
 from dt_action.options.kinds import Kind
+from dt_action.options.parallel_jobs import shard_of
 from dt_action.options.table import DEFAULT, OPTIONS, Option, Settings, Source
 
 
@@ -33,6 +35,11 @@ def resolve(flags: Mapping[str, object], environ: Mapping[str, str], root: Path)
         except ValueError:
             problems.append(_refused(row, raw, sources[row.name]))
     _choose_fleet(values, sources, problems)
+    copies = shard_of(environ, root) if sources["shard"] is DEFAULT else None
+    if copies:
+        values["shard"], sources["shard"] = copies[0], Source(rank=1, text=copies[1])
+    if values.get("shard") == Shard(index=1, count=1):
+        values["shard"] = None  # the only share is everything
     if problems:
         raise ConfigurationError.of_all(problems)
     return Settings(root=root, sources=sources, **values)
