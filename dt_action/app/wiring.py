@@ -20,6 +20,7 @@ from dt_action.workspace import caches
 
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.analysis.explicit import PathRule
+    from dt_action.app.attempts import Attempts
     from dt_action.app.coverage import Measurement
     from dt_action.app.memory import Memory
     from dt_action.app.shards import Shards
@@ -57,6 +58,7 @@ class Wiring:
     _host: Host | None = None
     _memory: Memory | None = None
     _shards: Shards | None = None
+    _attempts: Attempts | None = None
     _measurement: Measurement | None = None
     _python: str = ""
 
@@ -130,7 +132,8 @@ class Wiring:
             is_selection=self.names_files or is_selection(self.settings),
             first=self.memory.first(),
         )
-        return shards.cut(self.memory.applied(plan, choice) if choice else plan)
+        plan = shards.cut(self.memory.applied(plan, choice) if choice else plan)
+        return self.attempts.narrowed(plan) if self.settings.rerun_failed else plan
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """Run the plan on the fleet that the settings name; where a selection left nothing, that is all."""
@@ -150,8 +153,11 @@ class Wiring:
         from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
 
         run = collect(plan, events, listener=self.listener(len(plan.files)))
+        data: Sequence[Path] = ()
+        if self.settings.rerun_failed:
+            run, data = self.attempts.continued(run), self.attempts.data_files()
         if self._measurement is not None and plan.files:
-            run = self.covered(run, self._measurement.data_files(), self._measurement.workspaces())
+            run = self.covered(run, [*data, *self._measurement.data_files()], self._measurement.workspaces())
         return self.memory.judged(run)
 
     def covered(self, run: Run, data_files: Sequence[Path], workspaces: Sequence[str] = ()) -> Run:
@@ -184,6 +190,15 @@ class Wiring:
 
             self._shards = Shards(self.settings, self.environ)
         return self._shards
+
+    @property
+    def attempts(self) -> Attempts:
+        """Earlier attempts at this run."""
+        if self._attempts is None:
+            from dt_action.app.attempts import Attempts
+
+            self._attempts = Attempts(self.settings, self.environ, lambda: self.memory.build, self.say)
+        return self._attempts
 
     @property
     def memory(self) -> Memory:

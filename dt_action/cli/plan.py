@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     # With --shard the plan file is what another job wrote; without, it is what this one writes.
     writes = settings.plan_file is not None and settings.shard is None
     planning = replace(settings, plan_file=None) if writes else settings
-    wiring = Wiring(settings=planning, environ=environ, listener=lambda _: lambda _: None, say=print)
+    wiring = Wiring(settings=planning, environ=environ, listener=lambda _: lambda _: None, say=_remark)
     files = wiring.discover()
     if not files:
         raise NoTestsError(
@@ -37,6 +38,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     else:
         print(json.dumps(_as_json(plan), indent=2) if "json" in given else _as_table(plan))
     return 0
+
+
+def _remark(line: str) -> None:
+    print(line, file=sys.stderr)  # stdout has the plan, which may be JSON
 
 
 def _tell_matrix(plan: Plan, wiring: Wiring, environ: Mapping[str, str]) -> None:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dt_action.app.parts import find_parts, read_parts
 from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.cli.run import present
-from dt_action.errors import ConfigurationError, NoTestsError, UnreadableError
+from dt_action.errors import ConfigurationError, NoTestsError
 from dt_action.judging.coverage_data import shard_data_files
 from dt_action.judging.merging import merge
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
 from dt_action.options import Settings
 from dt_action.pipeline import Outcome
-from dt_action.reports.formats import run_json
-
-MOST_FILES = 10_000
-_OTHER_JSON = (".ctrf.json", ".codequality.json")
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -50,13 +47,7 @@ def _publish(wiring: Wiring, files: Sequence[Path], expected: Sequence[str], dat
 
 def _merged(files: Sequence[Path], expected: Sequence[str]) -> Run:
     """The runs as one. A part that cannot be read is a part that never came: the run is incomplete and says so."""
-    runs: list[Run] = []
-    unreadable: list[str] = []
-    for path in files:
-        try:
-            runs.append(run_json.read(_content(path), source=path.name))
-        except UnreadableError as error:
-            unreadable.append(str(error))
+    runs, unreadable = read_parts(files)
     run = merge(runs, expected)
     notices = (Notice(level="error", text=text) for text in unreadable)
     names = (f"an unreadable report ({number})" for number in range(1, len(unreadable) + 1))
@@ -75,34 +66,3 @@ def expected_shards(settings: Settings) -> tuple[str, ...]:
             f"{settings.told_by('expect')} is {settings.expect[:60]!r}; expected the matrix that dt plan gave",
             hint="hand over the output `matrix` of the job that ran dt plan --matrix",
         ) from None
-
-
-def find_parts(paths: Sequence[Path]) -> list[Path]:
-    """
-    The JSON reports named, or anywhere in the directories named, sorted.
-
-    The directories may come from a stranger's pull request: links are not followed, and there may not be more than
-    `MOST_FILES`. Raises ConfigurationError.
-    """
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        raise ConfigurationError(f"the reports {', '.join(map(str, missing))} do not exist")
-    found = sorted({path for start in paths for path in _reports_in(start)})
-    if len(found) > MOST_FILES:
-        raise ConfigurationError(f"there are {len(found):,} reports; expected at most {MOST_FILES:,}")
-    return found
-
-
-def _reports_in(start: Path) -> Iterator[Path]:
-    if start.is_file():
-        yield start
-        return
-    for path in start.rglob("test_report_*.json"):
-        if path.is_file() and not path.is_symlink() and not path.name.endswith(_OTHER_JSON):
-            yield path
-
-
-def _content(path: Path) -> bytes:
-    if path.stat().st_size > run_json.MAX_BYTES:
-        raise UnreadableError(f"{path.name}: expected at most {run_json.MAX_BYTES:,} bytes")
-    return path.read_bytes()

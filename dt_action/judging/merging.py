@@ -39,7 +39,8 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
 
     Results are keyed by (test id, environment, CI attempt): an id that ran in two environments stands there twice,
     a later CI attempt adds its attempts after the earlier ones and decides, and where one key was reported twice
-    a failure outranks a pass. What else a run tells is taken from the last CI attempt at each share.
+    a failure outranks a pass. A run that another one includes is left out, and so is a file that could not be collected
+    at one attempt and could be at a later one. What else a run tells is taken from the last CI attempt at each share.
 
     A run of shards that are not of one plan, or have a test of it twice or not at all, is `stopped`, and the reason
     tells which. Shards that never came are named: those of `expected_shards` (`2/4`, or `linux 2/4` in the environment
@@ -47,7 +48,7 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
     baseline) stays only where all tell the same: work it out anew from the merged run. An empty `runs` gives a run
     in which every expected shard is missing.
     """
-    legs = _legs(runs)
+    legs = _legs(_not_included(runs))
     last = [leg.last for leg in legs]
     names = _worker_names(legs)
     ids = sorted({run.id for run in last})
@@ -89,6 +90,13 @@ def shard_names(count: int) -> tuple[str, ...]:
     return tuple(f"{index}/{count}" for index in range(1, count + 1))
 
 
+def _not_included(runs: Iterable[Run]) -> list[Run]:
+    """Without those whose results are in another one, which was a further attempt at the same."""
+    runs = list(runs)
+    included = {id for run in runs for id in run.includes}
+    return [run for run in runs if run.id not in included]
+
+
 def _legs(runs: Iterable[Run]) -> list[_Leg]:
     """Sorted by environment, shard and job, so that nothing after this depends on the order in which files came."""
     by_share: dict[tuple[str, str, str], list[tuple[int, float, bytes, Run]]] = {}
@@ -108,15 +116,25 @@ def _legs(runs: Iterable[Run]) -> list[_Leg]:
 def _results(legs: Sequence[_Leg], names: dict[tuple[str, str], str]) -> Iterator[TestResult]:
     merged: dict[tuple[str, str], dict[int, TestResult]] = {}
     for leg in legs:
-        for run in leg.runs:
-            for result in run.results:
-                tries = merged.setdefault((run.build.environment, result.case.id), {})
-                renamed = _renamed(result, leg.label, names)
-                rival = tries.get(run.build.attempt)
-                tries[run.build.attempt] = min(rival, renamed, key=_weight) if rival else renamed
+        for run, result in _told(leg):
+            tries = merged.setdefault((run.build.environment, result.case.id), {})
+            renamed = _renamed(result, leg.label, names)
+            rival = tries.get(run.build.attempt)
+            tries[run.build.attempt] = min(rival, renamed, key=_weight) if rival else renamed
     for tries in merged.values():
         ordered = [tries[attempt] for attempt in sorted(tries)]
         yield ordered[0] if len(ordered) == 1 else replace(ordered[-1], attempts=tuple(_chained(ordered)))
+
+
+def _told(leg: _Leg) -> Iterator[tuple[Run, TestResult]]:
+    """The results of all attempts at a share, but for files that could be collected at a later attempt only."""
+    collected: dict[str, int] = {}
+    for run in leg.runs:
+        for item in run.results:
+            if item.case.id != item.case.file:
+                collected[item.case.file] = run.build.attempt
+    for run in leg.runs:
+        yield from ((run, item) for item in run.results if collected.get(item.case.id, 0) <= run.build.attempt)
 
 
 def _chained(results: Sequence[TestResult]) -> Iterator[Attempt]:

@@ -70,7 +70,8 @@ class Plan:
     `is_selection` tells that only these files are wanted (one test type, files named one by one). Without it, files
     that pytest finds beyond them (doctests, a plugin's own kinds) are run too. `selection` tells why. Of a plan that
     is cut into shards this is what `shard` has; `elsewhere` are the files that other shards have, and `digest` stands
-    for the whole and how it was cut: it is the same in each of them.
+    for the whole and how it was cut: it is the same in each of them. `done` are files, as pytest names them, that an
+    earlier attempt has finished.
     """
 
     files: tuple[PlannedFile, ...]
@@ -79,13 +80,13 @@ class Plan:
     selection: Selection | None = None
     elsewhere: tuple[str, ...] = ()
     digest: str = ""
+    done: tuple[str, ...] = ()
 
     def own(self, paths: Iterable[str]) -> list[str]:
-        """Those of `paths` that are not another shard's, whether the plan knew them or not."""
-        if self.shard is None:
-            return list(paths)
-        mine, elsewhere = {file.path for file in self.files}, set(self.elsewhere)
-        return [path for path in paths if path in mine or (path not in elsewhere and self.shard.takes(path))]
+        """Those of `paths` that are to be run here, whether the plan knew them or not."""
+        mine, others = {file.path for file in self.files}, {*self.elsewhere, *self.done}
+        takes = self.shard.takes if self.shard is not None else lambda path: True
+        return [path for path in paths if path in mine or (path not in others and takes(path))]
 
     def renamed(self, name: Callable[[str], str]) -> Plan:
         """The plan with other names for its files: pytest's, where that was started elsewhere."""

@@ -95,12 +95,12 @@ class Run:
     """
     Everything that came of a plan.
 
-    `results` are in the order in which their files were planned, then of the cases in them. `uncollected` names
-    files that were planned and never collected. `collect_s` is the time that collecting took on all slots.
-    `started_at` is Unix time in seconds. `tolerated` are failing results that do not make the run red (quarantined, or
-    known from the baseline); `breaches` are gates that the run as a whole did not pass, a sentence each.
-    `is_selection` tells that some tests were left out on purpose. `shard` names the static share that this run was,
-    such as `2/4`, and `share` tells what of the plan that is.
+    `results` are in the order in which their files were planned, then of the cases in them. `uncollected` names files
+    that were planned and never collected. `collect_s` is the time that collecting took on all slots. `includes` are the
+    ids of earlier attempts, whose results are in this one. `started_at` is Unix time in seconds. `tolerated` are
+    failing results that do not make the run red (quarantined, or known from the baseline); `breaches` are gates that
+    the run as a whole did not pass, a sentence each. `is_selection` tells that some tests were left out on purpose.
+    `shard` names the static share that this run was, such as `2/4`, and `share` tells what of the plan that is.
     """
 
     id: str
@@ -115,6 +115,7 @@ class Run:
     shard: str = ""
     share: Share | None = None
     missing_shards: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
     coverage: Coverage | None = None
     change: Change | None = None
     tolerated: tuple[Tolerated, ...] = ()

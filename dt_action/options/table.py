@@ -353,6 +353,14 @@ class Settings:
         unset="where a pull request goes, else the commit before",
     )
     only_failed: bool = option(SWITCH, False, "run only test cases that failed when they last ran", group="memory")
+    rerun_failed: tuple[str, ...] = option(
+        many(text("a directory", "earlier")),
+        (),
+        "directories with the JSON report of an earlier attempt at the same commit: run only what failed, died or "
+        "never ran in it, and take the rest from there; without such a report everything runs",
+        group="memory",
+        unset="everything runs",
+    )
     changed_since: str | None = option(
         text("a commit or branch", "origin/main"),
         None,

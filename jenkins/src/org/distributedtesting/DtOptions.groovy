@@ -39,6 +39,7 @@ class DtOptions implements Serializable {
         'history',
         'base',
         'onlyFailed',
+        'rerunFailed',
         'changedSince',
         'order',
         'failOn',

@@ -1,0 +1,56 @@
+"""The JSON reports that jobs left in directories, which may be a stranger's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from dt_action.errors import ConfigurationError, UnreadableError
+from dt_action.model.run import Run
+from dt_action.reports.formats import run_json
+
+MOST_FILES = 10_000
+_OTHER_JSON = (".ctrf.json", ".codequality.json")
+
+
+def find_parts(paths: Sequence[Path]) -> list[Path]:
+    """
+    The JSON reports named, or anywhere in the directories named, sorted.
+
+    The directories may come from a stranger's pull request: links are not followed, and there may not be more than
+    `MOST_FILES`. Raises ConfigurationError.
+    """
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise ConfigurationError(f"the reports {', '.join(map(str, missing))} do not exist")
+    found = sorted({path for start in paths for path in _reports_in(start)})
+    if len(found) > MOST_FILES:
+        raise ConfigurationError(f"there are {len(found):,} reports; expected at most {MOST_FILES:,}")
+    return found
+
+
+def read_parts(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """The runs in the reports, and why others cannot be read, a sentence each."""
+    runs: list[Run] = []
+    unreadable: list[str] = []
+    for path in paths:
+        try:
+            runs.append(run_json.read(_content(path), source=path.name))
+        except UnreadableError as error:
+            unreadable.append(str(error))
+    return runs, unreadable
+
+
+def _reports_in(start: Path) -> Iterator[Path]:
+    if start.is_file():
+        yield start
+        return
+    for path in start.rglob("test_report_*.json"):
+        if path.is_file() and not path.is_symlink() and not path.name.endswith(_OTHER_JSON):
+            yield path
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > run_json.MAX_BYTES:
+        raise UnreadableError(f"{path.name}: expected at most {run_json.MAX_BYTES:,} bytes")
+    return path.read_bytes()
