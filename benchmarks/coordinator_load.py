@@ -95,10 +95,8 @@ class LoadWorker:
 
     async def run(self, token: str) -> None:
         """Enrol, and work until told that all is over."""
-        asked = wire.Enrolment(
-            token=token, name=self.name, boot=self.name, slots=1, capability=Capability(platform="linux")
-        )
-        enrolled = (await self._post("/workers", to_jsonable(asked), "")).json()
+        asked = wire.Enrolment(name=self.name, boot=self.name, slots=1, capability=Capability(platform="linux"))
+        enrolled = (await self._post("/workers", to_jsonable(asked), token)).json()
         self.is_enrolled = True
         while not self.is_over:
             poll = {"boot": self.name, "wait_s": 5.0, "holding": self._held}

@@ -50,6 +50,7 @@ class Coordinator:
     port: int = field(default_factory=free_port)
     scheme: str = "http"
     environ: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
 
@@ -61,7 +62,7 @@ class Coordinator:
         self.starts += 1
         self.data.mkdir(parents=True, exist_ok=True)
         log = (self.data / "coordinator.log").open("ab")
-        command = [*DT, "coordinator", "--port", str(self.port), *self._where(), *self.options]
+        command = [*self.prefix, *DT, "coordinator", "--port", str(self.port), *self._where(), *self.options]
         self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **self.environ})
         log.close()
         wait_until(self.is_ready, what="the coordinator's start")

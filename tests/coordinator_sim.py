@@ -110,7 +110,7 @@ class World:
     def enrol(self, name: str, *, slots: int = 1, capability: Capability | None = None, boot: str = "b") -> SimWorker:
         """A worker."""
         asked = wire.Enrolment(
-            token="", name=name, boot=boot + name, slots=slots, capability=capability or Capability(platform="linux")
+            name=name, boot=boot + name, slots=slots, capability=capability or Capability(platform="linux")
         )
         worker = self.do(lambda changes: self.desk.enrol(changes, asked, enrolment="e", renewal_hash=""))
         return SimWorker(self, worker.id, asked.boot)

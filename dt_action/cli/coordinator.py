@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dt_action.cli.arguments import Parser
 from dt_action.errors import ConfigurationError
-from dt_action.options.kinds import DURATION
+from dt_action.options.kinds import BYTE_COUNT, DURATION
 
 if TYPE_CHECKING:
     from dt_action.coordinator.service import Config
@@ -76,6 +76,15 @@ def _seconds(given: argparse.Namespace, name: str, default: float, *, least: flo
     return max(seconds, least)
 
 
+def _bytes(given: argparse.Namespace, name: str) -> int:
+    """A size such as 5GiB; 0 where none was given."""
+    text = getattr(given, name, None)
+    try:
+        return 0 if text is None else int(BYTE_COUNT.read(text))
+    except ValueError:
+        raise ConfigurationError(f"--{name.replace('_', '-')} is {text!r}; expected {BYTE_COUNT.expected}") from None
+
+
 # --- serving --------------------------------------------------------------------------------------------------------
 
 
@@ -90,6 +99,13 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--promise", metavar="TIME", help="how long a silent worker counts as coming back [5m]")
     parser.add_argument("--retention", metavar="TIME", help="how long runs are kept after their end [30d]")
     parser.add_argument("--oidc", metavar="FILE", help="policies for CI jobs' tokens, TOML (docs/security.md)")
+    parser.add_argument(
+        "--trusted-proxies",
+        nargs="+",
+        metavar="ADDRESS",
+        help="addresses or networks of proxies whose X-Forwarded-For and -Proto are believed [none]",
+    )
+    parser.add_argument("--log-format", choices=("text", "json"), help="how the log is written, to stderr [text]")
     given = parser.parse(argv)
     host, port = getattr(given, "host", "127.0.0.1"), getattr(given, "port", PORT)
     has_tls = hasattr(given, "tls_cert")
@@ -100,7 +116,7 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             f"--host {host} without TLS would send keys and source code over the network in the open",
             hint="give --tls-cert and --tls-key; behind a proxy that does TLS: --allow-insecure-http",
         )
-    from dt_action.coordinator.server import serve
+    from dt_action.coordinator.server import Listening, serve
 
     config = _config(given, environ)
     first_start = not config.database and not (config.data / "coordinator.db").exists()
@@ -108,13 +124,25 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     print(f"dt coordinator on {address}, data in {config.data}", flush=True)
     if first_start:
         print(_first_words(config, address), flush=True)
-    return serve(
-        config,
+    listening = Listening(
         host=host,
         port=port,
         tls=(given.tls_cert, given.tls_key) if has_tls else None,
-        oidc=Path(given.oidc) if hasattr(given, "oidc") else None,
+        trusted_proxies=_proxies(getattr(given, "trusted_proxies", ())),
     )
+    oidc = Path(given.oidc) if hasattr(given, "oidc") else None
+    return serve(config, listening, oidc=oidc, log_format=getattr(given, "log_format", "text"))
+
+
+def _proxies(named: Sequence[str]) -> tuple[str, ...]:
+    for name in named:
+        try:
+            ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            raise ConfigurationError(
+                f"--trusted-proxies names {name!r}; expected an address or a network such as 10.0.0.0/8"
+            ) from None
+    return tuple(str(ipaddress.ip_network(name, strict=False)) if "/" in name else name for name in named)
 
 
 def _first_words(config: Config, address: str) -> str:
@@ -147,7 +175,7 @@ def _key(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _create_key(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    from dt_action.coordinator.auth import make_key
+    from dt_action.coordinator.auth import Quota, make_key
 
     parser = _parser("dt coordinator key create", "make an API key")
     parser.add_argument("--name", required=True, help="whose it is")
@@ -157,6 +185,7 @@ def _create_key(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--max-slots", type=int, metavar="N", help="most slots at a time, over all its runs [no limit]")
     parser.add_argument("--max-runs", type=int, metavar="N", help="most runs at a time [no limit]")
     parser.add_argument("--max-priority", type=int, metavar="N", help="highest priority it may ask for [0]")
+    parser.add_argument("--max-storage", metavar="SIZE", help="how much its bundles may take [a quarter of all]")
     given = parser.parse(argv)
     expires_s = _seconds(given, "expires", 0.0, least=0.0) if hasattr(given, "expires") else None
     key = _changing(
@@ -168,9 +197,12 @@ def _create_key(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             scopes=_words(getattr(given, "scopes", "submit,read")),
             repositories=_words(getattr(given, "repositories", "")),
             expires_s=expires_s,
-            max_slots=getattr(given, "max_slots", 0),
-            max_runs=getattr(given, "max_runs", 0),
-            max_priority=getattr(given, "max_priority", 0),
+            quota=Quota(
+                max_slots=getattr(given, "max_slots", 0),
+                max_runs=getattr(given, "max_runs", 0),
+                max_priority=getattr(given, "max_priority", 0),
+                max_storage_bytes=_bytes(given, "max_storage"),
+            ),
         ),
     )
     print(key)

@@ -9,24 +9,45 @@ import os
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import jwt
 import sqlalchemy as sa
+from starlette.concurrency import run_in_threadpool
 
 from dt_action.coordinator.roster import Owner
-from dt_action.coordinator.store import ENROLMENTS, KEYS, WORKERS, Changes, as_text, rows_of, storable
+from dt_action.coordinator.store import ENROLMENTS, KEYS, SESSIONS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError
 
 SCOPES = ("submit", "read", "admin")
+PRESENT = ("active", "draining")
+"""The states of a worker that is enrolled."""
 JWT_S = 600.0
 SESSION_S = 12 * 3600.0
 _AUDIENCE = "dt-worker"
-_BAD = RefusalError(401, "the credential is missing, wrong, expired or revoked", hint="see docs/security.md for keys")
+
+
+def _bad() -> RefusalError:
+    return RefusalError(
+        401,
+        "the credential is missing, wrong, expired or revoked",
+        hint="see docs/security.md for keys",
+        is_suspicious=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How much somebody may have at a time. 0 is no limit, but for the priority, and for storage a share of all."""
+
+    max_slots: int = 0
+    max_runs: int = 0
+    max_priority: int = 0
+    max_storage_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +57,15 @@ class Caller:
     name: str
     scopes: frozenset[str]
     repositories: tuple[str, ...] = ()
-    max_slots: int = 0
-    max_runs: int = 0
-    max_priority: int = 0
+    quota: Quota = Quota()
 
     @property
     def owner(self) -> Owner:
         """The caller as the owner of runs."""
-        return Owner(name=self.name, max_slots=self.max_slots, max_runs=self.max_runs, max_priority=self.max_priority)
+        quota = self.quota
+        return Owner(
+            name=self.name, max_slots=quota.max_slots, max_runs=quota.max_runs, max_priority=quota.max_priority
+        )
 
     def require(self, scope: str) -> None:
         """Raise RefusalError unless the caller may do what `scope` allows; `admin` may do everything."""
@@ -55,6 +77,25 @@ class Caller:
         if self.name == owner or "admin" in self.scopes:
             return True
         return "read" in self.scopes and (not self.repositories or repository in self.repositories)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What is kept of a browser's session: a hash of its cookie, the key, and its end in Unix time."""
+
+    hash: str
+    key: str
+    expires_at: float
+
+    def begin(self, changes: Changes) -> None:
+        """Write it down."""
+        changes.insert(SESSIONS, hash=self.hash, key=self.key, expires_at=self.expires_at)
+        changes.audit(f"key {self.key}", "logged in")
+
+
+def end_session(changes: Changes, cookie: str) -> None:
+    """Whoever has the cookie is not known by it any more."""
+    changes.execute(SESSIONS.delete().where(SESSIONS.c.hash == digest(cookie)))
 
 
 def digest(secret: str) -> str:
@@ -85,9 +126,7 @@ def make_key(
     scopes: Sequence[str],
     repositories: Sequence[str] = (),
     expires_s: float | None = None,
-    max_slots: int = 0,
-    max_runs: int = 0,
-    max_priority: int = 0,
+    quota: Quota = Quota(),
 ) -> str:
     """A new API key. It is shown once; only its hash is kept."""
     unknown = [scope for scope in scopes if scope not in SCOPES]
@@ -101,9 +140,7 @@ def make_key(
         hash=digest(secret),
         scopes=as_text(list(scopes)),
         repositories=as_text(list(repositories)),
-        max_slots=max_slots,
-        max_runs=max_runs,
-        max_priority=max_priority,
+        **asdict(quota),
         created_at=time.time(),
         expires_at=None if expires_s is None else time.time() + expires_s,
     )
@@ -135,21 +172,26 @@ class Guard:
         engine: sa.Engine,
         secret: bytes,
         *,
-        oidc: Callable[[str], Caller] | None = None,
+        oidc: Callable[[str], Awaitable[Caller]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
         self._secret = secret
         self._oidc = oidc
         self._clock = clock
+        self._uses: dict[str, float] = {}
 
-    def caller(self, credential: str) -> Caller:
+    async def caller(self, credential: str) -> Caller:
         """The holder of an API key or of a CI service's OIDC token. Raises RefusalError."""
         if credential.startswith("dtk_"):
-            return self._key_holder(credential)
+            return await run_in_threadpool(self._key_holder, credential)
         if self._oidc is not None and credential.count(".") == 2:
-            return self._oidc(credential)
-        raise _BAD
+            return await self._oidc(credential)
+        raise _bad()
+
+    def enrolment_of(self, token: str) -> Any:
+        """The row of an enrolment token that was not revoked and has not expired. Raises RefusalError."""
+        return self._secret_row(ENROLMENTS, token, "dte")
 
     def enrolment(self, token: str, *, boot: str, changes: Changes) -> str:
         """
@@ -158,7 +200,7 @@ class Guard:
         One that was used up stays good for the process that used it (`boot`) while that is a worker: it asks again when
         the answer got lost. `changes` has the workers that were enrolled just now and are not written yet.
         """
-        row = self._secret_row(ENROLMENTS, token, "dte")
+        row = self.enrolment_of(token)
         if row.uses_left is None:
             return str(row.id)
         just_now = [worker["boot"] for worker in changes.new(WORKERS) if worker["enrolment"] == row.id]
@@ -168,6 +210,19 @@ class Guard:
         if row.uses_left > len(just_now) or boot in just_now or rows_of(self._engine, mine):
             return str(row.id)
         raise RefusalError(401, "this enrolment token was used up", hint="make one with: dt coordinator enrol")
+
+    def check_renewal(self, worker: str, secret: str) -> None:
+        """Raise RefusalError unless the secret renews the JWT of this worker, and that was not removed."""
+        rows = rows_of(self._engine, sa.select(WORKERS.c.renewal_hash, WORKERS.c.state).where(WORKERS.c.id == worker))
+        stored = rows[0].renewal_hash if rows else digest("")
+        is_same = secrets.compare_digest(stored, digest(secret))
+        if not rows or not is_same or rows[0].state not in PRESENT:
+            raise RefusalError(
+                401,
+                "this worker is not enrolled (any more)",
+                hint="enrol it again",
+                is_suspicious=not rows or not is_same,
+            )
 
     def worker_jwt(self, worker: str) -> str:
         """A JWT for a worker, good for `JWT_S` seconds."""
@@ -187,7 +242,7 @@ class Guard:
                 options={"require": ["exp", "sub", "aud", "iss"], "verify_exp": False, "verify_iat": False},
             )
         except (jwt.InvalidTokenError, ValueError):
-            raise _BAD from None
+            raise _bad() from None
         if not isinstance(claims["exp"], (int, float)) or claims["exp"] < self._clock():
             raise RefusalError(401, "the worker's token has expired", hint="renew it")
         return str(claims["sub"])
@@ -200,24 +255,21 @@ class Guard:
     def check_lease(self, lease: str, credential: str) -> None:
         """Raise RefusalError unless the credential is this lease's own token."""
         if not hmac.compare_digest(self.lease_token(lease).encode(), credential.encode("utf-8", "replace")):
-            raise RefusalError(403, "this is not the token of this lease")
+            raise RefusalError(403, "this is not the token of this lease", is_suspicious=True)
 
-    def session(self, key: str) -> str:
-        """A cookie for the browser of a key's holder, good for `SESSION_S` seconds. Raises RefusalError."""
+    def session(self, key: str) -> tuple[str, Session]:
+        """A cookie for the browser of a key's holder, and what is kept of it. Raises RefusalError."""
         row = self._secret_row(KEYS, key, "dtk")
-        head = f"{row.id}.{int(self._clock() + SESSION_S)}"
-        return f"{head}.{self._mac('session', head)}"
+        cookie = secrets.token_urlsafe(32)
+        return cookie, Session(hash=digest(cookie), key=row.id, expires_at=self._clock() + SESSION_S)
 
     def session_caller(self, cookie: str) -> Caller:
         """The holder of a session; a key that was revoked ends its sessions, too. Raises RefusalError."""
-        head, _, mac = cookie.rpartition(".")
-        id, _, until = head.partition(".")
-        if not hmac.compare_digest(mac.encode("utf-8", "replace"), self._mac("session", head).encode()):
-            raise _BAD
-        rows = rows_of(self._engine, sa.select(KEYS).where(KEYS.c.id == id))
+        both = sa.select(KEYS, SESSIONS.c.expires_at.label("until")).join(SESSIONS, SESSIONS.c.key == KEYS.c.id)
+        rows = rows_of(self._engine, both.where(SESSIONS.c.hash == digest(cookie)))
         now = self._clock()
-        if not rows or rows[0].revoked_at is not None or int(until) < now or (rows[0].expires_at or now) < now:
-            raise _BAD
+        if not rows or rows[0].revoked_at is not None or rows[0].until < now or (rows[0].expires_at or now) < now:
+            raise _bad()
         return self._caller_of(rows[0])
 
     def form_token(self, cookie: str) -> str:
@@ -234,7 +286,9 @@ class Guard:
 
     def _key_holder(self, credential: str) -> Caller:
         row = self._secret_row(KEYS, credential, "dtk")
-        self._note_use(row)
+        now = self._clock()
+        if row.last_used_at is None or now - row.last_used_at > 60:
+            self._uses[str(row.id)] = now  # written with the next tick, by the one thread that writes
         return self._caller_of(row)
 
     def _caller_of(self, row: Any) -> Caller:
@@ -242,9 +296,7 @@ class Guard:
             name=f"{row.name} ({row.id})",
             scopes=frozenset(json.loads(row.scopes)),
             repositories=tuple(json.loads(row.repositories)),
-            max_slots=row.max_slots,
-            max_runs=row.max_runs,
-            max_priority=row.max_priority,
+            quota=Quota(**{field.name: getattr(row, field.name) for field in fields(Quota)}),
         )
 
     def _secret_row(self, table: sa.Table, credential: str, prefix: str) -> Any:
@@ -254,17 +306,13 @@ class Guard:
         known = rows[0].hash if rows else digest("")
         is_same = hmac.compare_digest(known, digest(secret))
         if not rows or not is_same or rows[0].revoked_at is not None:
-            raise _BAD
+            raise _bad()
         if rows[0].expires_at is not None and rows[0].expires_at < self._clock():
-            raise _BAD
+            raise _bad()
         return rows[0]
 
-    def _note_use(self, row: Any) -> None:
-        """When a key was used last, to the minute; a database that is busy is no reason to refuse."""
-        now = self._clock()
-        if row.last_used_at is None or now - row.last_used_at > 60:
-            try:
-                with self._engine.begin() as connection:
-                    connection.execute(KEYS.update().where(KEYS.c.id == row.id).values(last_used_at=now))
-            except sa.exc.SQLAlchemyError:
-                return
+    def note_uses(self, changes: Changes) -> None:
+        """Write down when keys were used last."""
+        uses, self._uses = self._uses, {}
+        for id, at in uses.items():
+            changes.update(KEYS, id, last_used_at=at)

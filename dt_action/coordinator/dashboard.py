@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from functools import cache
 from itertools import pairwise
@@ -15,14 +16,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from dt_action.coordinator import events, pictures, views
-from dt_action.coordinator.auth import SESSION_S, Caller
+from dt_action.coordinator import admin_api, events, pictures, views
+from dt_action.coordinator.auth import SESSION_S, Caller, end_session
+from dt_action.coordinator.callers import address_of, admit, slowed
+from dt_action.coordinator.protection import check_length, passage_of
 from dt_action.coordinator.service import Service
 from dt_action.coordinator.store import EVENTS, RESULTS, case_key, rows_of
 from dt_action.coordinator.writer import RefusalError
 
 PAGES = APIRouter(include_in_schema=False)
 COOKIE = "dt_session"
+LOGIN_COOKIE = "dt_login"
 MOST_ROWS = 2000
 MOST_FORM_BYTES = 8192
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -56,57 +60,75 @@ def _page(request: Request, name: str, status: int = 200, **values: Any) -> HTML
 
 async def _viewer(request: Request) -> Caller:
     service: Service = request.app.state.service
-    cookie = request.cookies.get(COOKIE, "")
     try:
-        return await run_in_threadpool(service.guard.session_caller, cookie)
+        caller = await run_in_threadpool(service.guard.session_caller, request.cookies.get(COOKIE, ""))
     except RefusalError:
         raise RefusalError(303, "log in first", hint="/login") from None
+    admit(request, service, f"client {caller.name}")
+    return caller
 
 
 Viewing = Annotated[Caller, Depends(_viewer)]
 
 
-async def _form(request: Request) -> dict[str, str]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_FORM_BYTES:
-            raise RefusalError(413, "the form is too large")
-    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+async def _form(request: Request, cookie: str = COOKIE) -> dict[str, str]:
+    """The fields of a form. Raises RefusalError unless the form came from a page that has this cookie's token."""
+    check_length(request.scope, MOST_FORM_BYTES)
+    body = await request.body()
+    fields = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+    service: Service = request.app.state.service
+    service.guard.check_form(request.cookies.get(cookie, ""), fields.get("form_token", ""))
+    return fields
+
+
+def _login_form(request: Request, problem: str, status: int = 200) -> Response:
+    """The form that asks for a key. Its token belongs to a cookie of its own: there is no session yet."""
+    cookie = request.cookies.get(LOGIN_COOKIE, "") or secrets.token_urlsafe(16)
+    token = request.app.state.service.guard.form_token(cookie)
+    html = _environment().get_template("login.html.j2").render(form_token=token, is_known=False, problem=problem)
+    answer = HTMLResponse(html, status_code=status, headers={"Cache-Control": "no-store"})
+    _set_cookie(request, answer, LOGIN_COOKIE, cookie, 3600)
+    return answer
+
+
+def _set_cookie(request: Request, answer: Response, name: str, value: str, max_age_s: int) -> None:
+    """For this site only, out of reach for scripts; over TLS only where the browser came over TLS, also to a proxy."""
+    is_secure = request.url.scheme == "https"
+    answer.set_cookie(name, value, max_age=max_age_s, httponly=True, samesite="strict", secure=is_secure)
 
 
 @PAGES.get("/login")
 async def login_page(request: Request) -> Response:
     """The form that asks for a key."""
-    return _page(request, "login.html.j2", problem="")
+    return _login_form(request, problem="")
 
 
 @PAGES.post("/login")
 async def login(request: Request) -> Response:
     """Trade a key for a cookie."""
     service: Service = request.app.state.service
-    form = await _form(request)
+    admit(request, service, f"address {address_of(request)}")
+    form = await _form(request, LOGIN_COOKIE)
     try:
-        cookie = await run_in_threadpool(service.guard.session, form.get("key", ""))
-    except RefusalError:
-        return _page(request, "login.html.j2", status=401, problem="This key is not one that is good here.")
+        cookie, session = await run_in_threadpool(service.guard.session, form.get("key", ""))
+    except RefusalError as error:
+        error = slowed(request, service, error)
+        if error.status == 429:
+            raise error from None
+        return _login_form(request, problem="This key is not one that is good here.", status=401)
+    await service.do(session.begin)
     answer = RedirectResponse("/", status_code=303)
-    answer.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=int(SESSION_S),
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+    answer.delete_cookie(LOGIN_COOKIE)
+    _set_cookie(request, answer, COOKIE, cookie, int(SESSION_S))
     return answer
 
 
 @PAGES.post("/logout")
-async def logout(request: Request) -> Response:
-    """Forget the cookie."""
-    form = await _form(request)
-    request.app.state.service.guard.check_form(request.cookies.get(COOKIE, ""), form.get("form_token", ""))
+async def logout(request: Request, _: Viewing) -> Response:
+    """End the session, here and in the browser."""
+    await _form(request)
+    cookie = request.cookies.get(COOKIE, "")
+    await request.app.state.service.do(lambda changes: end_session(changes, cookie))
     answer = RedirectResponse("/login", status_code=303)
     answer.delete_cookie(COOKIE)
     return answer
@@ -117,24 +139,20 @@ async def overview(request: Request, viewer: Viewing) -> Response:
     """Workers and the latest runs."""
     service: Service = request.app.state.service
     may_read = bool(viewer.scopes & {"read", "admin"})
-    workers = await service.do(lambda _: views.workers(service.desk)) if may_read else []
-    runs = await run_in_threadpool(views.runs, service, 50)
-    seen = [run for run in runs if viewer.may_see(run["owner"], run["repository"])]
-    return _page(request, "overview.html.j2", workers=workers, runs=seen, may_steer="admin" in viewer.scopes)
+    workers = await service.do(lambda _: views.workers(service.desk, viewer)) if may_read else []
+    runs = await run_in_threadpool(views.runs, service, viewer, 50)
+    return _page(request, "overview.html.j2", workers=workers, runs=runs, may_steer="admin" in viewer.scopes)
 
 
 @PAGES.post("/workers/{worker}/{action}")
 async def steer(request: Request, worker: str, action: str, viewer: Viewing) -> Response:
     """Drain a worker, or let it work again."""
-    from dt_action.coordinator.app import steer as do_steer
-
     service: Service = request.app.state.service
-    form = await _form(request)
-    service.guard.check_form(request.cookies.get(COOKIE, ""), form.get("form_token", ""))
+    await _form(request)
     viewer.require("admin")
     if action not in ("drain", "resume"):
         raise RefusalError(404, "no such action")
-    await service.do(lambda changes: do_steer(service, changes, worker, action, viewer.name))
+    await service.do(lambda changes: admin_api.steer(service, changes, worker, action, viewer.name))
     return RedirectResponse("/", status_code=303)
 
 
@@ -167,14 +185,18 @@ async def run_stream(
     service: Service = request.app.state.service
     await _seen(service, viewer, run)
     last = request.headers.get("last-event-id", "")
-    after = max(after, int(last)) if last.isdecimal() and len(last) < 16 else after
-    body = events.stream(service.engine, service.bells, run, after)
+    after = max(after, int(last)) if last.isascii() and last.isdigit() and len(last) < 16 else after
+    passage_of(request.scope).counts_as(service.streams.one(viewer.name))
+    body = events.stream(service.pages, service.bells, run, after)
     return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 @PAGES.get("/tests")
 async def test_page(
-    request: Request, viewer: Viewing, case: Annotated[str, Query(max_length=8192)], repository: str = ""
+    request: Request,
+    viewer: Viewing,
+    case: Annotated[str, Query(max_length=8192)],
+    repository: Annotated[str, Query(max_length=255)] = "",
 ) -> Response:
     """How a test fared in the runs that are kept."""
     service: Service = request.app.state.service

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
-from dt_action.coordinator.store import EVENTS, rows_of
+from dt_action.coordinator.store import EVENTS, RUNS
 from dt_action.remote import wire
 
 KEEP_ALIVE_S = 4.0
@@ -32,6 +32,11 @@ class Bells:
     def count(self, key: str) -> int:
         """How often the bell rang."""
         return self._counts.get(key, 0)
+
+    def forget(self, known: Collection[str]) -> None:
+        """Drop the counts of keys that are not `known` (any more) and that nobody waits for."""
+        for key in [key for key in self._counts if key not in known and key not in self._waiting]:
+            del self._counts[key]
 
     def ring(self, keys: Iterable[str]) -> None:
         """Wake all who wait for one of the keys."""
@@ -72,31 +77,95 @@ class Bells:
                     del self._waiting[key]
 
 
-def page_of_events(engine: sa.Engine, run: str, after: int, most: int = wire.MAX_EVENTS) -> Sequence[sa.Row[Any]]:
-    """The next events of a run after number `after`: seq, kind, at, payload."""
-    statement = (
-        sa.select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.at, EVENTS.c.payload)
-        .where(EVENTS.c.run == run, EVENTS.c.seq > after)
-        .order_by(EVENTS.c.seq)
-        .limit(most)
-    )
-    return rows_of(engine, statement)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some events of a run: number, kind, JSON. `is_last` tells that the run is over and none follows."""
+
+    events: tuple[tuple[int, str, str], ...]
+    is_last: bool
+
+    @property
+    def as_json(self) -> str:
+        """A list of `{"id": number, "event": ...}`."""
+        return "[" + ",".join(f'{{"id":{seq},"event":{payload}}}' for seq, _, payload in self.events) + "]"
 
 
-async def stream(engine: sa.Engine, bells: Bells, run: str, after: int) -> AsyncIterator[bytes]:
+MOST_PAGE_BYTES = 8 << 20
+"""A page ends early where its events are so large: one may hold all that a test has printed."""
+
+SHARED_BYTES = 256 << 10
+MOST_SHARED = 64
+
+
+class Pages:
     """
-    A run's events as server-sent events, the number of each as its id, until `Ended` or the end of this process.
+    Reads pages of events. Those who want the same page at the same time share it, so that a thousand streams of one
+    run cost the database as much as one. All of it on the event loop's thread.
+    """
+
+    def __init__(self, engine: sa.Engine, bells: Bells) -> None:
+        self._engine = engine
+        self._bells = bells
+        self._shared: OrderedDict[tuple[str, int, int], asyncio.Future[tuple[Page, bytes]]] = OrderedDict()
+
+    async def after(self, run: str, after: int) -> Page:
+        """The events of a run after number `after`."""
+        return (await self.both_after(run, after))[0]
+
+    async def both_after(self, run: str, after: int) -> tuple[Page, bytes]:
+        """The same, and how it stands in a stream of server-sent events."""
+        key = run, after, self._bells.count(run)  # as long as no bell rings, nothing comes after it
+        found = self._shared.get(key)
+        if found is None:
+            found = self._shared[key] = asyncio.ensure_future(run_in_threadpool(self._read, run, after))
+            found.add_done_callback(lambda done: self._settle(key, done))
+        return await asyncio.shield(found)
+
+    def _settle(self, key: tuple[str, int, int], done: asyncio.Future[tuple[Page, bytes]]) -> None:
+        if done.cancelled() or done.exception() is not None or len(done.result()[1]) > SHARED_BYTES:
+            self._shared.pop(key, None)
+        while len(self._shared) > MOST_SHARED:
+            self._shared.popitem(last=False)
+
+    def _read(self, run: str, after: int) -> tuple[Page, bytes]:
+        is_over = sa.select(RUNS.c.id).where(RUNS.c.id == run, RUNS.c.ended_at.is_not(None))
+        statement = (
+            sa.select(EVENTS.c.seq, EVENTS.c.kind, EVENTS.c.payload)
+            .where(EVENTS.c.run == run, EVENTS.c.seq > after)
+            .order_by(EVENTS.c.seq)
+            .limit(wire.MAX_EVENTS)
+        )
+        found, size = [], 0
+        with self._engine.connect() as connection:
+            ended = connection.execute(is_over).first() is not None  # first, so that nothing can follow what is read
+            for row in connection.execution_options(stream_results=True, max_row_buffer=16).execute(statement):
+                found.append((row.seq, row.kind, row.payload))
+                size += len(row.payload)
+                if size > MOST_PAGE_BYTES:
+                    break
+        is_last = ended and len(found) < wire.MAX_EVENTS and size <= MOST_PAGE_BYTES
+        page = Page(events=tuple(found), is_last=is_last)
+        return page, "".join(f"id: {seq}\ndata: {payload}\n\n" for seq, _, payload in found).encode()
+
+
+async def stream(pages: Pages, bells: Bells, run: str, after: int) -> AsyncIterator[bytes]:
+    """
+    A run's events as server-sent events, the number of each as its id, until its end or the end of this process.
 
     A page is read when the one before was taken, so that a slow reader costs nothing but its connection.
     """
     yield b": hello\n\n"
+    seen = -1
     while not bells.is_closed:
         count = bells.count(run)
-        rows = await run_in_threadpool(page_of_events, engine, run, after)
-        if rows:
-            yield "".join(f"id: {row.seq}\ndata: {row.payload}\n\n" for row in rows).encode()
-            after = rows[-1].seq
-            if any(row.kind == "Ended" for row in rows):
+        if count != seen:
+            page, text = await pages.both_after(run, after)
+            if text:
+                yield text
+                after = page.events[-1][0]
+            else:
+                seen = count
+            if page.is_last or any(kind == "Ended" for _, kind, _ in page.events):
                 return
             continue
         await bells.wait(run, count, KEEP_ALIVE_S)

@@ -13,12 +13,16 @@ from starlette.concurrency import run_in_threadpool
 
 from dt_action.coordinator.auth import Caller
 from dt_action.coordinator.callers import Calling, Serving
+from dt_action.coordinator.interface import takes_bytes
+from dt_action.coordinator.protection import check_length
 from dt_action.coordinator.store import HISTORY, Changes, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
-from dt_action.errors import UnreadableError
 from dt_action.history import merged
 from dt_action.history.codec import decode
-from dt_action.history.stores import COMPACT_FROM, MOST_BYTES, bounded
+from dt_action.history.stores import COMPACT_FROM, bounded
+
+MOST_PIECE_BYTES = 16 << 20
+"""So much is taken in at once: what one run says of 100,000 cases takes a third of it."""
 
 PATHS = APIRouter(tags=["history"])
 Repository = Annotated[str, Query(max_length=255)]
@@ -32,11 +36,14 @@ async def history(service: Serving, caller: Calling, repository: Repository = ""
     return Response(f"[{','.join(piece.payload for piece in pieces)}]", media_type="application/json")
 
 
-@PATHS.post("/history", status_code=201)
+@PATHS.post("/history", status_code=201, openapi_extra=takes_bytes("application/octet-stream"))
 async def remember(request: Request, service: Serving, caller: Calling, repository: Repository = "") -> dict[str, str]:
     """Take in records of runs; many pieces are merged into one."""
     _expect_own(caller, "submit", repository)
-    payload = await run_in_threadpool(_checked, await request.body())
+    check_length(request.scope, MOST_PIECE_BYTES)
+    body = await request.body()
+    async with service.reading:
+        payload = await run_in_threadpool(_checked, body)
     await service.do(lambda changes: _add(changes, repository, payload))
     pieces = await run_in_threadpool(_pieces, service.engine, repository)
     if len(pieces) >= COMPACT_FROM:
@@ -48,15 +55,13 @@ async def remember(request: Request, service: Serving, caller: Calling, reposito
 def _expect_own(caller: Caller, scope: str, repository: str) -> None:
     """A credential that is bound to repositories has theirs, and any other one what its scopes allow."""
     if caller.repositories and repository not in caller.repositories:
-        raise RefusalError(403, f"this credential is not for the repository {repository!r}")
+        raise RefusalError(403, "this credential is not for that repository")
     if not (caller.repositories and scope == "read"):
         caller.require(scope)
 
 
 def _checked(content: bytes) -> str:
     """The payload, when it is records of runs. Raises UnreadableError."""
-    if len(content) > MOST_BYTES:
-        raise UnreadableError(f"expected at most {MOST_BYTES:,} bytes")
     decode(content)
     return content.decode("ascii", "strict") if content.isascii() else bounded(decode(content)).decode("ascii")
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import os
+import ssl
 import sys
-import threading
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import jwt
 
-from dt_action.coordinator.auth import SCOPES, Caller
+from dt_action.coordinator.auth import SCOPES, Caller, Quota
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError
+
+_LOG = logging.getLogger("dt.coordinator")
 
 FetchKeys = Callable[[str], Mapping[str, Any]]
 """Gets a JSON document."""
@@ -27,6 +31,7 @@ ASK_AGAIN_AFTER_S = 30.0
 """An unknown key id makes us look for new keys, but not more often than this, however many tokens are forged."""
 
 LEEWAY_S = 60.0
+MOST_DOCUMENT_BYTES = 1 << 20
 _ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512")
 
 
@@ -44,9 +49,7 @@ class Policy:
     repository_claim: str = "repository"
     jwks_url: str = ""
     scopes: frozenset[str] = frozenset({"submit"})
-    max_slots: int = 0
-    max_runs: int = 0
-    max_priority: int = 0
+    quota: Quota = field(default_factory=Quota)
 
 
 def read_policies(path: Path) -> tuple[Policy, ...]:
@@ -78,9 +81,7 @@ def _policy(table: Mapping[str, Any], path: Path) -> Policy:
             repository_claim=str(table.get("repository_claim", "repository")),
             jwks_url=str(table.get("jwks_url", "")),
             scopes=frozenset(table.get("scopes", ["submit"])),
-            max_slots=int(table.get("max_slots", 0)),
-            max_runs=int(table.get("max_runs", 0)),
-            max_priority=int(table.get("max_priority", 0)),
+            quota=Quota(**{field.name: int(table.get(field.name, 0)) for field in fields(Quota)}),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(
@@ -100,10 +101,15 @@ def _policy(table: Mapping[str, Any], path: Path) -> Policy:
 class _Keys:
     by_id: dict[str, Any] = field(default_factory=dict)
     fetched_at: float = float("-inf")
+    fetching: asyncio.Task[None] | None = None
 
 
 class Oidc:
-    """Takes a token, gives a caller. Keys of issuers are kept for an hour, and looked for again when one is new."""
+    """
+    Takes a token, gives a caller. Keys of issuers are kept for an hour, and looked for again when one is new.
+
+    An issuer is asked by one thread at a time, whatever comes in meanwhile; those who wait for it hold no thread.
+    """
 
     def __init__(
         self,
@@ -116,19 +122,18 @@ class Oidc:
         self._fetch = fetch or _fetch_json
         self._clock = clock
         self._keys: dict[str, _Keys] = {}
-        self._lock = threading.Lock()
 
-    def __call__(self, token: str) -> Caller:
+    async def __call__(self, token: str) -> Caller:
         """The caller that the token speaks for. Raises RefusalError, without a word on what exactly was wrong."""
         try:
             head = jwt.get_unverified_header(token)
             issuer = str(jwt.decode(token, options={"verify_signature": False}).get("iss", "")).rstrip("/")
-        except (jwt.InvalidTokenError, ValueError):
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
             raise _refusal() from None
         policies = [policy for policy in self._policies if policy.issuer == issuer]
         if not policies or head.get("alg") not in _ALGORITHMS:
             raise _refusal()
-        key = self._key(policies[0], str(head.get("kid", "")))
+        key = await self._key(policies[0], str(head.get("kid", "")))
         for policy in policies:
             claims = self._claims(token, key, str(head["alg"]), policy)
             if claims is not None and _fits(claims, policy):
@@ -137,9 +142,7 @@ class Oidc:
                     name=f"{issuer} {repository}",
                     scopes=policy.scopes,
                     repositories=(repository,),
-                    max_slots=policy.max_slots,
-                    max_runs=policy.max_runs,
-                    max_priority=policy.max_priority,
+                    quota=policy.quota,
                 )
         raise _refusal()
 
@@ -162,25 +165,31 @@ class Oidc:
             return None
         return claims if begins - LEEWAY_S <= now <= expires + LEEWAY_S else None
 
-    def _key(self, policy: Policy, id: str) -> Any:
-        with self._lock:
-            keys = self._keys.setdefault(policy.issuer, _Keys())
-            age_s = self._clock() - keys.fetched_at
-            if age_s > KEYS_KEPT_S or (id not in keys.by_id and age_s > ASK_AGAIN_AFTER_S):
-                self._look_for_keys(policy, keys)
-            if id not in keys.by_id:
-                raise _refusal()
-            return keys.by_id[id]
+    async def _key(self, policy: Policy, id: str) -> Any:
+        keys = self._keys.setdefault(policy.issuer, _Keys())
+        age_s = self._clock() - keys.fetched_at
+        if keys.fetching is None and (age_s > KEYS_KEPT_S or (id not in keys.by_id and age_s > ASK_AGAIN_AFTER_S)):
+            keys.fetched_at = self._clock()
+            keys.fetching = asyncio.create_task(self._look_for_keys(policy, keys))
+        if id not in keys.by_id and keys.fetching is not None:
+            await asyncio.shield(keys.fetching)  # the others wait for it, too
+        if id not in keys.by_id:
+            raise _refusal()
+        return keys.by_id[id]
 
-    def _look_for_keys(self, policy: Policy, keys: _Keys) -> None:
+    async def _look_for_keys(self, policy: Policy, keys: _Keys) -> None:
         """Old keys stay good while the issuer cannot be reached."""
-        keys.fetched_at = self._clock()
         try:
-            url = policy.jwks_url or self._fetch(f"{policy.issuer}/.well-known/openid-configuration")["jwks_uri"]
-            found = jwt.PyJWKSet.from_dict(dict(self._fetch(url)))
-        except (OSError, ValueError, KeyError, jwt.PyJWTError):
-            return
-        keys.by_id = {str(key.key_id): key.key for key in found.keys}
+            found = await asyncio.to_thread(self._published, policy)
+            keys.by_id = {str(key.key_id): key.key for key in found.keys}
+        except (OSError, ValueError, KeyError, TypeError, jwt.PyJWTError) as error:
+            _LOG.warning("the keys of %s cannot be had: %s", policy.issuer, error)
+        finally:
+            keys.fetching = None
+
+    def _published(self, policy: Policy) -> jwt.PyJWKSet:
+        url = policy.jwks_url or self._fetch(f"{policy.issuer}/.well-known/openid-configuration")["jwks_uri"]
+        return jwt.PyJWKSet.from_dict(dict(self._fetch(url)))
 
 
 def _fits(claims: Mapping[str, Any], policy: Policy) -> bool:
@@ -191,12 +200,29 @@ def _fits(claims: Mapping[str, Any], policy: Policy) -> bool:
 
 
 def _refusal() -> RefusalError:
-    return RefusalError(401, "the token is not one that this coordinator takes", hint="see docs/security.md for OIDC")
+    return RefusalError(
+        401,
+        "the token is not one that this coordinator takes",
+        hint="see docs/security.md for OIDC",
+        is_suspicious=True,
+    )
 
 
 def _fetch_json(url: str) -> Mapping[str, Any]:
+    """
+    A JSON document by HTTPS. Raises OSError.
+
+    An authority of one's own may be named in REQUESTS_CA_BUNDLE, or in SSL_CERT_FILE as for Python's own TLS.
+    """
+    import requests
+
     if not url.startswith("https://"):
         raise ValueError(f"{url} is not https")
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - https only
-        found: Mapping[str, Any] = json.loads(response.read(1 << 20))
+    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or ssl.get_default_verify_paths().cafile or True
+    with requests.get(url, timeout=10, stream=True, allow_redirects=False, verify=authorities) as response:
+        response.raise_for_status()
+        content = response.raw.read(MOST_DOCUMENT_BYTES + 1, decode_content=True)
+    if len(content) > MOST_DOCUMENT_BYTES:
+        raise ValueError(f"{url} gives more than {MOST_DOCUMENT_BYTES:,} bytes")
+    found: Mapping[str, Any] = json.loads(content)
     return found

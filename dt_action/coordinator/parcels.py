@@ -6,12 +6,16 @@ import time
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from dt_action.coordinator.callers import Calling, Id, Serving, credential, seen_run
+from dt_action.coordinator.bundles import SHARE
+from dt_action.coordinator.callers import Calling, CallingLease, Digest, Id, Serving, seen_run
 from dt_action.coordinator.desk import Desk
+from dt_action.coordinator.interface import takes_bytes
+from dt_action.coordinator.protection import check_length
+from dt_action.coordinator.service import Service
 from dt_action.coordinator.store import LEASES, PARCELS, RESULTS, RUNS, WORKERS, Changes, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.model.json_codec import to_jsonable
@@ -22,21 +26,30 @@ MOST_WAIT_S = 20.0
 MOST_ROOT = 4096
 
 
-@PATHS.put("/leases/{lease}/coverage/{digest}", status_code=201)
+@PATHS.put("/leases/{lease}/coverage/{digest}", status_code=201, openapi_extra=takes_bytes("application/octet-stream"))
 async def put_parcel(
-    lease: Id,
-    digest: str,
+    digest: Digest,
     request: Request,
     service: Serving,
+    lease: CallingLease,
     root: Annotated[str, Query(max_length=MOST_ROOT)],
-    authorization: Annotated[str, Header()] = "",
 ) -> dict[str, str]:
     """Take in what the process of a lease measured, with the token of the lease. Sent again, it is the same."""
-    service.guard.check_lease(lease, credential(authorization))
-    await service.do(lambda _: _holder(service.desk, service.engine, lease))
-    await service.parcels.take_in(digest, request.stream())
-    await service.do(lambda changes: keep(service.desk, service.engine, changes, lease, digest=digest, root=root))
+    check_length(request.scope, service.parcels.max_bytes)
+    await service.do(lambda _: _check_share(service.engine, _holder(service.desk, service.engine, lease).run, service))
+    size = await service.parcels.take_in(digest, request.stream())
+    await service.do(
+        lambda changes: keep(service.desk, service.engine, changes, lease, digest=digest, root=root, size=size)
+    )
     return {"digest": digest}
+
+
+def _check_share(engine: sa.Engine, run: str, service: Service) -> None:
+    """Raise RefusalError where the runs of one owner have left more than a share of the space for all."""
+    owner = sa.select(RUNS.c.owner).where(RUNS.c.id == run).scalar_subquery()
+    kept = sa.select(sa.func.sum(PARCELS.c.bytes)).join(RUNS, RUNS.c.id == PARCELS.c.run).where(RUNS.c.owner == owner)
+    if (rows_of(engine, kept)[0][0] or 0) > service.parcels.max_total_bytes * SHARE:
+        raise RefusalError(507, "the coverage of this key's runs takes all the space that it may have")
 
 
 @PATHS.get("/runs/{run}/coverage")
@@ -56,17 +69,17 @@ async def run_parcels(
 
 
 @PATHS.get("/runs/{run}/coverage/{digest}")
-async def parcel(run: Id, digest: str, service: Serving, caller: Calling) -> Response:
+async def parcel(run: Id, digest: Digest, service: Serving, caller: Calling) -> Response:
     """The data of one slot of a run."""
     await seen_run(service, caller, run)
     is_of_run = sa.select(PARCELS.c.lease).where(PARCELS.c.run == run, PARCELS.c.digest == digest)
     path = service.parcels.path(digest)
-    if not await run_in_threadpool(rows_of, service.engine, is_of_run) or not path.is_file():
+    if not await run_in_threadpool(rows_of, service.engine, is_of_run) or not await run_in_threadpool(path.is_file):
         raise RefusalError(404, "this run has no such coverage data (any more)")
     return FileResponse(path, media_type="application/gzip")
 
 
-def keep(desk: Desk, engine: sa.Engine, changes: Changes, lease_id: str, *, digest: str, root: str) -> None:
+def keep(desk: Desk, engine: sa.Engine, changes: Changes, lease_id: str, *, digest: str, root: str, size: int) -> None:
     """Note that the data of a lease is here. Raises RefusalError where the lease was given away meanwhile."""
     lease = _holder(desk, engine, lease_id)
     if rows_of(engine, sa.select(PARCELS.c.lease).where(PARCELS.c.lease == lease_id)):
@@ -80,6 +93,7 @@ def keep(desk: Desk, engine: sa.Engine, changes: Changes, lease_id: str, *, dige
         root=storable(root, MOST_ROOT),
         worker=names[0].name if names else "",
         slot=lease.slot,
+        bytes=size,
     )
     desk.rung_runs.add(lease.run)
 

@@ -1,34 +1,27 @@
-"""What stands between the network and the application: sizes, times, and headers that keep browsers strict."""
+"""The edge of the application: no body is read before its sender is known, and none beyond what its path takes."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import re
+import secrets
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
-from dt_action.remote import wire
+from starlette.requests import ClientDisconnect
+
+from dt_action.coordinator.writer import RefusalError
 
 ASGI = Any
 
-BODY_PATIENCE_S = 30.0
-"""A sender that lets so many seconds pass between two pieces of a body is cut off."""
+REQUEST_ID: ContextVar[str] = ContextVar("dt_request", default="")
+"""The id of the request that is being served; it stands in the log, in the audit and in the answer."""
 
-MOST_FAILURES = 30
-"""So often a minute may one credential be refused from one address; others from there (a CI behind NAT) go on."""
-
-MOST_FAILURES_OF_ALL = 1000
-FAILURES_WITHIN_S = 60.0
-MOST_ADDRESSES = 10_000
-MOST_OF_CREDENTIAL = 20
-"""`Bearer dtk_` and the id of a key: what tells credentials apart, without the secret."""
-
-_IS_PARCEL = re.compile(rf"{wire.API}/leases/[0-9a-f]+/coverage/[0-9a-f]+")
-
-_HEADERS = [
+SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -40,125 +33,147 @@ _HEADERS = [
 ]
 
 
-class _BodyError(Exception):
-    """The body is larger than it may be, or comes too slowly; `status` is HTTP's."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 class Failures:
-    """How often somebody was refused lately, so that nobody can try keys by the thousand."""
+    """
+    How often an address brought wrong credentials lately.
 
-    def __init__(self) -> None:
-        self._at: OrderedDict[str, list[float]] = OrderedDict()
+    A right credential is never refused for what others from its address did: workers, clients and hostile tests may
+    share one. So this is asked only about wrong ones, and makes trying them by the thousand quick to end.
+    """
 
-    def is_too_many(self, address: str, credential: str) -> bool:
-        """True where this credential, or the address with whatever it brought, was refused too often in a minute."""
-        most = MOST_FAILURES if credential else MOST_FAILURES_OF_ALL
-        return (
-            len(self._recent(f"{address} {credential}")) >= most or len(self._recent(address)) >= MOST_FAILURES_OF_ALL
-        )
+    def __init__(self, *, most: int = 100, within_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._within_s = within_s
+        self._clock = clock
+        self._since: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def add(self, address: str, credential: str) -> None:
-        """The credential was refused."""
-        for who in (address, f"{address} {credential}"):
-            recent = self._recent(who)[-MOST_FAILURES_OF_ALL:]
-            recent.append(time.monotonic())
-            self._at[who] = recent
-            self._at.move_to_end(who)
-        while len(self._at) > MOST_ADDRESSES:
-            self._at.popitem(last=False)
+    def add(self, address: str) -> bool:
+        """One more; True where that is too many for now."""
+        now = self._clock()
+        begun, count = self._since.pop(address, (now, 0))
+        if now - begun > self._within_s:
+            begun, count = now, 0
+        self._since[address] = begun, count + 1
+        while len(self._since) > _MOST_ADDRESSES:
+            self._since.popitem(last=False)
+        return count + 1 > self._most
 
-    def _recent(self, who: str) -> list[float]:
-        oldest = time.monotonic() - FAILURES_WITHIN_S
-        return [at for at in self._at.get(who, ()) if at > oldest]
+
+_MOST_ADDRESSES = 10_000
+
+
+class InFlight:
+    """How many requests of each kind somebody has under way, and all together have."""
+
+    def __init__(self, *, most: int, most_of_one: int, what: str) -> None:
+        self._most, self._most_of_one, self._what = most, most_of_one, what
+        self._of: Counter[str] = Counter()
+        self.count = 0
+
+    @contextmanager
+    def one(self, who: str) -> Iterator[None]:
+        """One more, for as long as it lasts. Raises RefusalError: 429 for one's own limit, 503 for that of all."""
+        if self._of[who] >= self._most_of_one:
+            raise RefusalError(
+                429, f"{self._most_of_one} {self._what} of yours are under way, as many as may be", retry_after_s=1
+            )
+        if self.count >= self._most:
+            raise RefusalError(503, f"{self.count} {self._what} are under way, as many as may be", retry_after_s=1)
+        self._of[who] += 1
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+            self._of[who] -= 1
+            if not self._of[who]:
+                del self._of[who]
+
+
+@dataclass(slots=True)
+class Passage:
+    """
+    A request on its way through. `most_bytes` of its body may be read: none until its sender is known.
+
+    `who` that is, in words. `shares` holds what the request takes of limits, until its answer is sent.
+    """
+
+    id: str
+    who: str = ""
+    is_admitted: bool = False
+    most_bytes: int = 0
+    shares: ExitStack = field(default_factory=ExitStack)
+
+    def counts_as(self, share: AbstractContextManager[None]) -> None:
+        """From now on the request takes this share, and none of what it took before."""
+        self.shares.close()
+        self.shares.enter_context(share)
 
 
 class Protection:
-    """ASGI middleware. Bodies of bundles may have `max_bundle_bytes`, all others `wire.MAX_BODY_BYTES`."""
+    """ASGI middleware: gives each request an id and a passage, bounds its body, and adds headers for browsers."""
 
-    def __init__(self, app: ASGI, *, max_bundle_bytes: int) -> None:
+    def __init__(self, app: ASGI) -> None:
         self._app = app
-        self._max_bundle_bytes = max_bundle_bytes
-        self._failures = Failures()
 
     async def __call__(self, scope: ASGI, receive: ASGI, send: ASGI) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        address = scope["client"][0] if scope.get("client") else ""
-        presented = dict(scope["headers"]).get(b"authorization", b"")[:MOST_OF_CREDENTIAL].decode("latin-1")
-        most = self._most_bytes(scope["method"], scope["path"])
-        has_begun = False
+        passage = Passage(id=secrets.token_hex(6))
+        scope["dt.passage"] = passage
+        size = 0
 
-        bounds = _Bounds(receive, most)
+        async def receive_bounded() -> Any:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > passage.most_bytes:
+                raise RefusalError(413, f"the body may have at most {passage.most_bytes:,} bytes here")
+            return message
 
         async def send_strictly(message: ASGI) -> None:
-            nonlocal has_begun
-            if bounds.trouble is not None and not has_begun:
-                return  # the framework's own answer to it, which does not say what was wrong
             if message["type"] == "http.response.start":
-                has_begun = True
-                if message["status"] == 401:
-                    self._failures.add(address, presented)
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                own = [*SECURITY_HEADERS, (b"x-request-id", passage.id.encode())]
+                message = {**message, "headers": [*message.get("headers", ()), *own]}
             await send(message)
 
-        if self._failures.is_too_many(address, presented):
-            await _answer(send_strictly, 429, "too many refused requests; wait a minute")
-            return
-        length = dict(scope["headers"]).get(b"content-length", b"")
-        if length.isdigit() and int(length) > most:
-            await _answer(send_strictly, 413, f"the body may have at most {most:,} bytes")
-            return
-        with contextlib.suppress(_BodyError):
-            await self._app(scope, bounds.receive, send_strictly)
-        trouble, bounds.trouble = bounds.trouble, None
-        if trouble is not None and not has_begun:
-            await _answer(send_strictly, trouble.status, str(trouble))
-
-    def _most_bytes(self, method: str, path: str) -> int:
-        if method == "PUT" and path.startswith(f"{wire.API}/blobs/"):
-            return self._max_bundle_bytes
-        if method == "PUT" and _IS_PARCEL.fullmatch(path):
-            return wire.MAX_COVERAGE_BYTES
-        return wire.MAX_BODY_BYTES
-
-
-class _Bounds:
-    """Receives the body of one request, at most `most` bytes, none late; `trouble` is what was wrong with it."""
-
-    def __init__(self, receive: ASGI, most: int) -> None:
-        self.trouble: _BodyError | None = None
-        self._receive = receive
-        self._most = most
-        self._size = 0
-        self._is_whole = False
-
-    async def receive(self) -> Any:
-        """The next piece."""
-        if self._is_whole:
-            return await self._receive()
+        token = REQUEST_ID.set(passage.id)
         try:
-            message = await asyncio.wait_for(self._receive(), BODY_PATIENCE_S)
-        except asyncio.TimeoutError:
-            raise self._refuse(408, f"nothing came for {BODY_PATIENCE_S:g} s") from None
-        self._size += len(message.get("body", b""))
-        self._is_whole = message["type"] != "http.request" or not message.get("more_body", False)
-        if self._size > self._most:
-            raise self._refuse(413, f"the body may have at most {self._most:,} bytes")
-        return message
-
-    def _refuse(self, status: int, text: str) -> _BodyError:
-        self.trouble = _BodyError(status, text)
-        return self.trouble
+            with passage.shares:
+                await self._app(scope, receive_bounded, send_strictly)
+        except ClientDisconnect:
+            pass  # nobody is there to be answered
+        finally:
+            REQUEST_ID.reset(token)
 
 
-async def _answer(send: ASGI, status: int, message: str) -> None:
-    body = json.dumps({"error": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def passage_of(scope: ASGI) -> Passage:
+    """The passage of a request."""
+    passage: Passage = scope["dt.passage"]
+    return passage
+
+
+def check_length(scope: ASGI, most: int) -> None:
+    """
+    Let at most `most` bytes of the body be read. Raises RefusalError where its head says that it has more, and where
+    nobody has admitted the request: a path that is not of the right form keeps its credential from being looked at.
+    """
+    if not passage_of(scope).is_admitted:
+        raise RefusalError(422, "the path or the query is not one of this interface")
+    passage_of(scope).most_bytes = most
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    if length.isdigit() and (len(length) > 15 or int(length) > most):
+        raise RefusalError(413, f"the body may have at most {most:,} bytes here")
+
+
+MOST_REFUSAL_BYTES = 1000
+
+
+def problem(message: str, hint: str = "") -> bytes:
+    """The body of a refusal: at most `MOST_REFUSAL_BYTES`, whatever went into it."""
+    body = json.dumps({"error": message, **({"hint": hint} if hint else {})}).encode()
+    if len(body) <= MOST_REFUSAL_BYTES:
+        return body
+    return problem(f"{message[: len(message) // 2]} [...]") if len(message) > 80 else problem(message[:40])

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from dt_action.coordinator import bundles, journal
 from dt_action.coordinator.auth import Caller, Guard, load_secret
 from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.desk import Desk
-from dt_action.coordinator.events import Bells
+from dt_action.coordinator.events import Bells, Pages
+from dt_action.coordinator.private import make_private
+from dt_action.coordinator.protection import REQUEST_ID, Failures, InFlight
+from dt_action.coordinator.readiness import Readiness
 from dt_action.coordinator.roster import Patience
 from dt_action.coordinator.seat import patiently
 from dt_action.coordinator.store import (
@@ -27,6 +31,7 @@ from dt_action.coordinator.store import (
     PARCELS,
     RESULTS,
     RUNS,
+    SESSIONS,
     Changes,
     migrate,
     open_engine,
@@ -36,9 +41,15 @@ from dt_action.coordinator.writer import Job, UnavailableError, Writer
 from dt_action.remote import wire
 
 T = TypeVar("T")
-_LOG = logging.getLogger("dt.coordinator")
 
 TICK_S = 0.25
+NOTE_USES_EVERY_S = 30.0
+MOST_IN_FLIGHT = 128
+"""So many requests of one client, worker or lease may be under way."""
+
+MOST_STREAMS = 256
+"""So many streams of events may one key hold: one for each run that is followed."""
+
 CLEAN_EVERY_S = 600.0
 BLOB_KEPT_S = 24 * 3600.0
 
@@ -63,19 +74,22 @@ class Config:
 class Service:
     """All that a request needs."""
 
-    def __init__(self, config: Config, *, oidc: Callable[[str], Caller] | None = None) -> None:
-        config.data.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, config: Config, *, oidc: Callable[[str], Awaitable[Caller]] | None = None, most_connections: int = 8192
+    ) -> None:
+        make_private(config.data)
         secret = load_secret(config.data)
         self.config = config
         self.engine: sa.Engine = open_engine(config.url)
         self.guard = Guard(self.engine, secret, oidc=oidc)
         self.desk = Desk(self.engine, patience=config.patience, lease_token=self.guard.lease_token)
-        blobs_root = config.data / "blobs"
-        blobs_root.mkdir(exist_ok=True)
-        self.blobs = Blobs(blobs_root, config.max_bundle_bytes, config.max_blobs_bytes)
-        parcels_root = config.data / "parcels"
-        parcels_root.mkdir(exist_ok=True)
-        self.parcels = Blobs(parcels_root, wire.MAX_COVERAGE_BYTES, config.max_blobs_bytes)
+        self.blobs = Blobs(config.data / "blobs", config.max_bundle_bytes, config.max_blobs_bytes)
+        self.parcels = Blobs(config.data / "parcels", wire.MAX_COVERAGE_BYTES, config.max_blobs_bytes)
+        self.failures = Failures()
+        self.refusals = journal.Refusals()
+        self.in_flight = InFlight(most=most_connections, most_of_one=MOST_IN_FLIGHT, what="requests")
+        self.streams = InFlight(most=most_connections // 2, most_of_one=MOST_STREAMS, what="streams")
+        self.readiness = Readiness(config.data, lambda: self.do(_sign_of_life))
         self.writer = Writer(
             self.engine, restore=self.desk.load, delivered=self._delivered, hand_over=self._on_the_loop
         )
@@ -83,6 +97,8 @@ class Service:
         self.is_ready = False
         self._is_open = False
         self._bells: Bells | None = None
+        self._pages: Pages | None = None
+        self._reading: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -91,6 +107,20 @@ class Service:
         if self._bells is None:
             raise RuntimeError("the service is not running")
         return self._bells
+
+    @property
+    def pages(self) -> Pages:
+        """The pages of events, shared by those who read them."""
+        if self._pages is None:
+            raise RuntimeError("the service is not running")
+        return self._pages
+
+    @property
+    def reading(self) -> asyncio.Semaphore:
+        """To be held while a large body is parsed: two at a time bound the memory that this takes."""
+        if self._reading is None:
+            raise RuntimeError("the service is not running")
+        return self._reading
 
     def open(self) -> None:
         """
@@ -109,6 +139,8 @@ class Service:
         """Open it unless it is, and look after it until the end."""
         self._loop = asyncio.get_running_loop()
         self._bells = Bells(self._loop)
+        self._pages = Pages(self.engine, self._bells)
+        self._reading = asyncio.Semaphore(2)
         self.open()
         self.writer.start()
         self.is_ready = True
@@ -131,7 +163,7 @@ class Service:
     async def do(self, job: Job[T]) -> T:
         """Have the writer do a job; the answer is on disk. Who stops waiting for it does not stop the job."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.writer.submit(job).add_done_callback(lambda done: _pass_on(done, answer))
+        self.writer.submit(job, REQUEST_ID.get()).add_done_callback(lambda done: _pass_on(done, answer))
         return await answer
 
     def _on_the_loop(self, give: Callable[[], None]) -> None:
@@ -146,19 +178,25 @@ class Service:
             self._bells.ring_from_outside([*workers, *runs])
 
     async def _tick(self) -> None:
+        noted_at = time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
             with contextlib.suppress(UnavailableError):
                 await self.do(self.desk.tick)
+                if time.monotonic() - noted_at > NOTE_USES_EVERY_S:
+                    noted_at = time.monotonic()
+                    await self.do(self.guard.note_uses)
 
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(CLEAN_EVERY_S)
             try:
                 await self.do(self._forget_old_runs)
-                await asyncio.to_thread(self.collect_garbage)
+                gone = await asyncio.to_thread(self.collect_garbage)
+                await self.do(partial(bundles.forget, gone))
+                self.bells.forget({*self.desk.runs, *self.desk.workers})
             except Exception:
-                _LOG.exception("cleaning failed; it is tried again later")
+                journal.LOG.exception("cleaning failed; it is tried again later")
 
     def _forget_old_runs(self, changes: Changes) -> None:
         oldest = time.time() - self.config.retention_s
@@ -168,17 +206,22 @@ class Service:
                 for table in (EVENTS, INPUTS, LEASES, PARCELS, RESULTS):
                     changes.execute(table.delete().where(table.c.run == row.id))
                 changes.execute(RUNS.delete().where(RUNS.c.id == row.id))
+        changes.execute(SESSIONS.delete().where(SESSIONS.c.expires_at < time.time()))
 
-    def collect_garbage(self) -> int:
-        """Remove the bundles, and the coverage data, that no live run needs; how many."""
+    def collect_garbage(self) -> list[str]:
+        """Remove the bundles, and the coverage data, that no live run needs; the digests of the bundles."""
         is_live = RUNS.c.ended_at.is_(None)
-        bundles = rows_of(self.engine, sa.select(RUNS.c.bundle).where(is_live))
-        parcels = rows_of(
+        live_bundles = rows_of(self.engine, sa.select(RUNS.c.bundle).where(is_live))
+        live_parcels = rows_of(
             self.engine, sa.select(PARCELS.c.digest).join(RUNS, RUNS.c.id == PARCELS.c.run).where(is_live)
         )
-        return self.blobs.collect_garbage(
-            {row.bundle for row in bundles}, older_than_s=BLOB_KEPT_S
-        ) + self.parcels.collect_garbage({row.digest for row in parcels}, older_than_s=BLOB_KEPT_S)
+        self.parcels.collect_garbage({row.digest for row in live_parcels}, older_than_s=BLOB_KEPT_S)
+        return self.blobs.collect_garbage({row.bundle for row in live_bundles}, older_than_s=BLOB_KEPT_S)
+
+
+def _sign_of_life(changes: Changes) -> None:
+    """Something that is written, and that nobody reads."""
+    changes.execute(SESSIONS.update().where(SESSIONS.c.hash == "").values(expires_at=0.0))
 
 
 def _pass_on(done: Future[T], answer: asyncio.Future[T]) -> None:

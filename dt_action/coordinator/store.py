@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -33,10 +33,19 @@ KEYS = sa.Table(
     sa.Column("max_slots", sa.Integer, nullable=False),
     sa.Column("max_runs", sa.Integer, nullable=False),
     sa.Column("max_priority", sa.Integer, nullable=False),
+    sa.Column("max_storage_bytes", _SEQ, nullable=False, server_default="0"),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("expires_at", sa.Float),
     sa.Column("revoked_at", sa.Float),
     sa.Column("last_used_at", sa.Float),
+)
+
+SESSIONS = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("key", _ID, nullable=False, index=True),
+    sa.Column("expires_at", sa.Float, nullable=False),
 )
 
 ENROLMENTS = sa.Table(
@@ -137,6 +146,15 @@ RESULTS = sa.Table(
     sa.Index("results_of_case", "case_key", "started_at"),
 )
 
+BUNDLES = sa.Table(
+    "bundles",
+    METADATA,
+    sa.Column("owner", _NAME, primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("bytes", _SEQ, nullable=False),
+    sa.Column("used_at", sa.Float, nullable=False),
+)
+
 PARCELS = sa.Table(
     "parcels",
     METADATA,
@@ -146,6 +164,7 @@ PARCELS = sa.Table(
     sa.Column("root", sa.Text, nullable=False),
     sa.Column("worker", _NAME, nullable=False),
     sa.Column("slot", sa.String(32), nullable=False),
+    sa.Column("bytes", _SEQ, nullable=False, server_default="0"),
 )
 
 HISTORY = sa.Table(
@@ -165,6 +184,7 @@ AUDIT = sa.Table(
     sa.Column("who", _NAME, nullable=False),
     sa.Column("what", _NAME, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("request", sa.String(16), nullable=False, server_default=""),
 )
 
 
@@ -224,17 +244,37 @@ def as_text(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something for the log: what happened, with which request, and to what."""
+
+    what: str
+    request: str
+    about: Mapping[str, Any]
+
+
+Statement: TypeAlias = sa.sql.dml.Update | sa.sql.dml.Delete | sa.sql.dml.Insert
+
+
 @dataclass(slots=True)
 class Changes:
-    """What one or more answers change: gathered first, written at once."""
+    """
+    What one or more answers change: gathered first, written at once. `request` is the id of the one that asks now.
+
+    `noted` is what of it an operator should read in the log, once it is written: what happened, and to what.
+    """
 
     rows: dict[str, tuple[sa.Table, list[dict[str, Any]]]] = field(default_factory=dict)
-    statements: list[tuple[sa.sql.dml.Update | sa.sql.dml.Delete, Mapping[str, Any]]] = field(default_factory=list)
+    statements: list[tuple[Statement, Mapping[str, Any]]] = field(default_factory=list)
     updates: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    request: str = ""
+    noted: list[Note] = field(default_factory=list)
 
     def add(self, table: sa.Table, **row: Any) -> None:
         """A new row."""
         self.rows.setdefault(table.name, (table, []))[1].append(row)
+        if table is LEASES:
+            self.note("lease opened", lease=row["id"], run=row["run"], worker=row["worker"], slot=row["slot"])
 
     def new(self, table: sa.Table) -> Sequence[Mapping[str, Any]]:
         """The new rows of a table, so far."""
@@ -243,14 +283,28 @@ class Changes:
     def update(self, table: sa.Table, id: str, **values: Any) -> None:
         """New values for the row with this id; several changes of one row become one."""
         self.updates.setdefault((table.name, id), {}).update(values)
+        if "state" in values and table is LEASES:
+            self.note(f"lease {values['state']}", lease=id)
+        elif "status" in values and table is RUNS:
+            self.note("run ended", run=id, status=values["status"], reason=values.get("reason", ""))
 
-    def execute(self, statement: sa.sql.dml.Update | sa.sql.dml.Delete, **parameters: Any) -> None:
-        """Any other change; it comes after the new rows."""
+    def execute(self, statement: Statement, **parameters: Any) -> None:
+        """Any other change; these come after the new rows, in their order."""
         self.statements.append((statement, parameters))
 
+    def insert(self, table: sa.Table, **row: Any) -> None:
+        """A new row in the order of `execute`."""
+        self.execute(table.insert().values(**row))
+
+    def note(self, what: str, **about: Any) -> None:
+        """Say in the log what happened."""
+        self.noted.append(Note(what=what, request=self.request, about=about))
+
     def audit(self, who: str, what: str, detail: str = "") -> None:
-        """Remember who did what."""
-        self.add(AUDIT, at=time.time(), who=storable(who, 255), what=what, detail=storable(detail, 2000))
+        """Remember who did what, and say so in the log."""
+        who, detail = storable(who, 255), storable(detail, 2000)
+        self.add(AUDIT, at=time.time(), who=who, what=what, detail=detail, request=self.request)
+        self.note(what, who=who, detail=detail)
 
     def write(self, connection: sa.Connection) -> None:
         """Write everything."""

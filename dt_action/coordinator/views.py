@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from dt_action.coordinator.allocation import takes
+from dt_action.coordinator.auth import Caller
 from dt_action.coordinator.desk import Desk
+from dt_action.coordinator.live_run import LiveLease
 from dt_action.coordinator.store import EVENTS, RESULTS, RUNS, rows_of
 from dt_action.model.json_codec import to_jsonable
 
@@ -16,10 +19,20 @@ if TYPE_CHECKING:
     from dt_action.coordinator.service import Service
 
 
-def runs(service: Service, most: int) -> list[dict[str, Any]]:
-    """The latest runs, the newest first."""
-    rows = rows_of(service.engine, sa.select(RUNS).order_by(RUNS.c.created_at.desc()).limit(most))
-    return [_run(service, row) for row in rows]
+def visible_to(caller: Caller) -> sa.ColumnElement[bool]:
+    """Which rows of `runs` the caller may see, as `Caller.may_see` has it."""
+    if "admin" in caller.scopes:
+        return sa.true()
+    its_own = RUNS.c.owner == caller.name
+    if "read" not in caller.scopes:
+        return its_own
+    return sa.or_(its_own, RUNS.c.repository.in_(caller.repositories)) if caller.repositories else sa.true()
+
+
+def runs(service: Service, caller: Caller, most: int) -> list[dict[str, Any]]:
+    """The latest runs that the caller may see, the newest first."""
+    chosen = sa.select(RUNS).where(visible_to(caller)).order_by(RUNS.c.created_at.desc()).limit(most)
+    return [_run(service, row) for row in rows_of(service.engine, chosen)]
 
 
 def run(service: Service, run_id: str) -> dict[str, Any] | None:
@@ -45,8 +58,12 @@ def _run(service: Service, row: Any) -> dict[str, Any]:
     }
 
 
-def workers(desk: Desk) -> list[dict[str, Any]]:
-    """Every worker, by name. To be called by the writer's thread."""
+def workers(desk: Desk, caller: Caller) -> list[dict[str, Any]]:
+    """
+    Every worker, by name. To be called by the writer's thread.
+
+    Of a run that the caller may not see, nothing is told but that it has a slot.
+    """
     told = []
     for worker in sorted(desk.workers.values(), key=lambda worker: worker.name):
         leases = desk.leases.of(worker.id)
@@ -60,13 +77,17 @@ def workers(desk: Desk) -> list[dict[str, Any]]:
                 "silent_s": round(desk.silence_s(worker), 1),
                 "version": worker.version,
                 "capability": to_jsonable(worker.capability),
-                "doing": [
-                    {"run": lease.run, "slot": lease.slot, "case": lease.running, "since": lease.since}
-                    for lease in leases
-                ],
+                "doing": [_doing(desk, lease, caller) for lease in leases],
             }
         )
     return told
+
+
+def _doing(desk: Desk, lease: LiveLease, caller: Caller) -> dict[str, Any]:
+    run = desk.runs.get(lease.run)
+    if run is None or not caller.may_see(run.owner, run.repository):
+        return {"run": "", "slot": lease.slot, "case": "", "since": lease.since}
+    return {"run": lease.run, "slot": lease.slot, "case": lease.running, "since": lease.since}
 
 
 def why_waiting(desk: Desk, run_id: str) -> list[dict[str, str]]:
@@ -76,6 +97,9 @@ def why_waiting(desk: Desk, run_id: str) -> list[dict[str, str]]:
         return []
     if not desk.workers:
         return [{"file": file.path, "why": "no worker has enrolled"} for file in live.submission.plan.files[:50]]
+    capabilities = {worker.name: worker.capability for worker in desk.workers.values()}
+    if not any(takes(had, live.submission.isolation) for had in capabilities.values()):
+        return [{"file": "", "why": "waits for a worker that runs tests in containers: none has enrolled"}]
     waiting = [{"file": file, "why": why} for file, why in live.course.why_waiting()]
     if not waiting and not live.leases:
         return [{"file": "", "why": "waits for a free slot: all are taken by other runs"}]

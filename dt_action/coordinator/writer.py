@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import sqlalchemy as sa
 
+from dt_action.coordinator import journal
 from dt_action.coordinator.seat import Seat
 from dt_action.coordinator.store import Changes
 
@@ -19,8 +19,10 @@ T = TypeVar("T")
 Job = Callable[[Changes], T]
 """Works out an answer from the state in memory, and gathers what it changes. It refuses before it changes anything."""
 
+_Waiting: TypeAlias = tuple[Job[Any], Future[Any], str]
+"""A job, where its answer goes, and the id of the request that it is done for."""
+
 MOST_TOGETHER = 256
-_LOG = logging.getLogger("dt.coordinator")
 
 
 class UnavailableError(Exception):
@@ -51,7 +53,7 @@ class Writer:
         self._restore = restore
         self._delivered = delivered
         self._hand_over = hand_over
-        self._jobs: queue.SimpleQueue[tuple[Job[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="dt-writer", daemon=True)
         self._behind_since: float | None = None
         self._connection: sa.Connection | None = None
@@ -78,10 +80,10 @@ class Writer:
         self._jobs.put(None)
         self._thread.join(timeout=30)
 
-    def submit(self, job: Job[T]) -> Future[T]:
-        """Have `job` done. Raises, through the future, what the job raises, or UnavailableError."""
+    def submit(self, job: Job[T], request: str = "") -> Future[T]:
+        """Have `job` done for a request. Raises, through the future, what the job raises, or UnavailableError."""
         future: Future[T] = Future()
-        self._jobs.put((cast("Job[Any]", job), cast("Future[Any]", future)))
+        self._jobs.put((cast("Job[Any]", job), cast("Future[Any]", future), request))
         return future
 
     def _work(self) -> None:
@@ -97,7 +99,7 @@ class Writer:
 
     _closing = False
 
-    def _next_group(self) -> list[tuple[Job[Any], Future[Any]]] | None:
+    def _next_group(self) -> list[_Waiting] | None:
         first = self._jobs.get()
         if first is None:
             return None
@@ -113,7 +115,7 @@ class Writer:
             group.append(following)
         return group
 
-    def _do(self, group: list[tuple[Job[Any], Future[Any]]]) -> None:
+    def _do(self, group: list[_Waiting]) -> None:
         changes = Changes()
         answers: dict[Future[Any], Any] = {}
         refused: dict[Future[Any], Exception] = {}
@@ -121,7 +123,7 @@ class Writer:
             connection = self.connect()
             if self._behind_since is not None:
                 self._catch_up(connection, time.monotonic() - self._behind_since)
-            for job, future in group:
+            for job, future, changes.request in group:
                 try:
                     answers[future] = job(changes)
                 except RefusalError as refusal:
@@ -138,16 +140,21 @@ class Writer:
                 self._drop_connection()
             answers.clear()
             unavailable = UnavailableError(str(error))
-            refused = {future: refused.get(future, unavailable) for _, future in group}
+            refused = {future: refused.get(future, unavailable) for _, future, _ in group}
+            changes.noted.clear()
         self._hand_over(lambda: _give(answers, refused))
         if self._behind_since is None:
             self._delivered()
+        for note in changes.noted:
+            journal.tell(note.what, request=note.request, **note.about)
 
     def _fall_behind(self, error: Exception) -> None:
         """Memory is not to be trusted until it was read anew. It is said once: a full disk has no room for more."""
         if self._behind_since is None:
             self._behind_since = time.monotonic()
-            _LOG.error("a change failed or could not be written; until it can be, the answer is 503", exc_info=error)
+            journal.LOG.error(
+                "a change failed or could not be written; until it can be, the answer is 503", exc_info=error
+            )
 
     def _catch_up(self, connection: sa.Connection, away_s: float) -> None:
         """Write something first: a disk that is full can still be read, and reading everything takes long."""
@@ -157,7 +164,7 @@ class Writer:
             changes.write(connection)
         self._restore()
         self._behind_since = None
-        _LOG.warning("the database can be written again, after %.1f s", away_s)
+        journal.LOG.warning("the database can be written again, after %.1f s", away_s)
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -165,7 +172,7 @@ class Writer:
                 self._connection.invalidate()
                 self._connection.close()
             except Exception:
-                _LOG.debug("the connection is beyond closing", exc_info=True)
+                journal.LOG.debug("the connection is beyond closing", exc_info=True)
             self._connection = None
 
 
@@ -181,11 +188,24 @@ class BugError(Exception):
 
 
 class RefusalError(Exception):
-    """A request that is refused, with HTTP's status, and what to do about it. Raised before anything was changed."""
+    """
+    A request that is refused, with HTTP's status, and what to do about it. Raised before anything was changed.
 
-    def __init__(self, status: int, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+    `is_suspicious` marks a credential that nobody was ever given: a forged or mistyped one, not one that has expired.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after_s: float | None = None,
+        is_suspicious: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.hint = hint
         self.retry_after_s = retry_after_s
+        self.is_suspicious = is_suspicious

@@ -40,6 +40,11 @@ class _WrongValueError(ValueError):
         self.found = type(found).__name__ if isinstance(found, (dict, list)) else repr(found)[:60]
         self.where: list[str] = []
 
+    def place(self, *, quotes: bool) -> str:
+        """Where it is, from the outside in. Keys of mappings are input; without `quotes` they are left out."""
+        names = (name if quotes or not name.startswith("['") else "[...]" for name in reversed(self.where))
+        return "".join(names).lstrip(".") or "its top level"
+
 
 def to_jsonable(value: Any) -> Any:
     """Dicts, lists and scalars. Fields that hold their default are left out; sets are sorted, so bytes are stable."""
@@ -61,18 +66,19 @@ def to_jsonable(value: Any) -> Any:
     return value
 
 
-def from_jsonable(kind: type[T], value: Any, *, source: str) -> T:
+def from_jsonable(kind: type[T], value: Any, *, source: str, quotes: bool = True) -> T:
     """
     A `kind` made of what JSON gave; keys that it does not know are ignored, so that newer files stay readable.
 
     Raises UnreadableError, which names `source` and the place in it, where a field is missing or has another type.
+    Without `quotes` it says what was expected and repeats nothing of the value, which may hold secrets.
     """
     try:
         revived: T = reviver_of(cast("Any", kind))(value)
     except _WrongValueError as error:
-        place = "".join(reversed(error.where)).lstrip(".") or "its top level"
+        found = f", found {error.found}" if quotes else ""
         raise UnreadableError(
-            f"{source}: expected {error.expected} at {place}, found {error.found}",
+            f"{source}: expected {error.expected} at {error.place(quotes=quotes)}{found}",
             hint="was it cut short, edited, or written by another tool?",
         ) from None
     return revived
@@ -198,7 +204,7 @@ def _mapping(inner: Reviver) -> Reviver:
             try:
                 items[key] = inner(item)
             except _WrongValueError as error:
-                error.where.append(f"[{key!r}]")
+                error.where.append(f"['{key[:60]}']")
                 raise
         return items
 

@@ -18,7 +18,12 @@ API = "/api/v1"
 IN_CONTAINERS = "isolation=container"
 """The label of a worker that runs every test in a container; a run with that isolation goes to such workers only."""
 
-MAX_BODY_BYTES = 64 << 20
+MAX_SUBMISSION_BYTES = 16 << 20
+MAX_FILES = 100_000
+MAX_PRIORITY = 1_000_000
+MAX_TOLD_BYTES = 32 << 20
+"""So much may stand in one message of a lease's events: the texts of one case have 4 MiB, six times that in JSON."""
+
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_COVERAGE_BYTES = 256 << 20
 """So much coverage data of one slot is taken in, packed."""
@@ -77,9 +82,8 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """A machine asks to be a worker. `boot` is new with each start of its agent."""
+    """A machine asks to be a worker, with an enrolment token. `boot` is new with each start of its agent."""
 
-    token: str
     name: str
     boot: str
     slots: int
@@ -100,13 +104,6 @@ class Enrolled:
     expires_s: float
     renewal: str
     lease_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renewal:
-    """A worker asks for its next JWT."""
-
-    renewal: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

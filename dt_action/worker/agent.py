@@ -216,14 +216,13 @@ class Agent:
 
     def _enrol(self) -> Identity:
         asked = wire.Enrolment(
-            token=self._token,
             name=self._name,
             boot=self._boot,
             slots=self._slots,
             capability=self._capability,
             version=__version__,
         )
-        enrolled = self._link.post("/workers", asked, wire.Enrolled)
+        enrolled = self._link.post("/workers", asked, wire.Enrolled, token=self._token)
         self._announced = self._capability
         self._backoff = Backoff(most_s=min(Backoff().most_s, enrolled.lease_s / TRIES_PER_LEASE))
         _LOG.info("enrolled as %s with %d slots", enrolled.worker, self._slots)
@@ -231,8 +230,7 @@ class Agent:
         return Identity(worker=enrolled.worker, jwt=enrolled.jwt, renew_at=renew_at, renewal=enrolled.renewal)
 
     def _renewed(self, identity: Identity) -> Identity:
-        asked = wire.Renewal(renewal=identity.renewal)
-        renewed = self._link.post(f"/workers/{identity.worker}/token", asked, wire.Renewed)
+        renewed = self._link.post(f"/workers/{identity.worker}/token", {}, wire.Renewed, token=identity.renewal)
         return replace(identity, jwt=renewed.jwt, renew_at=self._clock() + renewed.expires_s / 2)
 
     def _bear(self, error: LinkError, wait_s: float) -> None:

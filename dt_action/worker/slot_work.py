@@ -42,6 +42,9 @@ SAVE_GRACE_S = 60.0
 SEND_PATIENCE_S = 300.0
 SEND_TIMEOUT_S = 300.0
 MOST_AT_ONCE = 500
+MOST_CHARACTERS_AT_ONCE = 2 << 20
+"""Each may take six bytes in JSON, and the coordinator takes `wire.MAX_TOLD_BYTES`."""
+
 OUTPUT_EVERY_S = 1.0
 FETCH_TIMEOUT_S = 300.0
 MOST_BUGS = 5
@@ -60,6 +63,15 @@ class Outbox:
     def add(self, message: Message) -> None:
         """One more message."""
         self.messages.append(message_to_jsonable(message))
+
+    def next(self) -> tuple[Mapping[str, Any], ...]:
+        """The messages to tell now: as many as one request may hold, and one in any case."""
+        size = 0
+        for count, message in enumerate(self.messages[:MOST_AT_ONCE]):
+            size += sum(len(value) for value in message.values() if isinstance(value, str))
+            if count and size > MOST_CHARACTERS_AT_ONCE:
+                return tuple(self.messages[:count])
+        return tuple(self.messages[:MOST_AT_ONCE])
 
     def confirm(self, heard: int) -> None:
         """Everything up to message `heard` has arrived."""
@@ -244,7 +256,7 @@ class SlotWork(threading.Thread):
 
     def _tell(self, link: Link) -> None:
         outbox = self._outbox
-        told = wire.Told(first=outbox.first, messages=tuple(outbox.messages[:MOST_AT_ONCE]), seen=self.seen)
+        told = wire.Told(first=outbox.first, messages=outbox.next(), seen=self.seen)
         taken = link.post(f"/leases/{self.lease.id}/events", told, wire.Taken, token=self.lease.token)
         outbox.confirm(taken.heard)
         self.deliver(taken.commands)

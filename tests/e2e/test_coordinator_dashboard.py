@@ -142,7 +142,9 @@ def test_a_form_of_another_site_does_nothing(browser, served):
 
     coordinator, key, _ = served
     session = requests.Session()
-    session.post(f"{coordinator.url}/login", data={"key": key})
+    assert session.post(f"{coordinator.url}/login", data={"key": key}).status_code == 403, "the login has a token, too"
+    token = session.get(f"{coordinator.url}/login").text.partition('name="form_token" value="')[2].partition('"')[0]
+    session.post(f"{coordinator.url}/login", data={"key": key, "form_token": token})
     assert session.get(f"{coordinator.url}/").status_code == 200
     worker = session.get(f"{coordinator.url}/").text.partition('action="/workers/')[2].partition("/")[0]
     for form in ({}, {"form_token": ""}, {"form_token": "0" * 64}):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import io
 import json
 import socket
 import tarfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -19,72 +18,24 @@ pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed"
 
 import jwt
 import requests
-import uvicorn
-from coordinator_rig import free_port, wait_until
+from coordinator_rig import wait_until
+from coordinator_server import Server, bearer, submission, submit, upload
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from dt_action.coordinator import server
-from dt_action.coordinator.auth import make_enrolment, make_key
+from dt_action.coordinator.connections import Timeouts
 from dt_action.coordinator.oidc import Oidc, Policy, read_policies
-from dt_action.coordinator.service import Config, Service
-from dt_action.coordinator.store import Changes
+from dt_action.coordinator.protection import InFlight
+from dt_action.coordinator.store import EVENTS
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError, UnreadableError
-from dt_action.model.hardware import Capability, FileNeeds
+from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import to_jsonable
-from dt_action.model.plan import Plan, PlannedFile
 from dt_action.remote import wire
 from dt_action.remote.bundle import make_bundle, unpack
 
 ISSUER = "https://token.example.org"
 NOW = 1_900_000_000.0
 """The time of the clock by which CI tokens are judged: this module may have been imported long before its tests run."""
-
-
-class Server:
-    """A coordinator in a thread."""
-
-    def __init__(self, data: Path, oidc: Oidc) -> None:
-        self.service = Service(Config(data=data, max_bundle_bytes=1 << 20), oidc=oidc)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.api = self.url + wire.API
-        self._server = uvicorn.Server(server.settings(self.service, host="127.0.0.1", port=self.port))
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        wait_until(lambda: self._server.started, what="the server's start")
-
-    def change(self, work):
-        changes = Changes()
-        made = work(changes)
-        with self.service.engine.begin() as connection:
-            changes.write(connection)
-        return made
-
-    def key(self, *scopes: str, **more) -> str:
-        return self.change(lambda changes: make_key(changes, name="k", scopes=scopes or ("submit", "read"), **more))
-
-    def token(self, **more) -> str:
-        return self.change(
-            lambda changes: make_enrolment(changes, name="t", **{"uses": None, "expires_s": None, **more})
-        )
-
-    def enrol(self, name: str = "w") -> dict:
-        asked = wire.Enrolment(
-            token=self.token(), name=name, boot=name, slots=1, capability=Capability(platform="linux")
-        )
-        return requests.post(f"{self.api}/workers", json=to_jsonable(asked)).json()
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(timeout=20)
-
-    def is_well(self) -> bool:
-        return requests.get(f"{self.url}/readyz").status_code == 200
-
-
-def bearer(credential: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {credential}"}
 
 
 SIGNING = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -125,32 +76,6 @@ def coordinator(tmp_path_factory):
     )
     yield made
     made.stop()
-
-
-@pytest.fixture(autouse=True)
-def _forgiving(monkeypatch):
-    """These tests are refused more often than a minute allows; `test_guessing_is_slowed_down` has its own."""
-    from dt_action.coordinator import protection
-
-    if "guessing" not in str(monkeypatch):
-        monkeypatch.setattr(protection, "MOST_FAILURES", 10_000)
-
-
-def submission(bundle: str, **more) -> dict:
-    plan = Plan(files=(PlannedFile(path="test_a.py", needs=FileNeeds(path="test_a.py")),))
-    return to_jsonable(wire.Submission(**{"nonce": str(time.monotonic_ns()), "bundle": bundle, "plan": plan, **more}))
-
-
-def upload(coordinator: Server, key: str, content: bytes = b"") -> str:
-    content = content or str(time.monotonic_ns()).encode()
-    digest = hashlib.sha256(content).hexdigest()
-    assert requests.put(f"{coordinator.api}/blobs/{digest}", data=content, headers=bearer(key)).status_code == 201
-    return digest
-
-
-def submit(coordinator: Server, key: str, **more) -> requests.Response:
-    body = submission(upload(coordinator, key), **more)
-    return requests.post(f"{coordinator.api}/runs", json=body, headers=bearer(key))
 
 
 # --- clients --------------------------------------------------------------------------------------------------------
@@ -227,18 +152,27 @@ def test_secrets_are_not_in_the_database(coordinator):
     assert (coordinator.service.config.data / "secret").stat().st_mode & 0o077 == 0
 
 
-def test_guessing_is_slowed_down(tmp_path, monkeypatch):
-    from dt_action.coordinator import protection
-
-    monkeypatch.setattr(protection, "MOST_FAILURES", 30)
-    guessed = Server(tmp_path / "data", Oidc([]))
+def test_guessing_is_slowed_down_and_locks_nobody_out(tmp_path):
+    """Forged JWTs and keys, also with an honest key's id, from the address that honest workers and clients share."""
+    guessed = Server(tmp_path / "data", most_failures=30)
     try:
-        answers = [
-            requests.get(guessed.api + "/runs", headers=bearer(f"dtk_00000000_{n}")).status_code for n in range(40)
-        ]
+        key, worker = guessed.key(), guessed.enrol("honest")
+        id = key.split("_")[1]
+        head = worker["jwt"].rpartition(".")[0]
+        forged = [f"{head}.{hashlib.sha256(str(n).encode()).hexdigest()[:43]}" for n in range(20)]
+        answers = [poll(guessed, token, "honest").status_code for token in forged]
+        for n in range(20):
+            answers.append(requests.get(guessed.api + "/runs", headers=bearer(f"dtk_{id}_{n}")).status_code)
         assert answers[:30] == [401] * 30
         assert set(answers[30:]) == {429}
-        assert requests.get(guessed.api + "/runs", headers=bearer(guessed.key())).status_code == 200
+        assert requests.get(guessed.api + "/runs", headers=bearer(key)).status_code == 200
+        assert poll(guessed, worker["jwt"], "honest").status_code == 200
+        expired = jwt.encode(
+            {"sub": worker["worker"], "aud": "dt-worker", "iss": "dt-coordinator", "exp": 1.0},
+            (guessed.service.config.data / "secret").read_bytes(),
+            algorithm="HS256",
+        )
+        assert poll(guessed, expired, "honest").status_code == 401, "it is to renew its token, not to wait"
     finally:
         guessed.stop()
 
@@ -284,17 +218,21 @@ def test_keys_rotate_and_an_outage_of_the_issuer_does_no_harm():
         return published[0]
 
     oidc = Oidc([POLICY], fetch=fetch, clock=lambda: now[0])
-    assert oidc(ci_token()).repositories == ("org/good",)
+
+    def caller(token):
+        return asyncio.run(oidc(token))
+
+    assert caller(ci_token()).repositories == ("org/good",)
     published[0] = jwks(("two", FORGED))
     now[0] += 31
-    assert oidc(ci_token(key=FORGED, kid="two")).repositories == ("org/good",)
+    assert caller(ci_token(key=FORGED, kid="two")).repositories == ("org/good",)
     for _ in range(20):
         with pytest.raises(RefusalError):
-            oidc(ci_token(kid="three"))
+            caller(ci_token(kid="three"))
     assert len(asked) == 2, "unknown keys must not make us ask the issuer each time"
     published[0] = None
     now[0] += 120
-    assert oidc(ci_token(key=FORGED, kid="two", exp=now[0] + 60)).repositories == ("org/good",)
+    assert caller(ci_token(key=FORGED, kid="two", exp=now[0] + 60)).repositories == ("org/good",)
 
 
 def test_a_policy_must_name_a_repository(tmp_path):
@@ -346,14 +284,15 @@ def test_a_token_for_one_that_many_use_at_once(coordinator):
 
 
 def enrol_as(coordinator: Server, token: str, boot: str) -> int:
-    asked = wire.Enrolment(token=token, name="once", boot=boot, slots=1, capability=Capability())
-    return requests.post(f"{coordinator.api}/workers", json=to_jsonable(asked)).status_code
+    asked = wire.Enrolment(name="once", boot=boot, slots=1, capability=Capability())
+    return requests.post(f"{coordinator.api}/workers", json=to_jsonable(asked), headers=bearer(token)).status_code
 
 
 def test_an_expired_or_foreign_enrolment_token(coordinator):
     for token in (coordinator.token(expires_s=-1), coordinator.key(), "", "dte_x_y"):
-        asked = wire.Enrolment(token=token, name="never", boot="b", slots=1, capability=Capability())
-        assert requests.post(f"{coordinator.api}/workers", json=to_jsonable(asked)).status_code == 401
+        asked = wire.Enrolment(name="never", boot="b", slots=1, capability=Capability())
+        answer = requests.post(f"{coordinator.api}/workers", json=to_jsonable(asked), headers=bearer(token))
+        assert answer.status_code == 401
 
 
 def test_a_lease_listens_to_its_own_token_only(coordinator):
@@ -381,9 +320,9 @@ def test_a_workers_jwt_is_good_for_itself_only(coordinator):
         requests.delete(f"{coordinator.api}/workers/{other['worker']}", headers=bearer(one["jwt"])).status_code == 403
     )
     assert requests.get(f"{coordinator.api}/runs", headers=bearer(one["jwt"])).status_code == 401
-    renewal = {"renewal": one["renewal"]}
-    assert requests.post(f"{coordinator.api}/workers/{other['worker']}/token", json=renewal).status_code == 401
-    assert requests.post(f"{coordinator.api}/workers/{one['worker']}/token", json=renewal).status_code == 200
+    renewal = bearer(one["renewal"])
+    assert requests.post(f"{coordinator.api}/workers/{other['worker']}/token", headers=renewal).status_code == 401
+    assert requests.post(f"{coordinator.api}/workers/{one['worker']}/token", headers=renewal).status_code == 200
 
 
 def test_forged_worker_tokens(coordinator):
@@ -411,8 +350,8 @@ def test_a_clock_that_jumps_makes_a_worker_renew_and_no_more(coordinator):
     guard._clock, real = (lambda: time.time() + 601), guard._clock
     try:
         assert poll(coordinator, worker["jwt"], "skewed").status_code == 401
-        renewal = {"renewal": worker["renewal"]}
-        fresh = requests.post(f"{coordinator.api}/workers/{worker['worker']}/token", json=renewal).json()["jwt"]
+        renewal = bearer(worker["renewal"])
+        fresh = requests.post(f"{coordinator.api}/workers/{worker['worker']}/token", headers=renewal).json()["jwt"]
         assert poll(coordinator, fresh, "skewed").status_code == 200
     finally:
         guard._clock = real
@@ -457,25 +396,171 @@ def test_headers_of_ten_megabytes(coordinator):
     assert coordinator.is_well()
 
 
-def test_a_head_that_comes_a_byte_at_a_time(coordinator, monkeypatch):
-    monkeypatch.setattr(server, "HEADER_PATIENCE_S", 0.5)
+@pytest.fixture
+def impatient(coordinator, monkeypatch):
+    """The coordinator with limits of half a second for everything slow."""
+    limits = Timeouts(head_s=0.5, pause_s=0.5, body_s=0.5, write_s=0.5, discard_s=0.5)
+    monkeypatch.setattr(coordinator.connections, "timeouts", limits)
+    return coordinator
+
+
+def _after(coordinator, words: bytes) -> bytes:
+    """All that comes back to somebody who says these words and then nothing, until the connection is closed."""
     with socket.create_connection(("127.0.0.1", coordinator.port)) as sock:
-        sock.sendall(b"GET /healthz HTTP/1.1\r\n")
+        sock.sendall(words)
         sock.settimeout(10)
-        assert sock.recv(100) == b""
+        answered = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := sock.recv(4096):
+                answered += piece
+        return answered
 
 
-def test_a_body_that_never_comes(coordinator, monkeypatch):
-    from dt_action.coordinator import protection
+def test_half_a_head(impatient):
+    assert _after(impatient, b"GET /healthz HTTP/1.1\r\n") == b""
 
-    monkeypatch.setattr(protection, "BODY_PATIENCE_S", 0.5)
-    head = (
-        f"POST {wire.API}/workers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", coordinator.port)) as sock:
-        sock.sendall(head.encode() + b"{")
-        sock.settimeout(10)
-        assert b" 408 " in sock.recv(200)
+
+def test_half_a_head_after_a_whole_request(impatient, capfd):
+    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert _after(impatient, whole + b"GET /healthz HT").count(b" 200 ") == 1
+    assert _after(impatient, whole + whole + b"G").count(b" 200 ") == 2
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_body_that_never_comes(impatient, capfd):
+    head = f"POST {wire.API}/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {impatient.key()}\r\n"
+    assert b" 408 " in _after(impatient, f"{head}Content-Length: 100\r\n\r\n{{".encode())
+    nobody = f"POST {wire.API}/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"
+    assert b" 401 " in _after(impatient, nobody.encode()), "and no byte of its body is waited for"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_body_that_comes_a_byte_at_a_time(impatient):
+    head = f"POST {wire.API}/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {impatient.key()}\r\n"
+    with socket.create_connection(("127.0.0.1", impatient.port)) as sock:
+        sock.sendall(f"{head}Content-Length: 1000\r\n\r\n".encode())
+        sock.settimeout(0.1)
+        answered = b""
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                sock.sendall(b" ")
+            with contextlib.suppress(TimeoutError):
+                answered = sock.recv(4096)
+                break
+        assert b" 408 " in answered
+
+
+def test_an_answer_that_nobody_reads(impatient):
+    key = impatient.key()
+    run = submit(impatient, key).json()["run"]
+    with impatient.service.engine.begin() as connection:
+        rows = [
+            {"run": run, "seq": 10 + n, "kind": "Logged", "at": 1.0, "payload": json.dumps({"text": "x" * 60_000})}
+            for n in range(400)
+        ]
+        connection.execute(EVENTS.insert(), rows)
+    with socket.create_connection(("127.0.0.1", impatient.port)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.sendall(
+            f"GET {wire.API}/runs/{run}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        )
+        wait_until(lambda: impatient.service.streams.count == 1, what="the stream's begin")
+        wait_until(lambda: impatient.service.streams.count == 0, what="the stream's end")
+
+
+# --- what is asked before a body is read ----------------------------------------------------------------------------
+
+
+WRONG_SHAPE = b'{"secret_password":[' + b"[]," * 300_000 + b"[]]}"
+
+
+@pytest.mark.parametrize("path", ["/workers", "/runs", "/leases", "/history", f"/runs/{'0' * 16}/cancel"])
+def test_a_large_body_of_another_shape(coordinator, path):
+    cpu = time.process_time()
+    answers = [
+        requests.post(coordinator.api + path, data=WRONG_SHAPE, headers=headers)
+        for headers in ({}, bearer("dtk_x_y"), bearer(coordinator.key()), bearer(coordinator.token()))
+    ]
+    assert {answer.status_code for answer in answers} <= {401, 404, 413, 422}
+    assert all(len(answer.content) <= 1024 for answer in answers)
+    assert not any(b"secret_password" in answer.content for answer in answers)
+    assert time.process_time() - cpu < 5.0, "it took 3 s of processor time for each MiB"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b"\xff\xfe", b"", b"nul", b'{"nonce": ' + b"9" * 5000 + b"}", b'"' + b"x" * 3000, b"{}"],
+    ids=range(7),
+)
+def test_a_body_that_is_no_message(coordinator, body):
+    for path in ("/runs", f"/runs/{'0' * 16}/cancel"):
+        answer = requests.post(coordinator.api + path, data=body, headers=bearer(coordinator.key()))
+        assert answer.status_code in (404, 413, 422), (path, answer.text)
+        assert len(answer.content) <= 1024
+
+
+def test_a_message_of_the_wrong_type_is_not_read_as_the_right_one(coordinator):
+    key = coordinator.key()
+    good = submission(upload(coordinator, key))
+    for wrong in ({"priority": "2"}, {"measures": "yes"}, {"nonce": 5}, {"args": "x"}, {"limits": {"retries": 1.5}}):
+        answer = requests.post(f"{coordinator.api}/runs", json={**good, **wrong}, headers=bearer(key))
+        assert answer.status_code == 422, wrong
+    for senseless in ({"priority": 10**300}, {"nonce": ""}, {"plan": {"files": []}}, {"directory": "a\0b"}):
+        answer = requests.post(f"{coordinator.api}/runs", json={**good, **senseless}, headers=bearer(key))
+        assert answer.status_code == 422, senseless
+
+
+# --- how much anybody may have --------------------------------------------------------------------------------------
+
+
+def test_streams_are_bounded_for_each_key_and_end_with_their_connections(coordinator, monkeypatch):
+    monkeypatch.setattr(coordinator.service, "streams", InFlight(most=5, most_of_one=3, what="streams"))
+    one, other = coordinator.key(), coordinator.key()
+    run = submit(coordinator, one).json()["run"]
+    url = f"{coordinator.api}/runs/{run}/events"
+
+    def follow(key):
+        return requests.get(url, headers={**bearer(key), "Accept": "text/event-stream"}, stream=True, timeout=10)
+
+    streams = [follow(one) for _ in range(3)]
+    refused = follow(one)
+    assert refused.status_code == 429
+    assert "as many as may be" in refused.json()["error"]
+    streams += [follow(other) for _ in range(2)]
+    assert [stream.status_code for stream in streams] == [200] * 5
+    assert follow(other).status_code == 503
+    for stream in streams:
+        stream.close()
+    wait_until(lambda: coordinator.service.streams.count == 0, what="the streams' end")
+    assert follow(one).status_code == 200
+
+
+def test_connections_are_bounded_and_those_that_say_nothing_make_way(coordinator, monkeypatch):
+    monkeypatch.setattr(coordinator.connections, "most", 40)
+    silent = [socket.create_connection(("127.0.0.1", coordinator.port)) for _ in range(100)]
+    try:
+        for _ in range(20):
+            assert coordinator.is_well()
+        assert len(coordinator.connections) <= 40
+    finally:
+        for sock in silent:
+            sock.close()
+
+
+def test_where_all_connections_work_one_more_is_told_so(coordinator, monkeypatch):
+    wait_until(lambda: len(coordinator.connections) == coordinator.connections.count("idle"), what="quiet")
+    key = coordinator.key()
+    run = submit(coordinator, key).json()["run"]
+    headers = {**bearer(key), "Accept": "text/event-stream"}
+    monkeypatch.setattr(coordinator.connections, "most", 4)
+    url = f"{coordinator.api}/runs/{run}/events"
+    streams = [requests.get(url, headers=headers, stream=True, timeout=10) for _ in range(4)]
+    refused = requests.get(coordinator.url + "/healthz", timeout=10)
+    assert refused.status_code == 503
+    assert "try again" in refused.json()["error"]
+    for stream in streams:
+        stream.close()
+    monkeypatch.undo()
 
 
 HOSTILE = ["'; DROP TABLE runs; --", "<script>alert(1)</script>", "\ud800", "a\0b", "\u202e", "x" * 5000, "{{7*7}}"]
@@ -491,10 +576,9 @@ def test_hostile_text_in_every_field(coordinator, text):
     assert answer.status_code in (201, 422), answer.text
     for path in ("/runs", "/workers"):
         assert requests.get(coordinator.api + path, headers=bearer(key)).status_code == 200
-    asked = to_jsonable(
-        wire.Enrolment(token=coordinator.token(), name=text, boot="b", slots=1, capability=Capability())
-    )
-    assert requests.post(f"{coordinator.api}/workers", data=json.dumps(asked)).status_code == 422
+    asked = to_jsonable(wire.Enrolment(name=text, boot="b", slots=1, capability=Capability()))
+    headers = bearer(coordinator.token())
+    assert requests.post(f"{coordinator.api}/workers", data=json.dumps(asked), headers=headers).status_code == 422
     assert coordinator.is_well()
 
 

@@ -22,7 +22,7 @@ def world(tmp_path) -> World:
 
 
 def send(world: World, lease: str, root: str = "/workers/a") -> None:
-    world.do(lambda changes: keep(world.desk, world.engine, changes, lease, digest=DIGEST, root=root))
+    world.do(lambda changes: keep(world.desk, world.engine, changes, lease, digest=DIGEST, root=root, size=1))
 
 
 def a_finished_run(world: World) -> tuple[str, SimWorker, SimLease]:
