@@ -73,7 +73,7 @@ def test_a_job_of_the_named_repository_runs_and_no_other(tmp_path):
     )
     (tmp_path / "oidc.toml").write_text(policy)
     coordinator = Coordinator(tmp_path / "c", options=("--oidc", str(tmp_path / "oidc.toml")))
-    coordinator.environ = {"SSL_CERT_FILE": str(issuer.authority)}
+    coordinator.environ = {"REQUESTS_CA_BUNDLE": str(issuer.authority)}
     coordinator.start()
     ids = make_project(tmp_path / "project", files=2, cases=5)
     worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "1")).start()
