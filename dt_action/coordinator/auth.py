@@ -72,6 +72,11 @@ class Caller:
         if scope not in self.scopes and "admin" not in self.scopes:
             raise RefusalError(403, f"this credential lacks the scope {scope!r}", hint="ask for a key that has it")
 
+    def require_repository(self, repository: str) -> None:
+        """Raise RefusalError where the credential is bound to repositories, and not to this one."""
+        if self.repositories and repository not in self.repositories:
+            raise RefusalError(403, f"this credential is only for {', '.join(self.repositories[:5])}")
+
     def may_see(self, owner: str, repository: str) -> bool:
         """True for its own runs, for those of the repositories it is bound to, and for a reader of everything."""
         if self.name == owner or "admin" in self.scopes:

@@ -48,8 +48,7 @@ Submission = Annotated[wire.Submission, Depends(Json(wire.Submission, most_bytes
 async def submit(service: Serving, caller: Calling, submission: Submission) -> Response:
     """Begin a run. The same nonce is the same run, however often it is sent."""
     caller.require("submit")
-    if caller.repositories and submission.repository not in caller.repositories:
-        raise RefusalError(403, "this credential is not for the repository that the run names")
+    caller.require_repository(submission.repository)
     _check(submission)
     if not await run_in_threadpool(bundles.holds, service, caller, submission.bundle):
         raise RefusalError(409, "the bundle is not here", hint=f"first PUT {wire.API}/blobs/{submission.bundle}")

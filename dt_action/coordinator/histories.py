@@ -16,7 +16,6 @@ from dt_action.coordinator.callers import Calling, Serving
 from dt_action.coordinator.interface import takes_bytes
 from dt_action.coordinator.protection import check_length
 from dt_action.coordinator.store import HISTORY, Changes, rows_of, storable
-from dt_action.coordinator.writer import RefusalError
 from dt_action.history import merged
 from dt_action.history.codec import decode
 from dt_action.history.stores import COMPACT_FROM, bounded
@@ -54,8 +53,7 @@ async def remember(request: Request, service: Serving, caller: Calling, reposito
 
 def _expect_own(caller: Caller, scope: str, repository: str) -> None:
     """A credential that is bound to repositories has theirs, and any other one what its scopes allow."""
-    if caller.repositories and repository not in caller.repositories:
-        raise RefusalError(403, "this credential is not for that repository")
+    caller.require_repository(repository)
     if not (caller.repositories and scope == "read"):
         caller.require(scope)
 

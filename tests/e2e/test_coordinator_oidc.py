@@ -97,7 +97,7 @@ def test_a_job_of_the_named_repository_runs_and_no_other(tmp_path):
             assert "the token is not one that this coordinator takes" in told.output
         borrowed = run("org/bad", issuer.token("org/good", **main))
         assert borrowed.code == 7, borrowed.output
-        assert "this credential is not for the repository 'org/bad'" in borrowed.output
+        assert "this credential is only for org/good" in borrowed.output
         assert coordinator.rows("select count(*) from runs") == [(1,)]
 
 
