@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dt_action.app.base import Base, build_of_checkout, find_base, more_history
 from dt_action.errors import ConfigurationError
 from dt_action.model.build import Build
-from dt_action.model.case import TestFile
-from dt_action.model.change import Baseline, Owned
+from dt_action.model.case import TestFile, id_in
+from dt_action.model.change import Baseline, FlakyRate, Owned
 from dt_action.model.event import Notice
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.model.run import Run
@@ -43,9 +44,11 @@ class Memory:
         self._build = build
         self._git = Git(settings.root)
         self._notices: list[Notice] = []
+        self._runs_here = False
 
     def prepare(self) -> None:
         """Read what a person wrote, so that a mistake in it is told before the tests run and not after."""
+        self._runs_here = True
         self._expect_history()
         _ = self.quarantine
         if self._settings.base:
@@ -55,9 +58,12 @@ class Memory:
     def build(self) -> Build:
         """The build, with its commit and branch."""
         build = self._build()
-        if build.commit:
+        found, said = build_of_checkout(build, self._git)
+        if said and not self._runs_here:  # reports that are merged may be of a commit that nobody need check out
             return build
-        return replace(build, commit=self._git.commit(), branch=build.branch or self._git.branch())
+        if said:
+            self._warn(said)
+        return found
 
     @cached_property
     def past(self) -> KnownPast:
@@ -72,9 +78,9 @@ class Memory:
         return read_quarantine(self._settings.root, date.today())
 
     @cached_property
-    def base(self) -> str:
+    def base(self) -> Base:
         """
-        The commit to compare with; empty where none is known.
+        The commit to compare with.
 
         That is where this code left `--base` or the branch that a pull request goes to; for another build, the
         commit before, which is HEAD where files were edited since. Raises ConfigurationError for a `--base` that is not
@@ -83,11 +89,8 @@ class Memory:
         asked = self._settings.base
         if asked:
             self._expect_commit(asked, "base")
-            return self._git.merge_base(asked) or self._git.resolve(asked)
-        if self.build.base_commit:
-            return self._git.merge_base(self.build.base_commit) or self.build.base_commit
-        has_edits = not self.build.commit
-        return self._git.resolve("HEAD" if has_edits else f"{self.build.commit}~1")
+            return Base(commit=self._git.merge_base(asked) or self._git.resolve(asked))
+        return find_base(self.build, self._git)
 
     # --- before the run -------------------------------------------------------------------------------------------
 
@@ -134,7 +137,8 @@ class Memory:
         self._expect_commit(ref, "changed_since")
         changes = self._changes(self._git.merge_base(ref) or ref)
         if changes is None:
-            raise ConfigurationError(f"git cannot tell what changed since {ref}", hint="is this a git repository?")
+            said = self._git.trouble() or "is this a git repository?"
+            raise ConfigurationError(f"git cannot tell what changed since {ref}", hint=said)
         settings = self._settings
         tests = {file.path for file in discovered}
         graph = read_graph(
@@ -170,12 +174,17 @@ class Memory:
         ]
 
     def _expect_commit(self, ref: str, option: str) -> None:
-        if not self._git.resolve(ref):
-            raise ConfigurationError(
-                f"{self._settings.told_by(option)} is {ref!r}; expected a commit, branch or tag that is in this clone",
-                hint="a CI service may clone only the newest commit: fetch more (on GitHub: fetch-depth: 0), "
-                "and name a branch as origin/NAME",
-            )
+        if self._git.resolve(ref):
+            return
+        told = f"{self._settings.told_by(option)} is {ref!r}"
+        trouble = self._git.trouble()
+        if trouble:
+            raise ConfigurationError(f"{told}, but git cannot be asked here", hint=trouble)
+        shallow = f"this clone holds only the newest commits: {more_history(self._build())}; " * self._git.is_shallow()
+        raise ConfigurationError(
+            f"{told}; expected a commit, branch or tag that is in this clone",
+            hint=f"git says: {self._git.words_about(ref)}; {shallow}name a branch as origin/NAME",
+        )
 
     # --- after the run --------------------------------------------------------------------------------------------
 
@@ -187,26 +196,45 @@ class Memory:
         run = replace(run, build=self.build)
         past = self.past
         self._store.record(run)
-        run = replace(run, change=compare(run, self._baseline(past)))
+        run = replace(run, change=compare(run, self._baseline(past, run)))
         failing = [result.case.id for result in run.results if result.final.is_failing]
         run = gates.tolerate(run, tuple(self.quarantine.of(failing)), fail_on=self._settings.fail_on)
         if run.coverage is not None or self._settings.shard is None:
             settings = self._settings
-            run = gates.demand_coverage(run, total=settings.fail_under, patch=settings.patch_fail_under)
-        doubtful = {*failing, *(result.case.id for result in run.results if result.is_flaky)}
+            run = gates.demand_coverage(
+                run, total=settings.fail_under, patch=settings.patch_fail_under, why=self._why_no_base()
+            )
         return replace(
             run,
-            flaky_rates=tuple(past.flaky_rates(doubtful)),
+            flaky_rates=tuple(_flaky_rates(past, run)),
             owners=tuple(self._owners(run)),
             notices=(*run.notices, *self._notices, *self._remarks(run, failing)),
         )
 
     def change(self) -> tuple[str, Mapping[str, frozenset[int]] | None]:
         """The base, and the lines that are new or edited since; None where there is none, or git does not have it."""
-        return self.base, self._git.changed_lines(self.base) if self.base else None
+        base = self.base
+        changed = self._git.changed_lines(base.commit) if base.commit else None
+        if changed is None and base.commit and self._settings.patch_fail_under is None:  # else the gate tells it
+            self._warn(f"the coverage of the change is not known: {base.problem}")
+        return base.commit, changed
 
-    def _baseline(self, past: KnownPast) -> Baseline | None:
-        found = past.baseline(self._git.ancestors(self.base)) if self.base else None
+    def _why_no_base(self) -> str:
+        """Asked only where a gate needs it: it may start git several times."""
+        return self.base.problem if self._settings.patch_fail_under is not None else ""
+
+    def _baseline(self, past: KnownPast, run: Run) -> Baseline | None:
+        """Of a run of several environments, each result's own; one that has none there has nothing that it knows."""
+        from dt_action.judging.baseline import joined
+
+        environments = sorted({result.environment for result in run.results}) or [""]
+        found = {name: self._baseline_of(past.of(name) if name else past) for name in environments}
+        parts = {name: part for name, part in found.items() if part is not None}
+        return joined(parts) if parts else None
+
+    def _baseline_of(self, past: KnownPast) -> Baseline | None:
+        base = self.base.commit
+        found = past.baseline(self._git.ancestors(base)) if base else None
         found = found or past.baseline_of_default_branch(self.build.commit)
         return found or (past.baseline(()) if self.build.provider == "generic" else None)
 
@@ -222,7 +250,10 @@ class Memory:
         texts = [*self.quarantine.expired(failing)]
         texts += self.quarantine.idle(result.case.id for result in run.results if result.outcome == "passed")
         if self._settings.fail_on == "regressions" and failing and not (run.change and run.change.commit):
-            texts.append("no earlier run of the base is known, so that --fail-on regressions counts every failure")
+            why = f" ({self.base.problem})" if self.base.problem else ""
+            texts.append(
+                f"no earlier run of the base is known{why}, so that --fail-on regressions counts every failure"
+            )
         return [Notice(level="warning", text=text) for text in texts]
 
     @cached_property
@@ -255,6 +286,18 @@ class Memory:
 
     def _warn(self, text: str) -> None:
         self._notices.append(Notice(level="warning", text=text))
+
+
+def _flaky_rates(past: KnownPast, run: Run) -> Iterator[FlakyRate]:
+    """Of the results that are in doubt."""
+    doubtful: dict[str, set[str]] = {}
+    for result in run.results:
+        if result.final.is_failing or result.is_flaky:
+            doubtful.setdefault(result.environment, set()).add(result.case.id)
+    for environment, cases in sorted(doubtful.items()):
+        known = past.of(environment) if environment else past
+        for rate in known.flaky_rates(cases):
+            yield replace(rate, id=id_in(environment, rate.id))
 
 
 def _content(path: Path) -> bytes | None:

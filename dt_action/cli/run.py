@@ -83,7 +83,7 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
     """
     judged = run
     if fail_on == "never":
-        failing = (result.case.id for result in run.results if result.final.is_failing)
+        failing = (result.id for result in run.results if result.final.is_failing)
         judged = replace(run, tolerated=tuple(Tolerated(id=id, reason="--fail-on never") for id in failing))
     code = CODES[judged.conclusion()]
     if code is ExitCode.NO_TESTS and (run.selection or run.shard):

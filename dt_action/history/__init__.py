@@ -1,7 +1,7 @@
 """What earlier runs say of each test: records of runs, merged without locks, bounded, in a directory or a file."""
 
 from dt_action.history.past import KnownPast
-from dt_action.history.records import RunRecord, Seen, merged, record_of
+from dt_action.history.records import RunRecord, Seen, merged, records_of
 from dt_action.history.stores import DirectoryHistory, FileHistory, Store, history_at
 
 __all__ = [
@@ -13,5 +13,5 @@ __all__ = [
     "Store",
     "history_at",
     "merged",
-    "record_of",
+    "records_of",
 ]

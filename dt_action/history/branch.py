@@ -14,7 +14,7 @@ from pathlib import Path
 from dt_action.errors import UnreadableError
 from dt_action.history.codec import decode, encode
 from dt_action.history.past import KnownPast
-from dt_action.history.records import RunRecord, merged, record_of
+from dt_action.history.records import RunRecord, merged, records_of
 from dt_action.history.stores import COMPACT_FROM, MOST_BYTES, Warn, bounded, warn_by_default
 from dt_action.model.run import Run
 
@@ -76,7 +76,7 @@ class BranchHistory:
             while True:
                 tip = self._tip()
                 try:
-                    self._push(self._commit(tip, encode([record_of(run)])), tip)
+                    self._push(self._commit(tip, encode(records_of(run))), tip)
                     return
                 except _GitError:
                     wait_s = self.jitter() * min(0.2 * 2.0**tries, 5.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dt_action.history.records import RunRecord, Seen
@@ -26,6 +26,10 @@ class KnownPast:
 
     records: tuple[RunRecord, ...] = ()
     environment: str = ""
+
+    def of(self, environment: str) -> KnownPast:
+        """The same, seen from another leg of the matrix."""
+        return replace(self, environment=environment)
 
     def duration_s(self, case: str) -> float | None:
         """See `ports.Past`."""

@@ -49,21 +49,30 @@ class RunRecord:
     ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def record_of(run: Run) -> RunRecord:
-    """The record of a run: every case that has an outcome. A case that never reported is not known."""
+def records_of(run: Run) -> tuple[RunRecord, ...]:
+    """
+    The records of a run, one for each environment that it holds results of; one for a run that holds none.
+
+    A record has every case that has an outcome. A case that never reported is not known.
+    """
+    environments = sorted({result.environment for result in run.results}) or [""]
+    return tuple(_record_of(run, environment) for environment in environments)
+
+
+def _record_of(run: Run, environment: str) -> RunRecord:
     build = run.build
     return RunRecord(
-        id=run.id,
+        id=f"{run.id} {environment}".rstrip(),
         commit=build.commit,
         branch=build.branch,
-        environment=build.environment,
+        environment=environment or build.environment,
         attempt=build.attempt,
         started_at=round(run.started_at, 3),
         is_default_branch=build.is_default_branch,
         cases={
             result.case.id: Seen(result.outcome, round(max(0.0, result.final.duration_s), 4), result.is_flaky)
             for result in run.results
-            if result.attempts and result.outcome != "lost"
+            if result.environment == environment and result.attempts and result.outcome != "lost"
         },
         ran=run.coverage.ran if run.coverage else {},
     )

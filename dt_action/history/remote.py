@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dt_action.errors import DtError
 from dt_action.history.codec import decode, encode
 from dt_action.history.past import KnownPast
-from dt_action.history.records import RunRecord, merged, record_of
+from dt_action.history.records import RunRecord, merged, records_of
 from dt_action.history.stores import Warn, warn_by_default
 from dt_action.model.run import Run
 
@@ -38,6 +38,6 @@ class RemoteHistory:
     def record(self, run: Run) -> None:
         """See `ports.History`."""
         try:
-            self.add(encode([record_of(run)]))
+            self.add(encode(records_of(run)))
         except DtError as error:
             self.warn(f"the history could not be kept at {self.where}: {error}")

@@ -14,7 +14,7 @@ from typing import Protocol
 from dt_action.errors import UnreadableError
 from dt_action.history.codec import decode, encode
 from dt_action.history.past import KnownPast
-from dt_action.history.records import RunRecord, merged, record_of
+from dt_action.history.records import RunRecord, merged, records_of
 from dt_action.model.run import Run
 from dt_action.workspace.caches import make_folder
 
@@ -70,7 +70,7 @@ class DirectoryHistory:
         """See `ports.History`."""
         try:
             make_folder(self.path)
-            _write_whole(self.path, encode([record_of(run)]))
+            _write_whole(self.path, encode(records_of(run)))
             if sum(1 for _ in self._files()) >= COMPACT_FROM:
                 self._compact(self._contents())
         except OSError as error:
@@ -141,7 +141,7 @@ class FileHistory:
 
     def record(self, run: Run) -> None:
         """See `ports.History`."""
-        records = merged(self.load().records, [record_of(run)])
+        records = merged(self.load().records, records_of(run))
         try:
             make_folder(self.path.parent)
             _write_whole(self.path.parent, bounded(records), self.path.name)

@@ -115,10 +115,15 @@ def _legs(runs: Iterable[Run]) -> list[_Leg]:
 
 def _results(legs: Sequence[_Leg], names: dict[tuple[str, str], str]) -> Iterator[TestResult]:
     merged: dict[tuple[str, str], dict[int, TestResult]] = {}
+    has_several = len({run.build.environment for leg in legs for run in leg.runs}) > 1 or any(
+        result.environment for leg in legs for run in leg.runs for result in run.results
+    )
     for leg in legs:
         for run, result in _told(leg):
-            tries = merged.setdefault((run.build.environment, result.case.id), {})
+            environment = result.environment or run.build.environment
+            tries = merged.setdefault((environment, result.case.id), {})
             renamed = _renamed(result, leg.label, names)
+            renamed = replace(renamed, environment=environment if has_several else "")
             rival = tries.get(run.build.attempt)
             tries[run.build.attempt] = min(rival, renamed, key=_weight) if rival else renamed
     for tries in merged.values():

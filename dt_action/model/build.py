@@ -10,14 +10,20 @@ class Build:
     """
     Where and for what a run takes place; empty strings where the CI service does not say.
 
-    `commit` is the commit a person pushed (a pull request's head, not GitHub's merge commit); `environment` tells
-    the legs of a matrix apart; `attempt` counts re-runs from 1.
+    `commit` is the commit a person pushed (a pull request's head, not GitHub's merge commit), and `checked_out` the one
+    that the service has checked out, where it says so. `base_branch` is the branch that a pull request goes to, and
+    `base_commit` a commit that the event names: of that branch, or, for a push, what the branch was before, which a
+    forced one (`is_forced`) threw away. `environment` tells the legs of a matrix apart; `attempt` counts re-runs.
     """
 
     provider: str = "generic"
     repository: str = ""
     commit: str = ""
+    checked_out: str = ""
     base_commit: str = ""
+    base_branch: str = ""
+    default_branch: str = ""
+    is_forced: bool = False
     branch: str = ""
     pull_request: int | None = None
     run_id: str = ""

@@ -78,12 +78,22 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
-    """What came of a case: its attempts, oldest first. The last one decides."""
+    """
+    What came of a case: its attempts, oldest first. The last one decides.
+
+    `environment` is the leg of a matrix that it ran in, where a run holds results of several.
+    """
 
     __test__ = False
 
     case: TestCase
     attempts: tuple[Attempt, ...] = field(default=())
+    environment: str = ""
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others of its run: the case's id, and the environment where there are several."""
+        return id_in(self.environment, self.case.id)
 
     @property
     def final(self) -> Attempt:
@@ -108,6 +118,11 @@ class TestResult:
         if len(self.attempts) == 1:
             return self.attempts[0].duration_s
         return sum(attempt.duration_s for attempt in self.attempts)
+
+
+def id_in(environment: str, case: str) -> str:
+    """The id of a case's result in an environment; the case's own where the run has only one."""
+    return f"{case} ({environment})" if environment else case
 
 
 LOST = Attempt(outcome="lost", message="planned, but it never reported")

@@ -24,7 +24,7 @@ class Before:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """
-    What a run is compared with: `before` by case id.
+    What a run is compared with: `before` by the id of a result.
 
     `expected` are the cases of the nearest earlier code, of which a missing one was removed. `against` is for people.
     `commit` is that code's, empty where the baseline is whatever ran before.
@@ -57,7 +57,7 @@ class FlakyRate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """
-    What this run changed against its baseline, by case id. Only cases that ran here are compared.
+    What this run changed against its baseline, by the ids of results. Only cases that ran here are compared.
 
     `against` names the baseline for people; it is empty where there is none, and then nothing is compared.
     `commit` is the baseline's, empty where it is whatever ran before. Only a run of everything tells of removed tests.
@@ -76,7 +76,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerated:
-    """A failing case that does not fail the run, and why; `owner` and `issue` come from its quarantine."""
+    """A failing result that does not fail the run, and why; `owner` and `issue` come from its quarantine."""
 
     id: str
     reason: str

@@ -168,7 +168,7 @@ class Run:
     def failures(self) -> tuple[TestResult, ...]:
         """The results that make the run red: those that fail and are not tolerated."""
         tolerated = {item.id for item in self.tolerated}
-        return tuple(item for item in self.results if item.final.is_failing and item.case.id not in tolerated)
+        return tuple(item for item in self.results if item.final.is_failing and item.id not in tolerated)
 
     @property
     def slots(self) -> int:

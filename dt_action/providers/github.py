@@ -42,6 +42,8 @@ class Event:
 
     head_commit: str = ""
     base_commit: str = ""
+    base_branch: str = ""
+    is_forced: bool = False
     head_branch: str = ""
     pull_request: int | None = None
     default_branch: str = ""
@@ -95,6 +97,9 @@ class GitHub:
             repository=repository,
             commit=event.head_commit or env.get("GITHUB_SHA", ""),
             base_commit=event.base_commit,
+            base_branch=event.base_branch,
+            default_branch=event.default_branch,
+            is_forced=event.is_forced,
             branch=branch,
             pull_request=event.pull_request,
             run_id=run_id,
@@ -336,13 +341,26 @@ def read_event(path: str, repository: str) -> Event:
         return Event(
             head_commit=str(_at(pull, "head", "sha") or ""),
             base_commit=str(_at(pull, "base", "sha") or ""),
+            base_branch=str(_at(pull, "base", "ref") or ""),
             head_branch=str(_at(pull, "head", "ref") or ""),
             pull_request=int(pull["number"]) if isinstance(pull.get("number"), int) else None,
             default_branch=default_branch,
             is_fork=_at(pull, "head", "repo", "full_name") != repository,
         )
+    queue = _at(event, "merge_group")
+    if isinstance(queue, dict):
+        return Event(
+            head_commit=str(queue.get("head_sha") or ""),
+            base_commit=str(queue.get("base_sha") or ""),
+            base_branch=str(queue.get("base_ref") or "").removeprefix("refs/heads/"),
+            default_branch=default_branch,
+        )
     before = str(_at(event, "before") or "")
-    return Event(base_commit=before if before.strip("0") else "", default_branch=default_branch)
+    return Event(
+        base_commit=before if before.strip("0") else "",
+        is_forced=_at(event, "forced") is True,
+        default_branch=default_branch,
+    )
 
 
 def _is_read_only(error: ApiError) -> bool:

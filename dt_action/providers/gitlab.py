@@ -62,7 +62,12 @@ class GitLab:
             repository=env.get("CI_PROJECT_PATH", ""),
             # In a merged-results pipeline CI_COMMIT_SHA is a commit that nobody pushed.
             commit=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "") or env.get("CI_COMMIT_SHA", ""),
-            base_commit=env.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "") or _real(env.get("CI_COMMIT_BEFORE_SHA", "")),
+            checked_out=env.get("CI_COMMIT_SHA", ""),
+            base_commit=env.get("CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "")
+            or env.get("CI_MERGE_REQUEST_DIFF_BASE_SHA", "")
+            or _real(env.get("CI_COMMIT_BEFORE_SHA", "")),
+            base_branch=env.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", ""),
+            default_branch=env.get("CI_DEFAULT_BRANCH", ""),
             branch=env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "") or env.get("CI_COMMIT_REF_NAME", ""),
             pull_request=int(number) if number.isdecimal() else None,
             run_id=env.get("CI_PIPELINE_ID", ""),

@@ -26,13 +26,14 @@ class Jenkins:
     def build(self) -> Build:
         """The build that the environment describes; `CHANGE_*` is set by multibranch projects for pull requests."""
         env = self._environ
-        number = env.get("CHANGE_ID", "")
+        number, target = env.get("CHANGE_ID", ""), env.get("CHANGE_TARGET", "")
         branch = env.get("CHANGE_BRANCH", "") or env.get("BRANCH_NAME", "") or env.get("GIT_BRANCH", "")
         return Build(
             provider=self.name,
             repository=_repository(env.get("GIT_URL", "")),
             commit=env.get("GIT_COMMIT", ""),
-            base_commit=env.get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
+            base_commit="" if target else env.get("GIT_PREVIOUS_SUCCESSFUL_COMMIT", ""),
+            base_branch=target,
             branch=branch.removeprefix("origin/"),
             pull_request=int(number) if number.isdecimal() else None,
             run_id=env.get("BUILD_TAG", "") or env.get("BUILD_ID", ""),

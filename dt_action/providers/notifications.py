@@ -45,7 +45,7 @@ def payload(run: Run, host: str) -> dict[str, Any]:
     """
     seen = digest(run)
     title = one_line(headline(seen), 300)
-    names = [one_line(result.case.id, _NAME_CHARACTERS) for result in seen.failures[:MOST_NAMES]]
+    names = [one_line(result.id, _NAME_CHARACTERS) for result in seen.failures[:MOST_NAMES]]
     more = len(seen.failures) - len(names)
     names += [f"and {more} more"] if more > 0 else []
     where = one_line(" ".join(filter(None, [run.build.repository, run.build.branch, run.build.commit[:12]])), 300)

@@ -122,10 +122,10 @@ def remarks_of(run: Run, seen: Digest) -> tuple[Annotation, ...]:
     """
     alike: dict[int, list[TestResult]] = {}
     for result in seen.failures:
-        alike.setdefault(seen.alike[result.case.id], []).append(result)
+        alike.setdefault(seen.alike[result.id], []).append(result)
 
     def rank(error: list[TestResult]) -> tuple[bool, int]:
-        return not any(result.case.id in seen.new for result in error), -len(error)
+        return not any(result.id in seen.new for result in error), -len(error)
 
     remarks = [_failure(error) for error in sorted(alike.values(), key=rank)]
     return (*remarks, *_not_run(run, seen), *_doubts(run, seen))
@@ -173,7 +173,7 @@ def _write_whole(content: bytes, path: Path) -> Path:
 def _failure(error: Sequence[TestResult]) -> Annotation:
     first = error[0]
     case, final = first.case, first.final
-    others = [result.case.id for result in error[1:]]
+    others = [result.id for result in error[1:]]
     message = one_line(final.message, ANNOTATION_CHARACTERS // 2) or final.outcome
     if others:
         named = ", ".join(one_line(name, 200) for name in others[:5]) + (", ..." if len(others) > 5 else "")
@@ -228,13 +228,13 @@ def _doubts(run: Run, seen: Digest) -> Iterator[Annotation]:
         )
     tolerated = {item.id: item.reason for item in run.tolerated}
     for result in run.results if tolerated else ():
-        if result.final.is_failing and result.case.id in tolerated:
+        if result.final.is_failing and result.id in tolerated:
             yield Annotation(
                 path=result.case.file,
                 line=_line_of(result),
                 level="notice",
                 title=f"{result.outcome}, but tolerated: {one_line(result.case.name, 200)}",
-                message=one_line(tolerated[result.case.id], 1_000),
+                message=one_line(tolerated[result.id], 1_000),
             )
     for finding in run.findings:
         yield Annotation(

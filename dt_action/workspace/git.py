@@ -12,6 +12,8 @@ from pathlib import Path
 
 MOST_ANCESTORS = 200
 _TIMEOUT_S = 60.0
+_NOT_RUN = 127
+_RENAMES = ("--find-renames", "-l0")
 _HUNK = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
 
 
@@ -42,6 +44,35 @@ class Git:
     def merge_base(self, ref: str) -> str:
         """The commit from which HEAD left `ref`; empty where git cannot tell."""
         return self._text("merge-base", _as_commit(ref), "HEAD") or ""
+
+    def is_ancestor(self, earlier: str, later: str) -> bool:
+        """True where `later` holds `earlier`, or is it; False where git cannot tell."""
+        return self._run("merge-base", "--is-ancestor", _as_commit(earlier), _as_commit(later)).returncode == 0
+
+    def parents(self, ref: str) -> tuple[str, ...]:
+        """The parents of a commit, also those that a shallow clone does not hold."""
+        told = self._output("cat-file", "commit", _as_commit(ref)) or b""
+        head = told.partition(b"\n\n")[0].decode("utf-8", "replace").splitlines()
+        return tuple(line.split()[1] for line in head if line.startswith("parent "))
+
+    def subject(self, ref: str) -> str:
+        """The first line of a commit's message."""
+        return self._text("log", "-1", "--format=%s", _as_commit(ref)) or ""
+
+    def is_shallow(self) -> bool:
+        """True for a clone that does not hold all commits."""
+        return self._text("rev-parse", "--is-shallow-repository") == "true"
+
+    def trouble(self) -> str:
+        """Why git says nothing at all here, in its own words and with what to do; empty where it is at work."""
+        done = self._run("rev-parse", "--git-dir")
+        if done.returncode == 0:
+            return ""
+        return f"git says: {_words(done.stderr) or f'nothing, and ends with {done.returncode}'}"
+
+    def words_about(self, ref: str) -> str:
+        """What git says of a commit that is not here."""
+        return _words(self._run("merge-base", _as_commit(ref), "HEAD").stderr)
 
     def ancestors(self, commit: str) -> tuple[str, ...]:
         """`commit` and the commits before it on its own branch, the nearest first; only itself where unknown."""
@@ -104,20 +135,37 @@ class Git:
         return contents
 
     def changed_lines(self, base: str) -> Mapping[str, frozenset[int]] | None:
-        """The lines (from 1) of each file under `root` that are new or edited since `base`; None where unknown."""
+        """
+        The lines (from 1) of each file under `root` that are new or edited since `base`; None where unknown.
+
+        A file that was moved or renamed, from wherever in the repository, is not new: only what was edited in it is.
+        """
         diff = self._output(
-            *("-c", "core.quotePath=false", "diff", "--unified=0", "--no-color", "--no-ext-diff", "--no-renames"),
-            *("--relative", "--diff-filter=AM", "--src-prefix=a/", "--dst-prefix=b/", _as_commit(base), "--"),
+            *("-c", "core.quotePath=false", "diff", "--unified=0", "--no-color", "--no-ext-diff", *_RENAMES),
+            *("--diff-filter=AMR", "--src-prefix=a/", "--dst-prefix=b/", _as_commit(base), "--"),
         )
-        return None if diff is None else parse_diff(diff)
+        if diff is None:
+            return None
+        prefix = self.prefix()
+        return {path.removeprefix(prefix): lines for path, lines in parse_diff(diff).items() if path.startswith(prefix)}
+
+    def renamed(self, base: str) -> Mapping[str, str]:
+        """The new path of each file that was moved since `base`, by its old one, from the repository's top."""
+        told = self._output("diff", "--name-status", "-z", "--diff-filter=R", *_RENAMES, _as_commit(base), "--") or b""
+        words = [os.fsdecode(word) for word in told.split(b"\0")]
+        return dict(zip(words[1::3], words[2::3], strict=False))
 
     def _text(self, *words: str) -> str | None:
         output = self._output(*words)
         return None if output is None else os.fsdecode(output).strip()
 
     def _output(self, *words: str, stdin: bytes | None = None) -> bytes | None:
+        done = self._run(*words, stdin=stdin)
+        return done.stdout if done.returncode == 0 else None
+
+    def _run(self, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 ["git", *words],
                 cwd=self.root,
                 capture_output=True,
@@ -125,9 +173,8 @@ class Git:
                 timeout=_TIMEOUT_S,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout if done.returncode == 0 else None
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return subprocess.CompletedProcess(words, _NOT_RUN, b"", f"git cannot be run: {error}".encode())
 
 
 def parse_diff(diff: bytes) -> dict[str, frozenset[int]]:
@@ -153,6 +200,11 @@ def parse_diff(diff: bytes) -> dict[str, frozenset[int]]:
 def _seen_from(prefix: str, path: str) -> str:
     """A path below the repository's top as it is seen from a folder there, such as `python/`."""
     return path.removeprefix(prefix) if path.startswith(prefix) else posixpath.relpath(path, prefix or ".")
+
+
+def _words(said: bytes) -> str:
+    """git's words on one line."""
+    return " ".join(said.decode("utf-8", "replace").split())
 
 
 def _unquoted(name: bytes) -> str:

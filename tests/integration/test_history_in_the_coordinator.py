@@ -16,7 +16,7 @@ from test_coordinator_intruders import Server, bearer
 from dt_action.app.remote_history import history_of
 from dt_action.coordinator.oidc import Oidc
 from dt_action.coordinator.store import HISTORY, rows_of
-from dt_action.history import record_of
+from dt_action.history import records_of
 from dt_action.history.codec import encode
 from dt_action.history.remote import RemoteHistory
 from dt_action.history.stores import COMPACT_FROM
@@ -68,7 +68,7 @@ def test_writers_at_once_lose_no_run_and_many_pieces_become_few(coordinator):
 
 
 def test_a_credential_that_may_not_is_refused(coordinator):
-    content = encode([record_of(run_of(result("a.py::x")))])
+    content = encode(records_of(run_of(result("a.py::x"))))
     bound = coordinator.key("submit", repositories=["org/mine"])
     for key, method, repository, status in (
         ("dtk_00000000_wrong", "get", "org/mine", 401),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from past_samples import memories, records, result, run_of
 
 from dt_action.errors import UnreadableError
-from dt_action.history import RunRecord, Seen, merged, record_of
+from dt_action.history import RunRecord, Seen, merged, records_of
 from dt_action.history.codec import decode, encode
 from dt_action.history.records import MOST_RAN
 
@@ -62,7 +62,7 @@ def test_only_the_newest_runs_remember_what_files_their_tests_ran() -> None:
 
 def test_a_run_is_remembered_without_what_never_reported() -> None:
     run = run_of(result("a.py::x", "failed", "passed"), result("a.py::y", "lost"), commit="c", id="r")
-    assert record_of(run) == RunRecord(id="r", commit="c", cases={"a.py::x": Seen("passed", 0.01, True)})
+    assert records_of(run) == (RunRecord(id="r", commit="c", cases={"a.py::x": Seen("passed", 0.01, True)}),)
 
 
 @given(st.binary(max_size=200))

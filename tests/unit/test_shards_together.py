@@ -21,7 +21,7 @@ from report_samples import attempt
 from dt_action.app.shards import Shards
 from dt_action.engine.results import Collector
 from dt_action.history.past import KnownPast
-from dt_action.history.records import RunRecord, Seen, record_of
+from dt_action.history.records import RunRecord, Seen, records_of
 from dt_action.judging.merging import merge
 from dt_action.model.build import Build
 from dt_action.model.case import TestCase, TestFile
@@ -76,7 +76,7 @@ class ShardsTogether(RuleBasedStateMachine):
         self.attempts[index] += 1
         run = self.executed(self.planned(index), failing, attempt_number=self.attempts[index])
         self.reports.append(run_json.read(run_json.write(run)))
-        self.records.append(record_of(run))
+        self.records.extend(records_of(run))
 
     @rule(seconds=st.floats(0, 100), failed=st.booleans())
     def remember_a_run_of_somebody_else(self, seconds: float, failed: bool) -> None:

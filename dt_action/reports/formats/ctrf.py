@@ -98,8 +98,8 @@ def _told_of_failure(result: TestResult, tolerated: Mapping[str, Tolerated], new
     """CTRF has no word for a failure that is known and forgiven; `extra` is where a tool may say more."""
     if not result.final.is_failing:
         return {}
-    extra: dict[str, Any] = {"newFailure": True} if result.case.id in new else {}
-    if item := tolerated.get(result.case.id):
+    extra: dict[str, Any] = {"newFailure": True} if result.id in new else {}
+    if item := tolerated.get(result.id):
         about = {"reason": item.reason, "owner": item.owner, "issue": item.issue}
         extra["tolerated"] = {key: text for key, text in about.items() if text}
     return {"extra": extra} if extra else {}

@@ -80,7 +80,7 @@ def _entries(run: Run) -> Iterator[_Entry]:
     excused = {item.id: item.reason for item in run.tolerated}
     for result in run.results:
         worker = result.final.worker
-        verdict, inside = _excused(result, excused[result.case.id]) if result.case.id in excused else _verdict(result)
+        verdict, inside = _excused(result, excused[result.id]) if result.id in excused else _verdict(result)
         element = _testcase(result.case, result.duration_s, inside, seen, worker)
         yield _Entry(worker, element, verdict, result.duration_s)
     missing = [(item.case, "unplaced", item.reason) for item in run.unplaced]

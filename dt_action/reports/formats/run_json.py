@@ -111,6 +111,8 @@ def _tests(results: tuple[TestResult, ...]) -> Iterator[str]:
             "needs": structure,
             "attempts": [_attempt(attempt) for attempt in result.attempts],
         }
+        if result.environment:
+            test["environment"] = result.environment
         try:
             line = encode(test)
         except ValueError:  # a duration that is not a number must not cost the report
@@ -140,9 +142,9 @@ def _result_reader(source: str) -> Callable[[int, Any], TestResult]:
         if key not in requirements:
             requirements[key] = from_jsonable(Requirement, test["needs"], source=where)
         attempts = test.get("attempts")
-        result = from_jsonable(TestResult, {"case": test, "attempts": attempts}, source=where)
-        case = replace(result.case, requirement=requirements[key])
-        return TestResult(case=case, attempts=result.attempts)
+        told = {"case": test, "attempts": attempts, "environment": test.get("environment", "")}
+        result = from_jsonable(TestResult, told, source=where)
+        return replace(result, case=replace(result.case, requirement=requirements[key]))
 
     return revive
 

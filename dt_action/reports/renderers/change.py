@@ -40,7 +40,7 @@ def change_sections(run: Run) -> tuple[Section, ...]:
     change = run.change or Change()
     owners = {item.path: " ".join(item.owners) for item in run.owners}
     rates = {item.id: f"flaky in {item.flaky} of {item.runs} runs before" for item in run.flaky_rates}
-    of_case = {result.case.id: owners.get(result.case.file, "") for result in run.results} if owners else {}
+    of_case = {result.id: owners.get(result.case.file, "") for result in run.results} if owners else {}
 
     def with_facts(ids: Sequence[str]) -> Iterator[Line]:
         for id in ids:

@@ -77,7 +77,7 @@ class Console:
         if not seen.slowest:
             return
         yield from self._title("Slowest")
-        yield from (f"{seconds(result.duration_s):>14}  {one_line(result.case.id)}" for result in seen.slowest)
+        yield from (f"{seconds(result.duration_s):>14}  {one_line(result.id)}" for result in seen.slowest)
 
     def _remarks(self, run: Run, seen: Digest) -> Iterator[str]:
         if not (run.notices or run.findings or seen.nowhere):
@@ -97,13 +97,13 @@ class Console:
             return
         yield from self._title(f"Flaky, passed on another attempt: {len(seen.flaky)}", "yellow")
         for result in seen.flaky:
-            yield f"  {one_line(result.case.id)}"
+            yield f"  {one_line(result.id)}"
             failed = next(attempt for attempt in result.attempts if attempt.is_failing)
             yield f"    {failed.outcome} at first: {one_line(failed.message, 300)}"
 
     def _left_out(self, run: Run, seen: Digest) -> Iterator[str]:
         yield from self._groups("No worker could take", seen.unplaced, show_ids=True)
-        lost = Group(reason="planned, but they never reported", ids=tuple(item.case.id for item in seen.lost))
+        lost = Group(reason="planned, but they never reported", ids=tuple(item.id for item in seen.lost))
         yield from self._groups("Lost", (lost,) if lost.ids else (), show_ids=True)
         files = Group(reason="planned, but never collected", ids=run.uncollected)
         yield from self._groups("Files", (files,) if files.ids else (), show_ids=True)
@@ -114,15 +114,15 @@ class Console:
         yield from self._title(f"Failures: {len(seen.failures)}", "red")
         shown: Counter[int] = Counter()
         for number, result in enumerate(seen.failures, 1):
-            error = seen.alike[result.case.id]
+            error = seen.alike[result.id]
             shown[error] += 1
             yield ""
-            is_new = result.case.id in seen.new
+            is_new = result.id in seen.new
             yield from self._failure(number, result, is_new=is_new, in_full=shown[error] <= FULL_PER_ERROR)
         if len(seen.failures) > FULL_PER_ERROR:
             yield from self._title("In short", "red")
             yield from (
-                f"  {self._paint(result.outcome.upper(), 'red')} {one_line(result.case.id)} - "
+                f"  {self._paint(result.outcome.upper(), 'red')} {one_line(result.id)} - "
                 f"{one_line(result.final.message, 160)}"
                 for result in seen.failures
             )
@@ -132,7 +132,7 @@ class Console:
         where = f" on {one_line(final.worker)}" if final.worker else ""
         new = ", new: the baseline does not have it" if is_new else ""
         tries = f", attempt {len(result.attempts)}" if len(result.attempts) > 1 else ""
-        yield self._paint(f"{number}. {one_line(result.case.id)}", "bold", "red")
+        yield self._paint(f"{number}. {one_line(result.id)}", "bold", "red")
         place = f"{one_line(result.case.file)}:{result.case.line}, " if result.case.line else ""
         yield self._paint(f"   {place}{final.outcome} after {seconds(final.duration_s)}{where}{tries}{new}", "dim")
         if in_full:

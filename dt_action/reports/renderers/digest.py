@@ -58,10 +58,10 @@ def digest(run: Run) -> Digest:
     """Sort the run once, for every renderer. Groups stand largest first, then by reason."""
     remarkable = [result for result in run.results if len(result.attempts) != 1 or result.outcome != "passed"]
     new = frozenset(run.change.new_failures if run.change and run.change.against else ())
-    failures = tuple(sorted(run.failures(), key=lambda result: result.case.id not in new))
+    failures = tuple(sorted(run.failures(), key=lambda result: result.id not in new))
     totals = run.totals()
     errors: dict[str, int] = {}
-    alike = {result.case.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
+    alike = {result.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
     slow = (result for result in run.results if result.duration_s >= _SLOW_FROM_S)
     return Digest(
         totals=totals,
@@ -73,7 +73,7 @@ def digest(run: Run) -> Digest:
         flaky=tuple(result for result in remarkable if result.is_flaky),
         skips=_groups(_skips(run, remarkable)),
         unplaced=_groups((item.reason, item.case.id) for item in run.unplaced),
-        slowest=tuple(heapq.nsmallest(SLOWEST, slow, key=lambda result: (-result.duration_s, result.case.id))),
+        slowest=tuple(heapq.nsmallest(SLOWEST, slow, key=lambda result: (-result.duration_s, result.id))),
         change=change_sections(run),
         change_line=change_line(run),
         breaches=run.breaches,
@@ -139,7 +139,7 @@ def _skips(run: Run, remarkable: Iterable[TestResult]) -> Iterator[tuple[str, st
     for result in remarkable:
         if result.outcome in ("skipped", "xfailed"):
             expected = "expected to fail: " if result.outcome == "xfailed" else ""
-            yield expected + (result.final.message or "no reason given"), result.case.id
+            yield expected + (result.final.message or "no reason given"), result.id
     for file in run.skipped_files:
         yield file.reason or "no reason given", file.path
 
@@ -155,7 +155,7 @@ def _nowhere(run: Run, remarkable: Iterable[TestResult]) -> Iterator[tuple[str, 
         if need not in somewhere:
             somewhere[need] = any(worker.capability.satisfies(need) for worker in run.workers)
         if not somewhere[need]:
-            yield f"no machine of this run has {need}", result.case.id
+            yield f"no machine of this run has {need}", result.id
 
 
 def nowhere_line(group: Group) -> str:

@@ -150,11 +150,12 @@ def _failure(result: TestResult, seen: Digest, limit: int, *, is_open: bool) -> 
         f"{_told(attempt, limit // 4)}</details>"
         for number, attempt in enumerate(result.attempts[:-1], 1)
     )
-    new = '<span class="badge o-new">new</span> ' if case.id in seen.new else ""
+    new = '<span class="badge o-new">new</span> ' if result.id in seen.new else ""
     badge = f'{new}<span class="badge o-{final.outcome}">{final.outcome}</span>'
+    message = f'<span class="message">{_text(final.message, 300)}</span>'
     return (
         f'<details class="failure"{" open" if is_open else ""}><summary>{badge} '
-        f'<code class="id">{_text(case.id)}</code> <span class="message">{_text(final.message, 300)}</span></summary>\n'
+        f'<code class="id">{_text(result.id)}</code> {message}</summary>\n'
         f'<p class="about">{" · ".join(_text(word) for word in about if word)}</p>\n{_told(final, limit)}{earlier}'
         f'<pre class="again">{escape(reproduce(case.id))}</pre></details>\n'
     )
@@ -178,7 +179,7 @@ def _colored(text: str, limit: int) -> str:
 def _left_out(run: Run, seen: Digest) -> str:
     groups = [*seen.unplaced]
     if seen.lost:
-        groups.append(Group(reason="planned, but never reported", ids=tuple(item.case.id for item in seen.lost)))
+        groups.append(Group(reason="planned, but never reported", ids=tuple(item.id for item in seen.lost)))
     if run.uncollected:
         groups.append(Group(reason="planned, but never collected", ids=run.uncollected))
     if not groups:
@@ -225,7 +226,7 @@ def _flaky(seen: Digest) -> str:
     rows = []
     for result in seen.flaky[:1_000]:
         first = next(attempt for attempt in result.attempts if attempt.is_failing)
-        rows.append((f"<code>{_text(result.case.id)}</code>", str(len(result.attempts)), _text(first.message, 300)))
+        rows.append((f"<code>{_text(result.id)}</code>", str(len(result.attempts)), _text(first.message, 300)))
     table = _table(("test", "attempts", "first error"), rows)
     return f"<section><h2>Flaky <small>{len(seen.flaky):,}</small></h2>{table}</section>"
 
@@ -233,7 +234,7 @@ def _flaky(seen: Digest) -> str:
 def _slowest(seen: Digest) -> str:
     if not seen.slowest:
         return ""
-    rows = [(seconds(result.duration_s), f"<code>{_text(result.case.id)}</code>") for result in seen.slowest]
+    rows = [(seconds(result.duration_s), f"<code>{_text(result.id)}</code>") for result in seen.slowest]
     return f"<section><h2>Slowest</h2>{_table(('time', 'test'), rows)}</section>"
 
 

@@ -133,7 +133,7 @@ def _distinct_first(seen: Digest, count: int) -> Sequence[TestResult]:
     turns: Counter[int] = Counter()
     ranked = []
     for result in seen.failures:
-        error = seen.alike[result.case.id]
+        error = seen.alike[result.id]
         turns[error] += 1
         ranked.append((turns[error], result))
     return [result for _, result in sorted(ranked, key=lambda pair: pair[0])[:count]]
@@ -143,15 +143,15 @@ def _failure(result: TestResult, seen: Digest, cut: Cut) -> str:
     final, case = result.final, result.case
     message = one_line(final.message, 200)
     if not cut.trace_characters:
-        new = "**new** " if case.id in seen.new else ""
-        return f"- {new}{final.outcome} {code(case.id)}{': ' if message else ''}{code(message)}\n"
+        new = "**new** " if result.id in seen.new else ""
+        return f"- {new}{final.outcome} {code(result.id)}{': ' if message else ''}{code(message)}\n"
     place = f"{case.file}:{case.line}" if case.line else case.file
     about = [code(place), f"{seconds(final.duration_s)}"]
     about += [f"on {code(final.worker)}"] if final.worker else []
     about += [f"attempt {len(result.attempts)}"] if len(result.attempts) > 1 else []
     said = told(final.message, final.detail) or final.outcome
-    new = "<b>new</b> " if case.id in seen.new else ""
-    summary = f"{new}<b>{final.outcome}</b> <code>{escape(one_line(case.id))}</code> <code>{escape(message)}</code>"
+    new = "<b>new</b> " if result.id in seen.new else ""
+    summary = f"{new}<b>{final.outcome}</b> <code>{escape(one_line(result.id))}</code> <code>{escape(message)}</code>"
     blocks = [f"<details><summary>{summary}</summary>\n", " · ".join(about) + "\n"]
     blocks.append(fence(cut_middle(said, cut.trace_characters)))
     for name, text in (("stdout", final.stdout), ("stderr", final.stderr)):
@@ -164,7 +164,7 @@ def _failure(result: TestResult, seen: Digest, cut: Cut) -> str:
 def _left_out(run: Run, seen: Digest, cut: Cut) -> str:
     groups = [*seen.unplaced]
     if seen.lost:
-        groups.append(Group(reason="planned, but never reported", ids=tuple(item.case.id for item in seen.lost)))
+        groups.append(Group(reason="planned, but never reported", ids=tuple(item.id for item in seen.lost)))
     if run.uncollected:
         groups.append(Group(reason="planned, but never collected", ids=run.uncollected))
     if not groups or not cut.failures:
@@ -187,12 +187,12 @@ def _flaky(seen: Digest, cut: Cut) -> str:
     rows = []
     for result in seen.flaky[:ROWS]:
         first = next(attempt for attempt in result.attempts if attempt.is_failing)
-        rows.append((code(result.case.id), f"{len(result.attempts)}", code(one_line(first.message, 200))))
+        rows.append((code(result.id), f"{len(result.attempts)}", code(one_line(first.message, 200))))
     return "### Flaky\n\n" + _table(("test", "attempts", "first error"), rows)
 
 
 def _slowest(seen: Digest) -> str:
-    rows = [(code(result.case.id), seconds(result.duration_s)) for result in seen.slowest]
+    rows = [(code(result.id), seconds(result.duration_s)) for result in seen.slowest]
     return _folded("Slowest", _table(("test", "time"), rows)) if rows else ""
 
 
@@ -215,7 +215,7 @@ def _passing(run: Run) -> str:
     passing = [result for result in run.results if result.outcome in ("passed", "xpassed")]
     title = f"Passed: {len(passing)}"
     if len(passing) <= ROWS:
-        rows = [(code(result.case.id), seconds(result.duration_s)) for result in passing]
+        rows = [(code(result.id), seconds(result.duration_s)) for result in passing]
         return _folded(title, _table(("test", "time"), rows)) if rows else ""
     counts: Counter[str] = Counter()
     spent: dict[str, float] = {}

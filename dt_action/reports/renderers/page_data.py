@@ -74,7 +74,7 @@ def columns(run: Run) -> dict[str, Any]:
 def _failures_apart(run: Run) -> dict[str, Any]:
     reasons = {item.id: "; ".join(filter(None, (item.reason, item.owner, item.issue))) for item in run.tolerated}
     new = frozenset(run.change.new_failures if run.change and run.change.against else ())
-    failing = [(row, result.case.id) for row, result in enumerate(run.results) if result.final.is_failing]
+    failing = [(row, result.id) for row, result in enumerate(run.results) if result.final.is_failing]
     return {
         "known": {row: plain(reasons[id])[:300] for row, id in failing if id in reasons},
         "fresh": [row for row, id in failing if id in new and id not in reasons],
