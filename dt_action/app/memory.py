@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
     from dt_action.history import KnownPast, Store
     from dt_action.judging.quarantine import Quarantine
     from dt_action.planning.changes import FileChange
+    from dt_action.planning.import_graph import Graph
+    from dt_action.planning.knowledge import Knowledge
     from dt_action.planning.selection import Choice
+
+MOST_COMMITS = 6
+"""Recordings of so many commits are held against what changed since."""
 
 BRANCH = "branch:"
 COORDINATOR = "coordinator"
@@ -36,10 +42,12 @@ class Memory:
     """
     What is remembered of earlier runs, for one run. Nothing is read before it is asked for.
 
-    `build` is what the CI service says; where it says nothing of the commit, git does.
+    `build` is what the CI service says; where it says nothing of the commit, git does. `recorded` gives what the run's
+    tests entered and opened, packed.
     """
 
-    def __init__(self, settings: Settings, build: Callable[[], Build]) -> None:
+    def __init__(self, settings: Settings, build: Callable[[], Build], recorded: Callable[[], str] = str) -> None:
+        self._recorded = recorded
         self._settings = settings
         self._build = build
         self._git = Git(settings.root)
@@ -135,7 +143,8 @@ class Memory:
         from dt_action.planning.import_graph import read_graph
 
         self._expect_commit(ref, "changed_since")
-        changes = self._changes(self._git.merge_base(ref) or ref)
+        base = self._git.merge_base(ref) or ref
+        changes = self._changes(base)
         if changes is None:
             said = self._git.trouble() or "is this a git repository?"
             raise ConfigurationError(f"git cannot tell what changed since {ref}", hint=said)
@@ -156,20 +165,51 @@ class Memory:
             asked=f"--changed-since {ref}",
             elsewhere=tests.difference(file.path for file in files),
             ran=self.past.ran(),
+            knowledge=self._knowledge(base, discovered, graph),
         )
 
-    def _changes(self, base: str) -> list[FileChange] | None:
-        """The files that changed since `base`, without what dt and pytest leave behind."""
+    def _knowledge(self, base: str, files: Sequence[TestFile], graph: Graph) -> Knowledge:
+        """What earlier runs saw of tests, as far as what changed from them to the base does not concern it."""
+        from dt_action.planning.knowledge import Knowledge
+        from dt_action.planning.selection import Reasons
+
+        base, arguments = self._git.resolve(base), shlex.join(self._settings.pytest_args)
+        knowledge = Knowledge()
+        is_usable: dict[str, list[FileChange] | None] = {}
+        for recording in self.past.recordings():
+            commit = recording.commit
+            if commit not in is_usable and len(is_usable) < MOST_COMMITS:
+                known = self._git.is_ancestor(commit)
+                is_usable[commit] = ([] if commit == base else self._changes(commit, base)) if known else None
+            changes = is_usable.get(commit)
+            if changes is None:
+                continue
+            alone = Knowledge()
+            alone.add(recording, arguments=arguments)
+            moved = Reasons(files, graph, (), {}, alone)
+            for change in changes:
+                moved.add(change)
+            knowledge.add(recording, stale=moved.stale(), arguments=arguments)
+        return knowledge
+
+    def _changes(self, base: str, later: str = "") -> list[FileChange] | None:
+        """What changed since `base` until `later` or now, without what dt and pytest leave behind."""
         from dt_action.planning.changes import FileChange, is_source
 
-        found = self._git.changes(base)
+        found = self._git.changes_between(base, later) if later else self._git.changes(base)
         if found is None:
             return None
-        own = [settings_path for settings_path in (self._settings.output_dir, self._settings.history) if settings_path]
+        root, own = self._settings.root, [self._settings.output_dir, self._settings.history]
         sources = [item for item in found if is_source(item.path, [path.strip("./") for path in own])]
-        before = self._git.contents([item.blob for item in sources if item.blob and item.path.endswith(".py")])
+        python = [item for item in sources if item.path.endswith(".py")]
+        contents = self._git.contents([blob for item in python for blob in (item.blob, item.later) if blob])
         return [
-            FileChange(path=item.path, before=before.get(item.blob), after=_content(self._settings.root / item.path))
+            FileChange(
+                path=item.path,
+                is_there=item.is_there and bool(item.blob),
+                before=contents.get(item.blob),
+                after=contents.get(item.later) if later else _content(root / item.path),
+            )
             for item in sources
         ]
 
@@ -195,7 +235,7 @@ class Memory:
 
         run = replace(run, build=self.build)
         past = self.past
-        self._store.record(run)
+        self._store.record(run, self._recorded())
         run = replace(run, change=compare(run, self._baseline(past, run)))
         failing = [result.case.id for result in run.results if result.final.is_failing]
         run = gates.tolerate(run, tuple(self.quarantine.of(failing)), fail_on=self._settings.fail_on)

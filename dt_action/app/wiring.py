@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.app.attempts import Attempts
     from dt_action.app.coverage import Measurement
     from dt_action.app.memory import Memory
+    from dt_action.app.recorder import Recorder
     from dt_action.app.shards import Shards
     from dt_action.engine import Limits
     from dt_action.model.case import TestFile
@@ -60,6 +61,7 @@ class Wiring:
     _shards: Shards | None = None
     _attempts: Attempts | None = None
     _measurement: Measurement | None = None
+    _recorder: Recorder | None = None
     _python: str = ""
 
     def __enter__(self) -> Wiring:
@@ -68,8 +70,9 @@ class Wiring:
     def __exit__(self, *_: object) -> None:
         if self._host is not None:
             self._host.close()
-        if self._measurement is not None:
-            self._measurement.close()
+        for gathering in (self._measurement, self._recorder):
+            if gathering is not None:
+                gathering.close()
 
     def steps(self) -> Steps:
         """The steps of a run."""
@@ -201,12 +204,21 @@ class Wiring:
         return self._attempts
 
     @property
+    def recorder(self) -> Recorder:
+        """Where what the tests enter and open is gathered."""
+        if self._recorder is None:
+            from dt_action.app.recorder import Recorder
+
+            self._recorder = Recorder(self.settings)
+        return self._recorder
+
+    @property
     def memory(self) -> Memory:
         """Earlier runs, and what this one says against them."""
         if self._memory is None:
             from dt_action.app.memory import Memory
 
-            self._memory = Memory(self.settings, lambda: self.provider().build())
+            self._memory = Memory(self.settings, lambda: self.provider().build(), self.recorder.recorded)
         return self._memory
 
     def report(self, run: Run) -> Publication:
@@ -336,6 +348,7 @@ class Wiring:
                 environ=variables,
                 imports=self.settings.isolation != "file",
                 measuring=self.measurement().measuring if self.settings.coverage else None,
+                recording=self.recorder.recording(),
             )
         )
 

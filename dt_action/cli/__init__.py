@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "merge the reports of many jobs into one, and publish it",
     "badge": "make badges of reports, and commit them on GitHub",
     "explain": "show what tests need, and why",
+    "why": "show why a selection takes a test, or leaves it out",
     "config": "show every option's value and where it came from",
     "coordinator": "serve workers and clients, make keys and enrolment tokens",
     "runs": "list a coordinator's runs, show one, get its results, cancel it",

@@ -12,6 +12,7 @@ from dt_action.app.shards import Shards
 from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.errors import NoTestsError
+from dt_action.model.change import Selection
 from dt_action.model.plan import Plan, PlannedFile
 
 
@@ -77,9 +78,23 @@ def _as_json(plan: Plan) -> dict[str, object]:
                 "expected_s": round(file.expected_s, 3),
                 "is_measured": file.is_measured,
                 **({"portion": [file.portion.start, file.portion.end, file.portion.of]} if file.portion else {}),
+                **({"cases": list(file.chosen)} if file.chosen else {}),
             }
             for file in plan.files
         ],
+        **({"selection": _selection(plan.selection)} if plan.selection else {}),
+    }
+
+
+def _selection(selection: Selection) -> dict[str, object]:
+    """What was chosen, and why; what was left out, and why not."""
+    return {
+        "asked": selection.asked,
+        "chosen": [
+            {"path": item.path, "reason": item.reason, **({"cases": dict(item.cases)} if item.cases else {})}
+            for item in selection.chosen
+        ],
+        "left_out": [{"path": path, "reason": selection.why_not(path)} for path in selection.left_out],
     }
 
 
@@ -98,8 +113,16 @@ def _as_table(plan: Plan) -> str:
     ]
     share = f" in share {plan.shard}" if plan.shard else ""
     count = len(plan.files)
+    if plan.selection:
+        lines += _of_selection(plan.selection)
     lines.append(f"{count} file{'s' * (count != 1)}{share}, {plan.expected_s:.1f} s of tests expected (~: a guess)")
     return "\n".join(lines)
+
+
+def _of_selection(selection: Selection) -> list[str]:
+    left_out = len(selection.left_out)
+    told = [f"  {item.path}: {item.reason}" for item in selection.chosen]
+    return ["", f"chosen by {selection.asked}, {left_out} file{'s' * (left_out != 1)} left out", *told, ""]
 
 
 def _requirements(file: PlannedFile) -> list[str]:

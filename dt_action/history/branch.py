@@ -68,7 +68,7 @@ class BranchHistory:
             self.warn(f"the history on the branch {self.branch} is left out of account: {error}")
             return KnownPast(environment=environment)
 
-    def record(self, run: Run) -> None:
+    def record(self, run: Run, recorded: str = "") -> None:
         """See `ports.History`."""
         give_up_at = self.clock() + PATIENCE_S
         tries = 0
@@ -76,7 +76,7 @@ class BranchHistory:
             while True:
                 tip = self._tip()
                 try:
-                    self._push(self._commit(tip, encode(records_of(run))), tip)
+                    self._push(self._commit(tip, encode(records_of(run, recorded))), tip)
                     return
                 except _GitError:
                     wait_s = self.jitter() * min(0.2 * 2.0**tries, 5.0)

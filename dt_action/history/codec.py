@@ -39,7 +39,8 @@ def encode(records: Iterable[RunRecord]) -> bytes:
     `{"version": 2, "cases": [id, ...], "runs": [{..., "seen": [index, ...], "outcomes": "pps", "ticks": [...]}]}`.
 
     A case's id is written once however many runs know it; a tick is 0.1 ms. The same records give the same bytes. A run
-    that knows what files its tests ran has `"ran": {"files": [path, ...], "by": {test file: [index, ...]}}`.
+    that knows what files its tests ran has `"ran": {"files": [path, ...], "by": {test file: [index, ...]}}`; one that
+    knows what they entered, `"recorded"`, see `recordings.pack`.
     """
     records = tuple(records)
     ids = sorted({case for record in records for case in record.cases})
@@ -60,6 +61,7 @@ def encode(records: Iterable[RunRecord]) -> bytes:
                 "outcomes": "".join(map(_letter, (seen for _, seen in cases))),
                 "ticks": [round(seen.duration_s * TICKS_PER_S) for _, seen in cases],
                 **_files_that_ran(record),
+                **({"recorded": record.recorded} if record.recorded else {}),
             }
         )
     return json.dumps({"version": VERSION, "cases": ids, "runs": runs}, separators=(",", ":")).encode("ascii")
@@ -113,6 +115,7 @@ def _record(run: dict[str, Any], ids: list[str]) -> RunRecord:
             for number, letter, tick in zip(seen, outcomes, ticks, strict=True)
         },
         ran=_ran(run["ran"]) if "ran" in run else {},
+        recorded=_value(run, "recorded", str) if "recorded" in run else "",
     )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from dt_action.errors import UnreadableError
+from dt_action.history.recordings import unpack
 from dt_action.history.records import RunRecord, Seen
 from dt_action.model.case import Outcome
 from dt_action.model.change import Baseline, Before, FlakyRate
+from dt_action.model.recording import Recording
 
 DURATION_RUNS = 10
 """A case's expected duration is the median over so many of the newest runs."""
@@ -54,6 +58,13 @@ class KnownPast:
             for test_file, files in record.ran.items():
                 newest.setdefault(test_file, frozenset(files))
         return newest
+
+    def recordings(self) -> Iterator[Recording]:
+        """What tests entered and opened, the newest first; one that cannot be read is passed over."""
+        for record in self._ours:
+            if record.recorded:
+                with contextlib.suppress(UnreadableError):
+                    yield unpack(record.recorded)
 
     def baseline(self, commits: Sequence[str]) -> Baseline | None:
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,6 +14,11 @@ MOST_RUNS = 300
 
 MOST_RAN = 8
 """Of so many runs it is kept what files their tests ran: as many as a run may have shards and legs of a matrix."""
+
+
+MOST_RECORDED = 24
+MOST_LARGE = 8
+"""So many recordings of what tests entered are kept, of which so many are the largest."""
 
 
 class Seen(NamedTuple):
@@ -35,7 +40,8 @@ class RunRecord:
     What is remembered of a run. `commit` is empty where the code had changes that no commit holds.
 
     `environment` tells the legs of a matrix apart, `attempt` counts re-runs of a build. `started_at` is Unix time in
-    seconds. `ran` has the files of which the tests in each test file ran lines, where that was noted.
+    seconds. `ran` has the files of which the tests in each test file ran lines, where that was noted; `recorded` is
+    what they entered and opened, as `recordings.pack` gives it.
     """
 
     id: str
@@ -47,19 +53,22 @@ class RunRecord:
     is_default_branch: bool = False
     cases: Mapping[str, Seen] = field(default_factory=dict)
     ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    recorded: str = ""
 
 
-def records_of(run: Run) -> tuple[RunRecord, ...]:
+def records_of(run: Run, recorded: str = "") -> tuple[RunRecord, ...]:
     """
     The records of a run, one for each environment that it holds results of; one for a run that holds none.
 
-    A record has every case that has an outcome. A case that never reported is not known.
+    A record has every case that has an outcome. A case that never reported is not known. `recorded` is what the tests
+    entered, of a run that took place in one environment.
     """
     environments = sorted({result.environment for result in run.results}) or [""]
-    return tuple(_record_of(run, environment) for environment in environments)
+    recorded = recorded if len(environments) == 1 else ""
+    return tuple(_record_of(run, environment, recorded) for environment in environments)
 
 
-def _record_of(run: Run, environment: str) -> RunRecord:
+def _record_of(run: Run, environment: str, recorded: str) -> RunRecord:
     build = run.build
     return RunRecord(
         id=f"{run.id} {environment}".rstrip(),
@@ -75,6 +84,7 @@ def _record_of(run: Run, environment: str) -> RunRecord:
             if result.environment == environment and result.attempts and result.outcome != "lost"
         },
         ran=run.coverage.ran if run.coverage else {},
+        recorded=recorded,
     )
 
 
@@ -92,7 +102,16 @@ def merged(*memories: Iterable[RunRecord], most: int = MOST_RUNS) -> tuple[RunRe
             if known != record and _strength(record) > _strength(known):
                 by_id[record.id] = record
     newest = sorted(by_id.values(), key=lambda record: (record.started_at, record.id), reverse=True)
-    return tuple(_without_old_files(newest[:most]))
+    return tuple(_without_old_files(_without_old_recordings(newest[:most])))
+
+
+def _without_old_recordings(newest: Sequence[RunRecord]) -> Iterator[RunRecord]:
+    """The newest recordings, and the largest: runs of a few tests, however many, never push out that of all."""
+    recorded = [record for record in newest if record.recorded]
+    largest = sorted(recorded, key=lambda record: len(record.recorded), reverse=True)[:MOST_LARGE]
+    kept = {record.id for record in (*recorded[: MOST_RECORDED - MOST_LARGE], *largest)}
+    for record in newest:
+        yield record if not record.recorded or record.id in kept else replace(record, recorded="")
 
 
 def _without_old_files(newest: Iterable[RunRecord]) -> Iterator[RunRecord]:
@@ -103,12 +122,12 @@ def _without_old_files(newest: Iterable[RunRecord]) -> Iterator[RunRecord]:
         yield replace(record, ran={}) if record.ran and known > MOST_RAN else record
 
 
-def _strength(record: RunRecord) -> tuple[float, bool, int, str]:
+def _strength(record: RunRecord) -> tuple[float, bool, bool, int, str]:
     """
     Of two records of one run, the stronger one is kept; any fixed total order would do.
 
     The time comes first, so that a merge never makes a record older: what was dropped as too old stays dropped.
     """
     words = (record.commit, record.branch, record.environment, record.attempt, record.is_default_branch)
-    rest = repr((words, sorted(record.cases.items()), sorted(record.ran.items())))
-    return record.started_at, bool(record.ran), len(record.cases), rest
+    rest = repr((words, sorted(record.cases.items()), sorted(record.ran.items()), record.recorded))
+    return record.started_at, bool(record.ran), bool(record.recorded), len(record.cases), rest

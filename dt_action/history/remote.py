@@ -35,9 +35,9 @@ class RemoteHistory:
             self.warn(f"the history at {self.where} is left out of account: {error}")
         return KnownPast(merged(*known), environment)
 
-    def record(self, run: Run) -> None:
+    def record(self, run: Run, recorded: str = "") -> None:
         """See `ports.History`."""
         try:
-            self.add(encode(records_of(run)))
+            self.add(encode(records_of(run, recorded)))
         except DtError as error:
             self.warn(f"the history could not be kept at {self.where}: {error}")

@@ -41,7 +41,7 @@ class Store(Protocol):
     def load(self, environment: str = "") -> KnownPast:
         """See `ports.History`; `environment` names the leg of a matrix."""
 
-    def record(self, run: Run) -> None:
+    def record(self, run: Run, recorded: str = "") -> None:
         """See `ports.History`."""
 
 
@@ -66,11 +66,11 @@ class DirectoryHistory:
         """See `ports.History`."""
         return KnownPast(merged(*self._contents().values()), environment)
 
-    def record(self, run: Run) -> None:
+    def record(self, run: Run, recorded: str = "") -> None:
         """See `ports.History`."""
         try:
             make_folder(self.path)
-            _write_whole(self.path, encode(records_of(run)))
+            _write_whole(self.path, encode(records_of(run, recorded)))
             if sum(1 for _ in self._files()) >= COMPACT_FROM:
                 self._compact(self._contents())
         except OSError as error:
@@ -139,9 +139,9 @@ class FileHistory:
             self.warn(f"the history in {self.path} is left out of account: {error}")
             return KnownPast(environment=environment)
 
-    def record(self, run: Run) -> None:
+    def record(self, run: Run, recorded: str = "") -> None:
         """See `ports.History`."""
-        records = merged(self.load().records, records_of(run))
+        records = merged(self.load().records, records_of(run, recorded))
         try:
             make_folder(self.path.parent)
             _write_whole(self.path.parent, bounded(records), self.path.name)

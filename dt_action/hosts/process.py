@@ -50,6 +50,23 @@ class Measuring:
         return {"data_file": str(self.data_file), "contexts": self.has_contexts}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """
+    Every slot's process leaves in `folder` what its tests entered and opened below `top`, the repository's top.
+
+    `always` also where that is expensive, before Python 3.12.
+    """
+
+    folder: Path
+    top: Path
+    always: bool = False
+
+    def message(self) -> dict[str, Any]:
+        """What the slot is told, see `runner.recording`."""
+        return {"folder": str(self.folder), "top": str(self.top), "always": self.always}
+
+
 def new_run() -> str:
     """A name that no other run has."""
     return os.urandom(16).hex()
@@ -73,6 +90,7 @@ class Session:
     environ: Mapping[str, str]
     run: str = field(default_factory=new_run)
     measuring: Measuring | None = None
+    recording: Recording | None = None
     imports: bool = True
     mark: str = ""
 
@@ -161,6 +179,7 @@ class Host:
             basetemp=str(self._scratch),
             rewritten=self._rewritten,
             measure=session.measuring.message() if session.measuring else None,
+            record=session.recording.message() if session.recording else None,
         )
         try:
             with log.open("wb") as output:

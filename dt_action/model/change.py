@@ -94,19 +94,33 @@ class Owned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A test file that a selection took, and the reason: `imports dt/a.py, which changed`."""
+    """
+    A test file that a selection took, and the reason: `imports dt/a.py, which changed`.
+
+    Where only some of its cases were taken, `cases` are these, each with its own reason.
+    """
 
     path: str
     reason: str
+    cases: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """A choice of tests: what was asked for, in words, the files taken, and those left out."""
+    """
+    A choice of tests: what was asked for, in words, the files taken, and those left out.
+
+    `why_left_out` is a reason for all of the latter.
+    """
 
     asked: str
     chosen: tuple[Chosen, ...] = ()
     left_out: tuple[str, ...] = ()
+    why_left_out: str = ""
+
+    def why_not(self, path: str) -> str:
+        """Why a file was left out."""
+        return self.why_left_out or "not chosen by " + self.asked
 
     def after(self, first: Selection) -> Selection:
         """Both choices as one: this one was made of the files that `first` took."""
@@ -115,4 +129,5 @@ class Selection:
             asked=f"{first.asked} {self.asked}",
             chosen=tuple(Chosen(path=item.path, reason=f"{reasons[item.path]}; {item.reason}") for item in self.chosen),
             left_out=(*first.left_out, *self.left_out),
+            why_left_out="; ".join(filter(None, (first.why_left_out, self.why_left_out))),
         )

@@ -364,7 +364,14 @@ class Settings:
     changed_since: str | None = option(
         text("a commit or branch", "origin/main"),
         None,
-        "run only test files that the changes since then can reach through imports",
+        "run only the tests that the changes since then can reach",
+        group="memory",
+    )
+    record: str = option(
+        choice("auto", "always", "never"),
+        "auto",
+        "remember which functions each test entered, for changed_since: where that is cheap (Python 3.12), always or "
+        "never",
         group="memory",
     )
     order: str = option(

@@ -58,10 +58,12 @@ class FileChange:
     """
     A file that differs between a base and the working tree. `path` is relative to the root, with forward slashes.
 
-    `before` is the content of a Python file in the base and `after` the one now, None where there is none.
+    `before` is the content of a Python file in the base and `after` the one now, None where there is none. `is_there`
+    tells that it is neither new nor gone.
     """
 
     path: str
+    is_there: bool = True
     before: bytes | None = None
     after: bytes | None = None
 

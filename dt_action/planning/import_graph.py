@@ -43,11 +43,11 @@ class Graph:
     repository: Repository = field(default_factory=lambda: Repository(root=Path(), facts={}))
     configured: Configured = field(default_factory=Configured)
 
-    def way_to(self, start: str, changed: Collection[str]) -> tuple[str, ...]:
+    def way_to(self, start: str, changed: Iterable[str]) -> tuple[str, ...]:
         """A shortest way from a file over what it reaches to a changed one, both ends included; empty where none is."""
         return self.reached_by(changed).way(start)
 
-    def reached_by(self, changed: Collection[str]) -> Reach:
+    def reached_by(self, changed: Iterable[str]) -> Reach:
         """Every file that reaches one of `changed`, or one of which it is not known what it imports."""
         return Reach(self, (*changed, *self.unparsed))
 

@@ -11,6 +11,7 @@ from dt_action.model.case import TestFile
 from dt_action.model.change import Chosen, Selection
 from dt_action.planning.changes import FileChange, kind_of, mentions, mentions_name
 from dt_action.planning.import_graph import ANY, Graph, Reach
+from dt_action.planning.knowledge import FOREIGN, Knowledge
 from dt_action.planning.reach.source_facts import (
     COLLECTS,
     KNOWS_PLACE,
@@ -23,6 +24,7 @@ from dt_action.planning.reach.source_facts import (
 from dt_action.planning.reach.syntax_changes import Difference
 
 MOST_STEPS = 6
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +73,23 @@ def changed_since(
     asked: str,
     elsewhere: Collection[str] = (),
     ran: Mapping[str, Collection[str]] = MappingProxyType({}),
+    knowledge: Knowledge | None = None,
 ) -> Choice:
     """
-    The test files that changes reach.
+    The tests that changes reach: whole files or, where `knowledge` of earlier runs tells, single cases.
 
     `elsewhere` are test files that another run takes, or that the options leave out; `ran` names the files of which
     each test file's tests ran lines in an earlier run. What cannot be followed errs on the side of running: a change
     that no test is known to reach takes every test, but for documents that no text of the project names.
     """
-    reasons = _Reasons(files, graph, elsewhere, ran)
+    reasons = Reasons(files, graph, elsewhere, ran, knowledge or Knowledge())
     for change in changes:
         reasons.add(change)
-    return _choose(files, reasons.of, asked=asked)
+    return reasons.choice(files, asked=asked)
 
 
-class _Reasons:
-    """Gathers, change by change, which test files have to run, and why."""
+class Reasons:
+    """Gathers, change by change, which test files and cases have to run, and why."""
 
     def __init__(
         self,
@@ -94,104 +97,230 @@ class _Reasons:
         graph: Graph,
         elsewhere: Collection[str],
         ran: Mapping[str, Collection[str]],
+        knowledge: Knowledge,
     ) -> None:
         self._graph = graph
         self._tests = {file.path: "" for file in files}
+        self._cases: dict[str, dict[str, str]] = {}
         self._elsewhere = frozenset(elsewhere)
         self._ran = ran
+        self._knowledge = knowledge
         self._for_all = ""
+        self._changed: list[str] = []
         self._folders = {folder for path in (*self._tests, *elsewhere) for folder in _folders_of(path)}
         self._packages = {path.rpartition("/")[0] for path in graph.imports if path.endswith("/__init__.py")}
-
-    def of(self, path: str) -> str:
-        """Why a test file has to run; empty where it need not."""
-        return self._tests[path] or self._for_all
 
     def add(self, change: FileChange) -> None:
         """Take in one change."""
         path = change.path
+        self._changed.append(path)
         kind = kind_of(path, tests=self._folders, packages=self._packages)
         if kind == "settings":
             self._take_all(f"{path} changed, which may concern every test")
         elif kind == "document":
-            self._add_document(path)
+            self._add_document(change)
         elif kind == "python":
             self._add_python(change)
         elif path in self._tests:
             self._take(path, "it changed")
         elif path not in self._elsewhere:
-            self._take_all(f"{path} changed, and it is not known which tests read it")
+            self._add_data(change)
+
+    def choice(self, files: Sequence[TestFile], *, asked: str) -> Choice:
+        """What has to run."""
+        chosen, left_out, cases = [], [], {}
+        for file in files:
+            path, of_cases = file.path, self._cases.get(file.path, {})
+            reason = self._tests[path] or self._for_all
+            if reason:
+                chosen.append(Chosen(path=path, reason=reason))
+            elif of_cases:
+                known = len(self._knowledge.cases(path))
+                why = next(iter(of_cases.values()))
+                reason = f"{len(of_cases)} of its {max(known, len(of_cases))} cases: {why}"
+                chosen.append(Chosen(path=path, reason=reason, cases=tuple(sorted(of_cases.items()))))
+                cases[path] = tuple(of_cases)
+            else:
+                left_out.append(path)
+        kept = {item.path for item in chosen}
+        return Choice(
+            files=tuple(file for file in files if file.path in kept),
+            told=Selection(
+                asked=asked,
+                chosen=tuple(chosen),
+                left_out=tuple(left_out),
+                why_left_out=self._why_not() if left_out else "",
+            ),
+            cases=cases,
+        )
+
+    def _why_not(self) -> str:
+        changed = ", ".join(self._changed[:MOST_NAMED]) + (", ..." if len(self._changed) > MOST_NAMED else "")
+        if not changed:
+            return "nothing changed"
+        seen = ", and no case that was seen to enter what changed" if self._knowledge else ""
+        return f"no way leads from it to {changed}{seen}"
+
+    def stale(self) -> frozenset[str]:
+        """The cases, and the files as a whole, that have to run; all files where everything has to."""
+        if self._for_all:
+            return frozenset(self._tests)
+        whole = (path for path, why in self._tests.items() if why)
+        return frozenset([*whole, *(case for cases in self._cases.values() for case in cases)])
 
     # --- one kind of change each ----------------------------------------------------------------------------------
 
     def _add_python(self, change: FileChange) -> None:
         path, difference = change.path, change.difference()
+        self._take_readers(change)
+        self._take_on_text(path, moves_lines=difference.moves_lines)
         if difference.is_silent:
-            self._add_silent(change, difference)
+            if difference.has_docs:
+                self._take_on_docs(change)
             return
+        if difference.is_whole or self._is_for_all_importers(path, difference):
+            is_reached = self._take_importers(path)
+        else:
+            is_reached = self._take_entering(path, difference)
+        for test, files in self._ran.items():
+            if path in files and not self._knowledge.cases(test):
+                is_reached |= self._take(test, f"ran lines of {path} before, which changed")
+        is_gone_test = change.after is None and _is_test(path)
+        if not is_reached and path not in self._elsewhere and not is_gone_test:
+            self._take_all(f"{path} changed, and no test is known to reach it")
+        if is_reached or self._for_all:
+            self._take_unknown()
+
+    def _take_importers(self, path: str) -> bool:
+        """What runs at import, or shows from outside, concerns all that reach a file."""
         if path in self._tests:
             self._take(path, "it changed")
         reach = self._graph.reached_by([path])
-        taken = self._take_reaching(reach, lambda way: _as_reason(way, "which changed", self._graph))
-        self._take_reading(path)
-        for test, files in self._ran.items():
-            if path in files and test in self._tests:
-                self._take(test, f"ran lines of {path} before, which changed")
-                taken += 1
-        if not taken and path not in self._elsewhere and not (change.after is None and _is_test(path)):
-            self._take_all(f"{path} changed, and no test is known to reach it")
-        if taken or self._for_all:
-            self._take_unknown()
+        is_reached = self._take_reaching(reach, lambda way: _as_reason(way, "which changed", self._graph))
+        for case in self._knowledge.entered_in(path):
+            is_reached |= self._take_case(case, f"ran {path} before, which changed")
+        return is_reached
 
-    def _add_silent(self, change: FileChange, difference: Difference) -> None:
-        """Comments, layout and docstrings: they concern those that look at sources, their lines, or docstrings."""
-        self._take_reading(change.path)
-        here = self._graph.reached_by([change.path])
-        lines = self._graph.reached_by([*self._with_trait(READS_SOURCES), *self._with_trait(READS_LINES)])
-        for test in self._tests:
-            if test in here and test in lines:
-                self._take(test, f"may look at the lines of {change.path}, which changed")
-        if not difference.has_docs:
-            return
-        if change.path in self._tests and b">>>" in (change.before or b"") + (change.after or b""):
-            self._take(change.path, "its docstrings changed")
-        readers = self._graph.reached_by(self._with_trait(READS_DOCS))
-        for test in self._tests:
-            if test in here and test in readers:
-                self._take(test, f"may look at docstrings, of which some in {change.path} changed")
+    def _take_entering(self, path: str, difference: Difference) -> bool:
+        """Bodies of functions concern the cases that entered them, and those of which not everything was seen."""
+        reach = self._graph.reached_by([path])
+        is_reached = any(test in reach for test in self._tests)
+        for name in sorted(difference.functions):
+            for case in self._knowledge.entered((path, name)):
+                is_reached |= self._take_case(case, f"ran {name}() in {path} before, which changed")
+        self._take_unfollowed(reach, path)
+        return is_reached
 
-    def _add_document(self, path: str) -> None:
-        """A document concerns those in reach of a text that names it, and those that list where they lie."""
+    def _is_for_all_importers(self, path: str, difference: Difference) -> bool:
+        """True where a function that changed also ran outside of tests, or may run where nobody sees it."""
+        if not self._knowledge:
+            return True
+        return any(
+            self._knowledge.is_outside((path, name))
+            or (name in difference.handed_on and not self._knowledge.entered((path, name)))
+            for name in difference.functions
+        )
+
+    def _add_document(self, change: FileChange) -> None:
+        """A document concerns those in reach of a text that names it, and those that list where it lies."""
+        path = change.path
         named_in = [file for file, facts in self._facts() if file != path and mentions(facts, path)]
         if path.endswith(".py"):
             named_in.append(path)
-        self._take_reaching(
-            self._graph.reached_by(named_in),
-            lambda way: (
-                f"{way[-1]} may read {path}, which changed" if len(way) > 1 else f"it may read {path}, which changed"
-            ),
-        )
+
+        def why(way: Sequence[str]) -> str:
+            return f"{way[-1] if len(way) > 1 else 'it'} may read {path}, which changed"
+
+        self._take_reaching(self._graph.reached_by(named_in), why, but_known=True)
         for test in self._tests:
             if test in self._listing and test in self._placed:
-                self._take(test, f"may list the folder of {path}, which changed")
+                self._take_but_known(test, f"may list the folder of {path}, which changed")
+        self._take_readers(change)
+
+    def _add_data(self, change: FileChange) -> None:
+        """Data concerns those that were seen to open it, and all of which not everything was seen."""
+        path = change.path
+        is_read = self._take_readers(change)
+        if not change.is_there:
+            named_in = [file for file, facts in self._facts() if mentions(facts, path)]
+            is_read |= self._take_reaching(
+                self._graph.reached_by(named_in), lambda way: f"{way[-1]} may name {path}, which is new or gone"
+            )
+        if not is_read:
+            self._take_all(f"{path} changed, and it is not known which tests read it")
+            return
+        for test in self._tests:
+            self._take_but_known(test, f"{path} changed, and it is not known whether it reads that")
 
     # --- who is concerned -----------------------------------------------------------------------------------------
 
-    def _take(self, test: str, why: str) -> None:
-        if not self._tests[test]:
+    def _take(self, test: str, why: str) -> bool:
+        if test in self._tests and not self._tests[test]:
             self._tests[test] = why
+        return test in self._tests
+
+    def _take_case(self, case: str, why: str) -> bool:
+        test = case.partition("::")[0]
+        if test not in self._tests:
+            return test in self._elsewhere
+        self._cases.setdefault(test, {}).setdefault(case, why)
+        return True
 
     def _take_all(self, why: str) -> None:
         self._for_all = self._for_all or why
 
-    def _take_reaching(self, reach: Reach, why: Callable[[Sequence[str]], str]) -> int:
-        taken = 0
+    def _take_reaching(self, reach: Reach, why: Callable[[Sequence[str]], str], *, but_known: bool = False) -> bool:
+        is_any = False
         for test in self._tests:
             if test in reach:
-                taken += 1
+                is_any = True
                 if not self._tests[test]:
-                    self._take(test, why(reach.way(test)))
-        return taken
+                    reason = why(reach.way(test))
+                    if but_known:
+                        self._take_but_known(test, reason)
+                    else:
+                        self._take(test, reason)
+        return is_any
+
+    def _take_but_known(self, test: str, why: str) -> None:
+        """A test file, without those of its cases of which everything was seen."""
+        unknown = self._knowledge.unknown(test)
+        if unknown is None:
+            self._take(test, why)
+        else:
+            for case in unknown:
+                self._take_case(case, why)
+
+    def _take_unfollowed(self, reach: Reach, path: str) -> None:
+        """Beside those that were seen to run a function: those that reach it, and of which not everything was seen."""
+
+        def why(way: Sequence[str]) -> str:
+            return f"{_as_reason(way, 'which changed', self._graph)}; not all that it does was seen"
+
+        self._take_reaching(reach, why, but_known=True)
+
+    def _take_readers(self, change: FileChange) -> bool:
+        """Those that were seen to open a file, or to list its folder where it is new or gone; and those that may."""
+        path = change.path
+        sources = [(self._knowledge.readers(path), "opened")]
+        if not change.is_there:
+            sources.append((self._knowledge.listers(path), "listed the folder of"))
+        is_any = False
+        for readers, verb in sources:
+            for case in readers.cases:
+                is_any |= self._take_case(case, f"{verb} {path} before, which changed")
+            if FOREIGN in readers.through:
+                self._take_all(f"a library {verb} {path} before, which changed, and may keep it for any test")
+                is_any = True
+            elif readers.through:
+                through = self._graph.reached_by([*readers.through])
+                is_any |= self._take_reaching(
+                    through,
+                    lambda way, verb=verb: f"{way[-1]} {verb} {path} before, which changed",  # type: ignore[misc]
+                )
+        if path.endswith(".py"):
+            self._take_reading(path)
+        return is_any
 
     def _take_reading(self, path: str) -> None:
         """Those that may read the text of a Python file: they reach one that reads sources, and names this or lists."""
@@ -200,7 +329,28 @@ class _Reasons:
         for test in self._tests:
             is_led_there = test in named or (test in self._listing and test in self._placed)
             if is_led_there and test in self._reading:
-                self._take(test, f"may look at the text of {path}, which changed")
+                self._take_but_known(test, f"may look at the text of {path}, which changed")
+
+    def _take_on_text(self, path: str, *, moves_lines: bool) -> None:
+        """Those that look at sources or, where lines move, at their numbers, and reach a file."""
+        here = self._graph.reached_by([path])
+        looking = self._with_trait(READS_LINES) if moves_lines else []
+        lines = self._graph.reached_by(filter(self._is_beside_tests, looking) if self._knowledge else looking)
+        for test in self._tests:
+            if test in here and test in lines and looking:
+                self._take(test, f"may look at the numbers of lines in {path}, which changed")
+            elif test in here and test in self._reading:
+                self._take_but_known(test, f"may look at the text of {path}, which changed")
+
+    def _take_on_docs(self, change: FileChange) -> None:
+        path = change.path
+        if path in self._tests and b">>>" in (change.before or b"") + (change.after or b""):
+            self._take(path, "its docstrings changed")
+        readers = self._graph.reached_by(self._with_trait(READS_DOCS))
+        here = self._graph.reached_by([path])
+        for test in self._tests:
+            if test in here and test in readers:
+                self._take(test, f"may look at docstrings, of which some in {path} changed")
 
     def _take_unknown(self) -> None:
         """Those of which nobody can tell what they reach."""
@@ -210,7 +360,9 @@ class _Reasons:
             if not test.endswith(".py"):
                 self._take(test, "it is not Python, so that what it reaches is not known")
         reach = self._graph.reached_by([])
-        self._take_reaching(reach, lambda way: _as_reason(way, "which cannot be read as Python", self._graph))
+        self._take_reaching(
+            reach, lambda way: _as_reason(way, "which cannot be read as Python", self._graph), but_known=True
+        )
 
     @cached_property
     def _other_kinds(self) -> str:
@@ -230,12 +382,11 @@ class _Reasons:
     @cached_property
     def _placed(self) -> Reach:
         """Reaches a file beside tests that knows where it lies, and so can name any file of the project."""
-        beside = [
-            path
-            for path in self._with_trait(KNOWS_PLACE)
-            if path.rpartition("/")[0] in self._folders or path in self._tests or path.endswith("conftest.py")
-        ]
-        return self._graph.reached_by(beside)
+        return self._graph.reached_by(filter(self._is_beside_tests, self._with_trait(KNOWS_PLACE)))
+
+    def _is_beside_tests(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return folder in self._folders or path in self._tests or name == "conftest.py"
 
     def _with_trait(self, trait: str) -> list[str]:
         return [path for path, facts in self._facts() if trait in facts.traits]

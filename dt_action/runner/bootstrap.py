@@ -21,6 +21,8 @@ def main() -> int:
     channel_module = importlib.import_module(PACKAGE + ".channel")
     channel = channel_module.Channel.connect(config["channel"])
     _enter_the_project()
+    if config.get("record"):
+        importlib.import_module(PACKAGE + ".recording").start(config["record"])
     # Before pytest is imported, as under `coverage run -m pytest`: plugins of the project are measured, too.
     measuring = (
         importlib.import_module(PACKAGE + ".measuring").start(config["measure"]) if config.get("measure") else None

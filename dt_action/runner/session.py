@@ -12,6 +12,7 @@ from typing import Any, Deque, Dict, Iterator, List, Optional, Set, Tuple
 
 import pytest
 
+from . import recording
 from .channel import Channel, Message
 from .collecting import LazyCollection, group_of
 from .outcomes import CaseRecord, collect_failure, shortened, skip_reason
@@ -29,7 +30,7 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
 
     `measuring` is `measuring.Measuring` where coverage is measured, else None.
     """
-    plugins = measuring.plugins() if measuring else []
+    plugins = [*(measuring.plugins() if measuring else []), *recording.plugins()]
     return int(pytest.main(list(config["args"]), plugins=[SlotPlugin(channel, config, measuring), *plugins]))
 
 

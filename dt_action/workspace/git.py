@@ -19,10 +19,17 @@ _HUNK = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """A file that differs from a base. `path` is relative to the root, `blob` the id of its content there, or empty."""
+    """
+    A file that differs between a base and later. `path` is relative to the root.
+
+    `blob` is the id of its content in the base, `later` that of another commit's; empty where there is none, or where
+    it is the working tree's. `is_there` tells that it is not gone.
+    """
 
     path: str
     blob: str = ""
+    later: str = ""
+    is_there: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +109,41 @@ class Git:
 
         None where git cannot tell.
         """
-        tracked = self._output("diff", "--raw", "--no-abbrev", "--no-renames", "-z", _as_commit(base), "--")
+        tracked = self._differing(_as_commit(base))
         untracked = self._output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
         if tracked is None:
             return None
-        fields = iter(tracked.split(b"\0"))
-        found = {os.fsdecode(name): "" for name in (untracked or b"").split(b"\0") if name}
+        prefix = self.prefix()
+        names = [os.fsdecode(name) for name in (untracked or b"").split(b"\0") if name]
+        new = (Changed(path=_seen_from(prefix, name), is_there=True) for name in names)
+        return tuple(sorted([*tracked, *new], key=lambda item: item.path))
+
+    def changes_between(self, base: str, later: str) -> tuple[Changed, ...] | None:
+        """The files of the whole repository that differ between two commits; None where git cannot tell."""
+        return self._differing(_as_commit(base), _as_commit(later))
+
+    def _differing(self, *commits: str) -> tuple[Changed, ...] | None:
+        told = self._output("diff", "--raw", "--no-abbrev", "--no-renames", "-z", *commits, "--")
+        if told is None:
+            return None
+        prefix, found = self.prefix(), []
+        fields = iter(told.split(b"\0"))
         for about in fields:
             if about:
-                _, _, blob, _, _ = about.decode("ascii").split()
-                found[os.fsdecode(next(fields))] = blob if blob.strip("0") else ""
-        prefix = self.prefix()
-        changed = (Changed(path=_seen_from(prefix, path), blob=blob) for path, blob in found.items())
-        return tuple(sorted(changed, key=lambda item: item.path))
+                _, _, before, after, status = about.decode("ascii").split()
+                found.append(
+                    Changed(
+                        path=_seen_from(prefix, os.fsdecode(next(fields))),
+                        blob=before if before.strip("0") else "",
+                        later=after if after.strip("0") else "",
+                        is_there=status != "D",
+                    )
+                )
+        return tuple(found)
+
+    def is_ancestor(self, commit: str) -> bool:
+        """True for HEAD and the commits before it."""
+        return self._output("merge-base", "--is-ancestor", _as_commit(commit), "HEAD") is not None
 
     def contents(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
         """The contents of blobs by id, as far as they are here."""

@@ -81,8 +81,14 @@ def test_a_comment_concerns_nobody_but_those_that_look_at_sources() -> None:
     comment = edited("pkg/b.py", "x = 1", "# y\nx = 1")
     assert reasons(comment) == {}
     assert reasons(comment, says={"test_a": "import inspect\ninspect.getsource(x)"}) == {
-        "a": "may look at the lines of pkg/b.py, which changed"
+        "a": "may look at the text of pkg/b.py, which changed"
     }
+
+
+def test_lines_that_move_concern_those_that_look_at_their_numbers() -> None:
+    says = {"test_a": "assert error.lineno == 3"}
+    assert reasons(edited("pkg/b.py", "x = 1", "x = 1  # y"), says=says) == {}
+    assert list(reasons(edited("pkg/b.py", "x = 1", "# y\nx = 1"), says=says)) == ["a"]
 
 
 def test_a_docstring_concerns_nobody_but_those_that_look_at_docstrings() -> None:

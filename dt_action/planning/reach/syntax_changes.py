@@ -25,16 +25,19 @@ class Difference:
 
     `functions` are the qualified names (`Class.method.<locals>.inner`) of functions whose bodies alone differ.
     `is_whole` tells that something else differs, which runs when the file is imported or tells others what is in it;
-    `has_docs`, that docstrings differ. With none of them, only comments or layout differ.
+    `has_docs`, that docstrings differ; `moves_lines`, that lines stand elsewhere. `handed_on` are those of `functions`
+    that a decorator may turn into something that Python does not run itself.
     """
 
     functions: frozenset[str] = frozenset()
     is_whole: bool = False
     has_docs: bool = False
+    moves_lines: bool = False
+    handed_on: frozenset[str] = frozenset()
 
     @property
     def is_silent(self) -> bool:
-        """True where the program is the same."""
+        """True where only comments, layout or docstrings differ, so that the program is the same."""
         return not (self.functions or self.is_whole)
 
 
@@ -55,7 +58,13 @@ def difference(before: bytes, after: bytes) -> Difference:
     changed = frozenset(name for name, bodies in old.bodies.items() if new.bodies.get(name, bodies) != bodies)
     docs = {name for name in old.docs.keys() | new.docs.keys() if old.docs.get(name) != new.docs.get(name)}
     looked_at = old.looked_at | new.looked_at
-    return Difference(functions=changed, has_docs=bool(docs), is_whole=bool(docs & looked_at))
+    return Difference(
+        functions=changed,
+        has_docs=bool(docs),
+        is_whole=bool(docs & looked_at),
+        moves_lines=before.count(b"\n") != after.count(b"\n"),
+        handed_on=changed & looked_at,
+    )
 
 
 class _Version:

@@ -41,6 +41,7 @@ class DtOptions implements Serializable {
         'onlyFailed',
         'rerunFailed',
         'changedSince',
+        'record',
         'order',
         'failOn',
         'coverage',
