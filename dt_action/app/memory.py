@@ -179,7 +179,7 @@ class Memory:
         for recording in self.past.recordings():
             commit = recording.commit
             if commit not in is_usable and len(is_usable) < MOST_COMMITS:
-                known = self._git.is_ancestor(commit)
+                known = self._git.is_ancestor(commit, "HEAD")
                 is_usable[commit] = ([] if commit == base else self._changes(commit, base)) if known else None
             changes = is_usable.get(commit)
             if changes is None:

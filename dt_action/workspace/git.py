@@ -141,10 +141,6 @@ class Git:
                 )
         return tuple(found)
 
-    def is_ancestor(self, commit: str) -> bool:
-        """True for HEAD and the commits before it."""
-        return self._output("merge-base", "--is-ancestor", _as_commit(commit), "HEAD") is not None
-
     def contents(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
         """The contents of blobs by id, as far as they are here."""
         if not blobs:
