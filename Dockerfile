@@ -37,7 +37,8 @@ COPY --from=build /opt/dt /opt/dt
 COPY --from=build /opt/tests /opt/tests
 RUN ln -s /opt/dt/bin/dt /usr/local/bin/dt
 # The certificates of the base image count, so that a private authority is trusted once it is in there.
-ENV DT_PYTHON=/opt/tests/bin/python DT_REQUIREMENTS=auto DT_IN_IMAGE=1 \
+# Defaults, which the project's own configuration outranks.
+ENV DT_DEFAULT_PYTHON=/opt/tests/bin/python DT_DEFAULT_REQUIREMENTS=auto DT_IN_IMAGE=1 \
     XDG_CACHE_HOME=/tmp/.cache \
     UV_CACHE_DIR=/tmp/.cache/uv UV_LINK_MODE=copy UV_SYSTEM_CERTS=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \

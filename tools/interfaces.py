@@ -95,7 +95,7 @@ def composite_action() -> str:
             "        INPUT_COMMAND: ${{ inputs.command }}",
             *env,
             "        DT: ${{ steps.install.outputs.dt }}",
-            "        DT_PYTHON: ${{ steps.install.outputs.python }}",
+            "        DT_DEFAULT_PYTHON: ${{ steps.install.outputs.python }}",
             "      run: '\"$DT\"'",
             "",
         ]

@@ -83,7 +83,7 @@ def _workspaces(given: Namespace, environ: Mapping[str, str]) -> Workspaces:
     from dt_action.worker.workspaces import Workspaces
     from dt_action.workspace.environments import run_command
 
-    python = getattr(given, "python", environ.get("DT_PYTHON") or sys.executable)
+    python = getattr(given, "python", environ.get("DT_PYTHON") or environ.get("DT_DEFAULT_PYTHON") or sys.executable)
     return Workspaces(
         Path(getattr(given, "data", DATA)).resolve(),
         python=os.path.abspath(python),  # noqa: PTH100 - keeps a venv's link

@@ -1,7 +1,12 @@
-"""Which value wins: flag, then environment, then configuration file, then default; and all mistakes told at once."""
+"""
+Which value wins: flag, then environment, then configuration file, then default; and all mistakes told at once.
+
+An image, or a workflow around dt, has defaults of its own: `DT_DEFAULT_*`, which a configuration file outranks.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +14,13 @@ from typing import Any
 from dt_action.errors import ConfigurationError
 from dt_action.model.plan import Shard
 from dt_action.options.config_file import closest_word, read_config
+from dt_action.options.flat_layout import HYPHENATED, is_scanned_for_packages
 from dt_action.options.kinds import Kind
 from dt_action.options.parallel_jobs import shard_of
 from dt_action.options.table import DEFAULT, OPTIONS, Option, Settings, Source
+
+DEFAULTS = "DT_DEFAULT_"
+_START = "working_directory"
 
 
 def resolve(flags: Mapping[str, object], environ: Mapping[str, str], root: Path) -> Settings:
@@ -21,7 +30,8 @@ def resolve(flags: Mapping[str, object], environ: Mapping[str, str], root: Path)
     Raises ConfigurationError that tells every mistake, each with what was expected, found, and from where.
     """
     problems: list[ConfigurationError] = []
-    written = read_config(root, [row.key for row in OPTIONS], problems)
+    root = _start(flags, environ, root, problems)
+    written = read_config(root, [row.key for row in OPTIONS if row.name != _START], problems)
     values: dict[str, Any] = {}
     sources: dict[str, Source] = {}
     for row in OPTIONS:
@@ -38,6 +48,9 @@ def resolve(flags: Mapping[str, object], environ: Mapping[str, str], root: Path)
     copies = shard_of(environ, root) if sources["shard"] is DEFAULT else None
     if copies:
         values["shard"], sources["shard"] = copies[0], Source(rank=1, text=copies[1])
+    if sources["output_dir"] is DEFAULT and is_scanned_for_packages(root):
+        values["output_dir"] = HYPHENATED
+        sources["output_dir"] = Source(rank=3, text="the default where setuptools looks for packages by itself")
     if values.get("shard") == Shard(index=1, count=1):
         values["shard"] = None  # the only share is everything
     if problems:
@@ -82,6 +95,22 @@ def secret_values(settings: Settings, environ: Mapping[str, str]) -> tuple[str, 
     return tuple(str(value) for value in [*values, *map(environ.get, settings.redact)] if value)
 
 
+def _start(
+    flags: Mapping[str, object], environ: Mapping[str, str], root: Path, problems: list[ConfigurationError]
+) -> Path:
+    """Where dt starts: that decides which configuration file there is, so none can say it."""
+    row = next(row for row in OPTIONS if row.name == _START)
+    given = next(_given(row, flags, environ, {}), None)
+    if given is None:
+        return root
+    name, source = str(given[0]).strip(), given[1]
+    if not (root / name).is_dir():
+        hint = "name one such as packages/core, relative to where dt is started"
+        problems.append(ConfigurationError(f"{source.text} is {name!r}, which is no directory in {root}", hint=hint))
+        return root
+    return Path(os.path.normpath(root / name))
+
+
 def _given(
     row: Option, flags: Mapping[str, object], environ: Mapping[str, str], written: Mapping[str, tuple[object, str]]
 ) -> Iterator[tuple[object, Source]]:
@@ -99,6 +128,9 @@ def _given(
     if row.key in written:
         raw, file = written[row.key]
         yield raw, Source(rank=2, text=f"{row.key} in {file}")
+    of_surroundings = f"{DEFAULTS}{row.key.replace('-', '_').upper()}"
+    if row.has_flag and environ.get(of_surroundings, "").strip():
+        yield environ[of_surroundings], Source(rank=3, text=f"the default {of_surroundings}")
 
 
 def _refused(row: Option, raw: object, source: Source) -> ConfigurationError:

@@ -169,6 +169,13 @@ class Settings:
     root: Path = Path()
     sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
 
+    working_directory: str | None = option(
+        text("a directory", "packages/core"),
+        None,
+        "directory to start in, such as a package of a monorepo; all other paths are relative to it",
+        group="tests",
+        unset="where dt is started",
+    )
     test_dir: str | None = option(
         text("a directory", "tests"),
         None,
@@ -405,7 +412,11 @@ class Settings:
     )
 
     output_dir: str = option(
-        text("a directory", "test_reports"), "test_reports", "directory for the reports", group="reports"
+        text("a directory", "test_reports"),
+        "test_reports",
+        "directory for the reports; by default test-reports where setuptools looks for packages by itself, since it "
+        "would take test_reports for one",
+        group="reports",
     )
     report_formats: tuple[str, ...] = option(
         many(choice("json", "md", "html", "xml", "ctrf", "codequality")),

@@ -156,3 +156,17 @@ def test_a_plan_file_that_is_not_there_is_told_with_what_makes_it(project: Path)
     assert done.returncode == 4
     assert "--plan-file is 'dt-plan.json', which cannot be read: No such file" in done.stderr
     assert "dt plan --plan-file dt-plan.json" in done.stderr
+
+
+def test_a_package_of_a_monorepo_runs_from_its_own_directory(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "packages/core/tests/test_a.py": "from pathlib import Path\n\ndef test_a(): assert Path('here').exists()\n",
+            "packages/core/here": "",
+            "packages/core/pyproject.toml": "[tool.dt]\noutput-dir = 'reports'\n",
+        },
+    )
+    done = dt(tmp_path, "run", "--working-directory", "packages/core")
+    assert done.stdout.splitlines()[-1] == "1 passed, 0 failed, 0 skipped", done.stdout + done.stderr
+    assert list((tmp_path / "packages/core/reports").glob("*.json"))

@@ -50,6 +50,7 @@ def test_an_action_input_is_read_with_hyphen_or_underscore(tmp_path: Path, name:
 
 
 def test_every_option_can_be_given_by_each_of_its_variables(tmp_path: Path) -> None:
+    (tmp_path / "packages" / "core").mkdir(parents=True)
     for row in OPTIONS:
         if row.has_flag:
             for name in row.environment:
@@ -148,6 +149,36 @@ def test_a_key_in_both_spellings_is_refused(tmp_path: Path) -> None:
 def test_a_configuration_that_is_no_table_is_refused_by_name(tmp_path: Path, name: str, content: str) -> None:
     write(tmp_path, name, content)
     assert name in refusal(tmp_path)
+
+
+def test_reports_never_look_like_a_package_of_a_flat_layout(tmp_path: Path) -> None:
+    write(tmp_path, "pyproject.toml", "[project]\nname = 'shop'\n")
+    assert resolve({}, {}, tmp_path).output_dir == "test_reports"
+    (tmp_path / "shop").mkdir()
+    assert resolve({}, {}, tmp_path).output_dir == "test-reports"
+    assert resolve({"output_dir": "test_reports"}, {}, tmp_path).output_dir == "test_reports"
+    for chosen in ("[build-system]\nbuild-backend = 'hatchling.build'\n", "[tool.setuptools]\npackages = ['shop']\n"):
+        write(tmp_path, "pyproject.toml", "[project]\nname = 'shop'\n" + chosen)
+        assert resolve({}, {}, tmp_path).output_dir == "test_reports"
+
+
+def test_the_surroundings_have_defaults_that_a_configuration_outranks(tmp_path: Path) -> None:
+    environ = {"DT_DEFAULT_REQUIREMENTS": "auto", "DT_DEFAULT_TIMEOUT": "5m"}
+    write(tmp_path, "dt.yml", "timeout: 9m\n")
+    settings = resolve({}, environ, tmp_path)
+    assert settings.requirements == ("auto",)
+    assert settings.told_by("requirements") == "the default DT_DEFAULT_REQUIREMENTS"
+    assert settings.timeout_s == 540
+    assert resolve({}, {**environ, "DT_TIMEOUT": "7m"}, tmp_path).timeout_s == 420
+
+
+def test_dt_starts_in_the_working_directory_and_reads_its_configuration(tmp_path: Path) -> None:
+    (tmp_path / "packages" / "core").mkdir(parents=True)
+    write(tmp_path, "dt.yml", "timeout: 9m\n")
+    write(tmp_path / "packages" / "core", "dt.yml", "timeout: 5m\n")
+    settings = resolve({}, {"INPUT_WORKING_DIRECTORY": "packages/core"}, tmp_path)
+    assert (settings.root, settings.timeout_s) == (tmp_path / "packages" / "core", 300)
+    assert "is 'packages/cor', which is no directory in" in refusal(tmp_path, {"working_directory": "packages/cor"})
 
 
 @pytest.mark.parametrize(

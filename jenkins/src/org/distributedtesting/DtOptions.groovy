@@ -6,6 +6,7 @@ class DtOptions implements Serializable {
     private static final long serialVersionUID = 1L
 
     static final List<String> NAMES = [
+        'workingDirectory',
         'testDir',
         'testPattern',
         'testFiles',
