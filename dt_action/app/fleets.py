@@ -90,10 +90,9 @@ def ray_fleet(
     settings: Settings, args: Sequence[str], limits: Limits, hidden: Sequence[str], *, say: Callable[[str], None]
 ) -> Fleet:
     """A Ray cluster, whose tests see none of the variables in `hidden`."""
+    from dt_action.app.tests_environment import requirements_of
     from dt_action.fleets.ray import RayFleet
-    from dt_action.workspace.environments import AUTO, own_requirements
 
-    asked = settings.requirements
     return RayFleet(
         address=settings.ray_address or "auto",
         root=settings.root,
@@ -102,7 +101,7 @@ def ray_fleet(
         slots=settings.workers,
         limits=limits,
         isolation=settings.isolation,
-        requirements=own_requirements(settings.root) if asked == (AUTO,) else asked,
+        requirements=requirements_of(settings, say),
         setup=settings.setup or "",
         hidden=tuple(hidden),
         scale_s=settings.ray_wait_s or 0.0,

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from dt_action.errors import ConfigurationError
 from dt_action.hosts.process import Host, Session, slot_name
-from dt_action.options import Settings, secret_values, secret_variables, without_secrets
+from dt_action.options import Settings, secret_values, secret_variables
 from dt_action.pipeline import Steps
 from dt_action.probes.processor import processors
 from dt_action.workspace import caches
@@ -91,8 +87,9 @@ class Wiring:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
         if self.settings.coverage and self.settings.fleet != "local":
             from dt_action.app.coverage import expect_possible
+            from dt_action.app.tests_environment import tests_python
 
-            expect_possible(self.settings, tests_python(self.settings))
+            expect_possible(self.settings, tests_python(self.settings, self.environ))
         if self.settings.isolation == "container":
             from dt_action.app.fleets import check_containers
 
@@ -166,12 +163,13 @@ class Wiring:
     def covered(self, run: Run, data_files: Sequence[Path], workspaces: Sequence[str] = ()) -> Run:
         """The run with the coverage that data files hold, and its documents written; see `cli.coverage.covered`."""
         from dt_action.app.coverage import covered
+        from dt_action.app.tests_environment import tests_python
 
         return covered(
             run,
             data_files,
             settings=self.settings,
-            python=self._python or tests_python(self.settings),
+            python=self._python or tests_python(self.settings, self.environ),
             change=self.memory.change,
             say=self.say,
             workspaces=workspaces,
@@ -301,14 +299,12 @@ class Wiring:
         )
 
     def _coordinator_fleet(self, plan: Plan) -> Fleet:
+        from dt_action.app.tests_environment import requirements_of
         from dt_action.fleets.coordinator import CoordinatorFleet
         from dt_action.remote.wire import RunLimits, Submission
-        from dt_action.workspace.environments import AUTO, own_requirements
 
         settings, build = self.settings, self.provider().build()
-        requirements = settings.requirements
-        if requirements == (AUTO,):  # an image has what its tests need
-            requirements = () if settings.isolation == "container" else own_requirements(settings.root)
+        requirements = requirements_of(settings, self.say)
         return CoordinatorFleet(
             url=settings.coordinator or "",
             credential=lambda: settings.api_key or "",
@@ -354,23 +350,9 @@ class Wiring:
 
     def environment(self) -> tuple[str, Mapping[str, str]]:
         """The tests' interpreter and environment variables, prepared as the settings ask."""
-        python, variables = tests_python(self.settings), without_secrets(self.environ)
-        if not self.settings.requirements and not self.settings.setup:
-            return python, variables
-        from dt_action.workspace.environments import AUTO, own_requirements, prepare, run_command
+        from dt_action.app.tests_environment import prepared
 
-        requirements = self.settings.requirements
-        prepared = prepare(
-            self.settings.root,
-            python,
-            variables,
-            requirements=own_requirements(self.settings.root) if requirements == (AUTO,) else requirements,
-            tools=("pytest", "coverage") if self.settings.coverage else ("pytest",),
-            setup=self.settings.setup,
-            run=run_command,
-            say=self.say,
-        )
-        return prepared.python, prepared.variables
+        return prepared(self.settings, self.environ, self.say)
 
     def provider(self) -> Provider:
         """The CI service that the settings name, or that the environment belongs to."""
@@ -420,20 +402,6 @@ def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str,
     if settings.test_files or settings.test_pattern:
         return tuple(files)
     return (settings.test_dir,) if settings.test_dir else ()
-
-
-def tests_python(settings: Settings) -> str:
-    """The absolute path of the interpreter in which the tests run. Raises ConfigurationError where it is not there."""
-    if not settings.python:
-        return sys.executable
-    path = settings.root / settings.python
-    found = str(path) if os.sep in settings.python or "/" in settings.python else shutil.which(settings.python)
-    if found and Path(found).is_file():
-        return os.path.abspath(found)  # noqa: PTH100 - resolving the link would leave the virtual environment
-    raise ConfigurationError(
-        f"{settings.told_by('python')} is {settings.python!r}; expected a Python interpreter, found no such file",
-        hint="name one such as .venv/bin/python or python3.13, or leave it out for the one that runs dt",
-    )
 
 
 def _size(path: Path) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from dt_action import __version__
-from dt_action.app.wiring import Wiring, tests_python
+from dt_action.app.tests_environment import tests_python
+from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.errors import DtError, ExitCode
 from dt_action.options import Settings
@@ -64,7 +65,7 @@ def _dt(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def _tests_interpreter(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
-    python = tests_python(settings)
+    python = tests_python(settings, environ)
     done = subprocess.run(
         [python, "-c", ASK],
         cwd=settings.root,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError, UnreadableError
+from dt_action.workspace.caches import FOLDER, make_folder
+from dt_action.workspace.interpreters import KNOWN, find_any, fits, uv_at, version_of
+from dt_action.workspace.requirements import Wanted, own_requirements, wanted
+
+__all__ = ["AUTO", "Environment", "Runner", "is_bound_to_tree", "own_requirements", "prepare", "root_in", "run_command"]
 
 Runner = Callable[[Sequence[str] | str, Path, Mapping[str, str]], int]
 """Runs a command (a text goes to the shell) in a directory with an environment, and gives its exit status."""
@@ -19,16 +23,7 @@ Runner = Callable[[Sequence[str] | str, Path, Mapping[str, str]], int]
 AUTO = "auto"
 """Stands for the project's own requirements; the container image asks for them unless the user says otherwise."""
 
-_OWN_FILES = (
-    "requirements.txt",
-    *(f"requirements{sign}{word}.txt" for word in ("test", "tests", "dev") for sign in "-_."),
-    *(f"{word}-requirements.txt" for word in ("test", "tests", "dev")),
-    *(f"requirements/{word}.txt" for word in ("test", "tests", "dev")),
-    "tests/requirements.txt",
-)
-_PROJECT_FILES = ("pyproject.toml", "setup.py")
-_OF_THE_TREE = re.compile(rb"^\s*(?:-e\b|--editable\b|\.{1,2}(?:/|\[|\s*$)|file:)", re.MULTILINE)
-_TEST_EXTRAS = ("test", "tests", "testing", "dev")
+WHY = "the lines above say why; the tests did not start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,35 +45,31 @@ def prepare(  # noqa: PLR0913 - what goes into an environment
     run: Runner,
     say: Callable[[str], None] = lambda line: None,
     home: Path | None = None,
+    is_own: bool = False,
+    may_choose: bool = False,
 ) -> Environment:
     """
     The environment for tests: `python` itself, or a virtual environment of it with the requirements and the tools.
 
     An environment is kept in `home` (`.dt_cache/environments` when None) by the digest of what went into it, and used
-    again. `setup` runs every time. Raises ConfigurationError where a file is missing or a command fails.
+    again; `is_own` asks for one also where there are no requirements. Where the project asks for another version than
+    `python` has, `may_choose` lets one be found. `setup` runs every time. Raises ConfigurationError where a file is
+    missing or a command fails.
     """
     environment = Environment(python=python, variables=dict(environ))
-    if requirements:
-        files = _existing(root, requirements)
-        home = home or root / ".dt_cache" / "environments"
-        environment = _in_virtualenv(_kept(home, root, python, files, tools, environ, run, say), environ)
+    if requirements or is_own:
+        asked = wanted(root, requirements)
+        python = _fitting(python, asked.python, environ, say, may_choose=may_choose)
+        home = home or root / FOLDER / "environments"
+        builder = _Builder(home=home, root=root, python=python, environ=_with_cache(environ, home), run=run, say=say)
+        environment = _in_virtualenv(builder.kept(asked, tools), environ)
     if setup:
         variables = environment.variables
-        if not requirements:
+        if not (requirements or is_own):
             variables = {**variables, "PATH": _first_on_path(Path(python).parent, variables)}
         say(f"setup: {setup}")
         _expect_success(run(setup, root, variables), f"--setup {setup!r}", "run it by hand to see why")
     return environment
-
-
-def own_requirements(root: Path) -> tuple[str, ...]:
-    """
-    The files that say what the project's tests need: its requirements files, else what it is installed from.
-
-    Empty where there is neither.
-    """
-    files = tuple(name for name in _OWN_FILES if (root / name).is_file())
-    return files or tuple(name for name in _PROJECT_FILES if _is_installable(root / name))[:1]
 
 
 def root_in(tree: Path, directory: str, requirements: Sequence[str]) -> Path:
@@ -102,10 +93,7 @@ def is_bound_to_tree(root: Path, requirements: Sequence[str]) -> bool:
 
     Such an environment is of use for that tree only, and no longer than that lies there.
     """
-    files = [root / name for name in requirements]
-    return any(file.name in _PROJECT_FILES for file in files) or any(
-        _OF_THE_TREE.search(content) for content in _contents(files)
-    )
+    return wanted(root, requirements).is_bound_to_tree
 
 
 def run_command(command: Sequence[str] | str, directory: Path, environ: Mapping[str, str]) -> int:
@@ -115,59 +103,120 @@ def run_command(command: Sequence[str] | str, directory: Path, environ: Mapping[
     return done.returncode
 
 
-def _existing(root: Path, names: Sequence[str]) -> list[Path]:
-    missing = [name for name in names if not (root / name).is_file()]
-    if missing:
-        raise ConfigurationError.of_all(
-            [
-                ConfigurationError(f"the requirements file {name!r} is not in {root}", hint="correct --requirements")
-                for name in missing
-            ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Builder:
+    """Builds environments of one interpreter."""
+
+    home: Path
+    root: Path
+    python: str
+    environ: Mapping[str, str]
+    run: Runner
+    say: Callable[[str], None]
+
+    def kept(self, asked: Wanted, tools: Sequence[str]) -> Path:
+        """The directory of the environment with what is asked for, built where there is none yet."""
+        digest = _digest(self.python, version_of(self.python, self.environ), asked, tools)
+        pointer = self.home / f"{digest}.txt"
+        if pointer.is_file() and _python_of(self.home / pointer.read_text(encoding="utf-8")).exists():
+            return self.home / pointer.read_text(encoding="utf-8")
+        directory = self.home / f"{digest}-{os.getpid()}"
+        make_folder(self.home)
+        self.say(f"environment: installing {_told(asked, tools, self.root)}")
+        self._make(directory)
+        self._install(directory, asked, tools)
+        # A pointer that is moved into place last: a broken build is never used, and two builders never collide.
+        draft = self.home / f"{digest}-{os.getpid()}.txt"
+        draft.write_text(directory.name, encoding="utf-8")
+        draft.replace(pointer)
+        return directory
+
+    def _make(self, directory: Path) -> None:
+        uv = uv_at(self.environ)
+        if uv:
+            command = [uv, "venv", "--quiet", *_inherited(self.python), "--python", self.python, str(directory)]
+        else:
+            command = [self.python, "-m", "venv", *_inherited(self.python), str(directory)]
+        self._expect(command)
+
+    def _install(self, directory: Path, asked: Wanted, tools: Sequence[str]) -> None:
+        """
+        Everything at once, so that versions agree. Where that fails, the requirements before the project itself.
+
+        A project may not be installable at all (an application whose metadata only lists what it needs), or its
+        metadata may not agree with its own requirements files; its tests run from the tree as well.
+        """
+        install = [*self._installer(directory), *self._constraints(directory, asked)]
+        listed = [*tools, *asked.words, *(word for path in asked.files for word in ("-r", str(path)))]
+        projects = [word for project in asked.projects for word in ("-e", project.word)]
+        command = [*install, *listed, *projects]
+        if not projects:
+            self._expect(command)
+            return
+        status = self.run(command, self.root, self.environ)
+        if not status:
+            return
+        written_down = [word for project in asked.projects for word in project.dependencies]
+        if not asked.files and not written_down:
+            _expect_success(status, " ".join(command), WHY)
+        self.say("environment: that failed (the lines above say why); now without the project itself")
+        self._expect([*install, *listed, *([] if asked.files else written_down)])
+        for project in asked.projects:
+            if self.run([*install, "--no-deps", "-e", str(project.path)], self.root, self.environ):
+                name = _shown(project.path, self.root)
+                self.say(f"environment: the project in {name} cannot be installed; its tests run from the tree")
+
+    def _installer(self, directory: Path) -> list[str]:
+        uv, inside = uv_at(self.environ), str(_python_of(directory))
+        if uv:
+            return [uv, "pip", "install", "--quiet", "--python", inside]
+        return [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+
+    def _constraints(self, directory: Path, asked: Wanted) -> list[str]:
+        if not asked.constraints:
+            return []
+        file = directory / "constraints.txt"
+        file.write_text("".join(f"{line}\n" for line in asked.constraints), encoding="utf-8")
+        return ["-c", str(file)]
+
+    def _expect(self, command: Sequence[str]) -> None:
+        _expect_success(self.run(command, self.root, self.environ), " ".join(command), WHY)
+
+
+def _fitting(
+    python: str, asked: str, environ: Mapping[str, str], say: Callable[[str], None], *, may_choose: bool
+) -> str:
+    """`python`, or another interpreter where the project asks for another version."""
+    version = version_of(python, environ) if asked else ""
+    if not version or fits(version, asked):
+        return python
+    found = find_any(asked, environ) if may_choose else None
+    if found is None:
+        versions = ", ".join(known for known in KNOWN if fits(known, asked)) or "no version that dt knows"
+        raise ConfigurationError(
+            f"the project asks for Python {asked}, and {python} is {version}",
+            hint=f"name one that fits with --python ({versions}); uv, where it is installed, brings what is not here",
         )
-    return [root / name for name in names]
+    say(f"environment: the project asks for Python {asked}; taking {found} instead of {version}")
+    return found
 
 
-def _kept(
-    home: Path,
-    root: Path,
-    python: str,
-    files: Sequence[Path],
-    tools: Sequence[str],
-    environ: Mapping[str, str],
-    run: Runner,
-    say: Callable[[str], None],
-) -> Path:
-    """The directory of the environment with these requirements, built where there is none yet."""
-    digest = _digest(python, files, tools)
-    pointer = home / f"{digest}.txt"
-    if pointer.is_file() and _python_of(home / pointer.read_text(encoding="utf-8")).exists():
-        return home / pointer.read_text(encoding="utf-8")
-    directory = home / f"{digest}-{os.getpid()}"
-    home.mkdir(parents=True, exist_ok=True)
-    say(f"environment: installing {', '.join(file.name for file in files)}")
-    for command in _install_commands(python, directory, files, tools, environ):
-        _expect_success(
-            run(command, root, environ), " ".join(command), "the lines above say why; the tests did not start"
-        )
-    # A pointer that is moved into place last: a broken build is never used, and two builders never collide.
-    draft = home / f"{digest}-{os.getpid()}.txt"
-    draft.write_text(directory.name, encoding="utf-8")
-    draft.replace(pointer)
-    return directory
+def _with_cache(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
+    """In our image, which forgets everything, packages are kept beside the environments, for a CI service to keep."""
+    if not environ.get("DT_IN_IMAGE") or environ.get("UV_CACHE_DIR"):
+        return environ
+    return {**environ, "UV_CACHE_DIR": str(home.parent / "packages")}
 
 
-def _install_commands(
-    python: str, directory: Path, files: Sequence[Path], tools: Sequence[str], environ: Mapping[str, str]
-) -> Iterator[list[str]]:
-    wanted = [*tools, *(word for file in files for word in _install_words(file))]
-    uv = shutil.which("uv", path=environ.get("PATH"))
-    inside = str(_python_of(directory))
-    if uv:
-        yield [uv, "venv", "--quiet", *_inherited(python), "--python", python, str(directory)]
-        yield [uv, "pip", "install", "--quiet", "--python", inside, *wanted]
-    else:
-        yield [python, "-m", "venv", *_inherited(python), str(directory)]
-        yield [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+def _told(asked: Wanted, tools: Sequence[str], root: Path) -> str:
+    named = [_shown(path, root) for path in (*asked.files, *(project.path for project in asked.projects))]
+    few = [*asked.words[:3], *(["..."] if len(asked.words) > 3 else [])]
+    within = [f"within {len(asked.constraints)} locked versions"] if asked.constraints else []
+    return ", ".join([*named, *few, *within] or tools)
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def _inherited(python: str) -> list[str]:
@@ -177,52 +226,15 @@ def _inherited(python: str) -> list[str]:
     return ["--system-site-packages"] if sees_base else []
 
 
-def _install_words(file: Path) -> list[str]:
-    if file.name not in _PROJECT_FILES:
-        return ["-r", str(file)]
-    extras = _extras(file) if file.suffix == ".toml" else set()
-    extra = next((f"[{name}]" for name in _TEST_EXTRAS if name in extras), "")
-    return ["-e", f"{file.parent}{extra}"]
-
-
-def _extras(file: Path) -> set[str]:
-    """The extras that a pyproject.toml names; found by their lines, since tomllib came with Python 3.11 only."""
-    text = file.read_text("utf-8", "replace")
-    section = re.search(r"^\[project\.optional-dependencies\]$(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
-    return set(re.findall(r"^([A-Za-z0-9._-]+)\s*=", section[1], re.MULTILINE)) if section else set()
-
-
-def _is_installable(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    return file.suffix == ".py" or bool(
-        re.search(r"^\[(project|build-system)\]", file.read_text("utf-8", "replace"), re.M)
-    )
-
-
-def _digest(python: str, files: Sequence[Path], tools: Sequence[str]) -> str:
-    """Names an environment by its interpreter and by all requirements files, the included ones, too."""
+def _digest(python: str, version: str, asked: Wanted, tools: Sequence[str]) -> str:
+    """Names an environment by its interpreter and by the contents of all that had a say in it."""
     import hashlib
 
-    digest = hashlib.sha256("\0".join([os.path.realpath(python), *tools]).encode())
-    for content in _contents(files):
-        digest.update(b"\0" + content)
+    words = [os.path.realpath(python), version, *tools, *asked.words, *asked.constraints]
+    digest = hashlib.sha256("\0".join([*words, *(str(project.word) for project in asked.projects)]).encode())
+    for path in asked.inputs:
+        digest.update(b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _contents(files: Sequence[Path]) -> Iterator[bytes]:
-    """What stands in requirements files, and in those that they include."""
-    seen: set[Path] = set()
-    waiting = list(files)
-    while waiting:
-        file = waiting.pop(0)
-        if file in seen or not file.is_file():
-            continue
-        seen.add(file)
-        content = file.read_bytes()
-        yield content
-        for name in re.findall(rb"^\s*(?:-r|-c|--requirement|--constraint)[ =]+(\S+)", content, flags=re.MULTILINE):
-            waiting.append(file.parent / os.fsdecode(name))
 
 
 def _in_virtualenv(directory: Path, environ: Mapping[str, str]) -> Environment:
