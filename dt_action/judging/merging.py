@@ -139,7 +139,10 @@ def _told(leg: _Leg) -> Iterator[tuple[Run, TestResult]]:
             if item.case.id != item.case.file:
                 collected[item.case.file] = run.build.attempt
     for run in leg.runs:
-        yield from ((run, item) for item in run.results if collected.get(item.case.id, 0) <= run.build.attempt)
+        for item in run.results:
+            is_file = item.case.id == item.case.file
+            if not is_file or collected.get(item.case.file, 0) <= run.build.attempt:
+                yield run, item
 
 
 def _chained(results: Sequence[TestResult]) -> Iterator[Attempt]:
