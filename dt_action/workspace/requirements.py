@@ -27,7 +27,7 @@ LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 """Locks hold versions for every platform: what they say is how far a version may be chosen, not what is installed."""
 
 _PIPFILES = ("Pipfile.lock", "Pipfile")
-_IN_TREE = re.compile(r"^\s*(?:-e|--editable)[ =]*(\S+)|^\s*(\.{1,2}(?:/[^\s\[;]*)?)(?:\[|\s|;|$)", re.MULTILINE)
+_IN_TREE = re.compile(r"^\s*(?:-e|--editable)[ =]*(\S+)|^\s*((?:file:|\.{1,2}(?=[/\[\s;]|$))[^\s\[;]*)", re.MULTILINE)
 _INCLUDED = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[ =]*(\S+)", re.MULTILINE)
 
 
@@ -63,7 +63,8 @@ class Wanted:
     @property
     def is_bound_to_tree(self) -> bool:
         """True where something of the tree itself is installed."""
-        return bool(self.projects) or any(_IN_TREE.search(_text(path)) for path in self.files)
+        files = (path for path in self.inputs if path.name not in (*_METADATA, *_PIPFILES, *LOCKS))
+        return bool(self.projects) or any(_IN_TREE.search(_text(path)) for path in files)
 
 
 def own_requirements(root: Path, tests: str = "") -> tuple[str, ...]:
