@@ -14,6 +14,7 @@ from dt_action.analysis.codec import encode
 from dt_action.analysis.explicit import PathRule
 from dt_action.analysis.project import Project
 from dt_action.analysis.summary import analyze_file
+from dt_action.analysis.vocabulary import built_in
 
 Found = dict[str, tuple[dict[str, Any], Mapping[str, str]]]
 """Encoded needs and the digests of what they were drawn from, by path."""
@@ -22,9 +23,9 @@ Found = dict[str, tuple[dict[str, Any], Mapping[str, str]]]
 _HOME = str(Path(__file__).resolve().parents[2])
 
 
-def analyze_here(root: Path, paths: Iterable[str], rules: Sequence[PathRule]) -> Found:
-    """Analyse files in this process."""
-    project = Project(root)
+def analyze_here(root: Path, paths: Iterable[str], rules: Sequence[PathRule], rows: Mapping[str, str]) -> Found:
+    """Analyse files in this process; `rows` are the project's own of the vocabulary."""
+    project = Project(root, built_in().with_rows(rows))
     found: Found = {}
     for path in paths:
         needs = analyze_file(project, path, rules)
@@ -33,7 +34,9 @@ def analyze_here(root: Path, paths: Iterable[str], rules: Sequence[PathRule]) ->
     return found
 
 
-def analyze_apart(root: Path, paths: Sequence[str], rules: Sequence[PathRule], *, processes: int) -> Found:
+def analyze_apart(
+    root: Path, paths: Sequence[str], rules: Sequence[PathRule], rows: Mapping[str, str], *, processes: int
+) -> Found:
     """
     Analyse files in processes of their own, so that the caller's `__main__` and threads do not matter.
 
@@ -48,6 +51,7 @@ def analyze_apart(root: Path, paths: Sequence[str], rules: Sequence[PathRule], *
             "root": str(root),
             "paths": share,
             "rules": [[rule.pattern, dict(rule.fields), rule.source] for rule in rules],
+            "vocabulary": dict(rows),
         }
         assert process.stdin is not None  # noqa: S101 - Popen was given a pipe
         process.stdin.write(json.dumps(task).encode())
@@ -57,7 +61,7 @@ def analyze_apart(root: Path, paths: Sequence[str], rules: Sequence[PathRule], *
         answer = process.stdout.read()
         process.stdout.close()
         is_whole = process.wait() == 0
-        found |= json.loads(answer) if is_whole else analyze_here(root, share, rules)
+        found |= json.loads(answer) if is_whole else analyze_here(root, share, rules, rows)
     return found
 
 
@@ -74,4 +78,4 @@ def main() -> None:
     gc.disable()  # syntax trees are many objects and no cycles
     task = json.load(sys.stdin)
     rules = [PathRule(pattern=pattern, fields=fields, source=source) for pattern, fields, source in task["rules"]]
-    json.dump(analyze_here(Path(task["root"]), task["paths"], rules), sys.stdout)
+    json.dump(analyze_here(Path(task["root"]), task["paths"], rules, task["vocabulary"]), sys.stdout)

@@ -1,4 +1,4 @@
-"""Follows the body of a test, a fixture or a set-up: what one statement lacks closes a gate, and the next follows."""
+"""Follows the body of a test, a fixture or a set-up: what one statement lacks closes a gate, and ends it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import Interpreter, Scope
 from dt_action.analysis.project import SourceModule
 from dt_action.analysis.syntax import FunctionNode, argument_names
-from dt_action.analysis.values import UNKNOWN, Env, Gate, HardwareMissingError, RaisedError, Value
+from dt_action.analysis.values import UNKNOWN, Env, HardwareMissingError, RaisedError, SkippedError, Value
 
 _PREPARING: Final = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.If, ast.FunctionDef)
 """Statements that may come before an early return."""
@@ -22,7 +22,8 @@ def follow(executor: Executor, node: FunctionNode, module: SourceModule, given: 
     """
     What a function gives, followed statement by statement; the gates that it meets are put down to `rule`.
 
-    `given` are arguments by name, `owner` is what it is a method of, None for a function.
+    `given` are arguments by name, `owner` is what it is a method of, None for a function. Raises SkippedError where it
+    ends at a gate that is closed here.
     """
     names = argument_names(node)
     environment: Env = dict.fromkeys(names, UNKNOWN) | _defaults(executor.interpreter, node, module)
@@ -67,7 +68,7 @@ def _given_back(executor: Executor, node: ast.expr | None, scope: Scope) -> Valu
     try:
         return executor.interpreter.value(node, scope)
     except HardwareMissingError as error:
-        executor.close(scope.module.path, node.lineno if node else 1, rule_of(error))
+        executor.fail(scope.module.path, node.lineno if node else 1, rule_of(error))
         return UNKNOWN
 
 
@@ -89,28 +90,33 @@ def _returns_early(executor: Executor, statement: ast.stmt, scope: Scope) -> boo
         verdict = UNKNOWN
     if verdict is True and len(executor.world.trace) > asked:
         executor.close(scope.module.path, statement.lineno, "early-return")
+        if not executor.goes_on:
+            raise SkippedError
     return True
 
 
 def guarded(executor: Executor, statement: ast.stmt, scope: Scope, rule: str) -> None:
-    """Run one statement; what it lacks closes a gate at its line."""
-    path = scope.module.path
-    met, line = len(executor.world.gates), statement.lineno
-    asked = len(executor.world.trace)
-    try:
-        if rule == "module-skip" and isinstance(statement, (ast.Import, ast.ImportFrom)):
-            _check_imports(executor, statement)
-        else:
-            executor.statement(statement, scope, [])
-    except HardwareMissingError as error:
-        if isinstance(error, RaisedError) and len(executor.world.trace) == asked:
-            return
-        executor.forget(statement, scope)
-        executor.close(path, line, rule_of(error))
-    for position in range(met, len(executor.world.gates)):
-        gate = executor.world.gates[position]
-        if isinstance(gate, Gate) and gate.rule == "skip-in-body" and rule != "skip-in-body":
-            executor.world.gates[position] = gate.under(rule)
+    """Run one statement; what it lacks closes a gate at its line. Raises SkippedError where that ends the body."""
+    world = executor.world
+    asked = len(world.trace)
+    with world.noting() as seen:
+        try:
+            if rule == "module-skip" and isinstance(statement, (ast.Import, ast.ImportFrom)):
+                _check_imports(executor, statement)
+            else:
+                executor.statement(statement, scope, [])
+        except HardwareMissingError as error:
+            if isinstance(error, RaisedError) and len(world.trace) == asked:
+                return
+            executor.forget(statement, scope)
+            executor.fail(scope.module.path, statement.lineno, rule_of(error))
+        except SkippedError:
+            if not executor.goes_on:
+                raise
+            executor.forget(statement, scope)
+        finally:
+            if rule != "skip-in-body":
+                seen.gates = [gate.under(rule) if gate.rule == "skip-in-body" else gate for gate in seen.gates]
 
 
 def _check_imports(executor: Executor, statement: ast.Import | ast.ImportFrom) -> None:

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,6 @@ from dt_action.analysis.codec import decode
 from dt_action.model.hardware import FileNeeds
 from dt_action.workspace.caches import make_folder
 
-RULES_VERSION = 1
-"""Raised whenever the same files could give other needs."""
 _SKIPPED = frozenset({"node_modules", "__pycache__", "build", "dist", "venv"})
 
 
@@ -73,7 +73,7 @@ class NeedsCache:
 
     def _layout(self, tests: frozenset[str]) -> str:
         """A digest of the rules, the settings, and the names of the modules beside the tests."""
-        digest = hashlib.sha256(f"{RULES_VERSION}\0{self._settings}".encode())
+        digest = hashlib.sha256(f"{digest_of_rules()}\0{self._settings}".encode())
         root = str(self._root)
         for folder, folders, files in os.walk(root):
             folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
@@ -83,3 +83,16 @@ class NeedsCache:
                 if name.endswith(".py") and f"{prefix}{name}" not in tests:
                     digest.update(f"{prefix}{name}\0".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
+
+
+@cache
+def digest_of_rules(home: Path = Path(__file__).parent) -> str:
+    """
+    A digest of what the rules are: this package's code and tables, and the Python that parses for it.
+
+    Every upgrade that could give other needs changes it, without anybody having to think of it.
+    """
+    digest = hashlib.sha256(repr(sys.version_info[:2]).encode())
+    for path in sorted(path for path in home.iterdir() if path.suffix in (".py", ".toml")):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

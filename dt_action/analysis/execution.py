@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
-from dt_action.analysis import gates, vocabulary
+from dt_action.analysis import gates
+from dt_action.analysis.builtin_calls import MUTATORS
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import MAX_DEPTH, Interpreter, Scope
 from dt_action.analysis.statements import STATEMENTS, Flow, Return, run_if
@@ -23,7 +24,9 @@ from dt_action.analysis.values import (
     Gate,
     HardwareMissingError,
     Instance,
+    Mark,
     Marked,
+    SkippedError,
     TestBody,
     Value,
     is_known,
@@ -51,7 +54,7 @@ class Executor:
     `site` is the line of the test file that gates are put down to, and `asked_before` how much had been asked of the
     machine when it was reached. `bodies` are the tests that a decorator may call. `wanted` is the one name, and where
     it is bound, that a top-level statement is run for. `uses_devices` tells that code which uses a device counts,
-    `relevant` which statements do, by id (None for all).
+    `relevant` which statements do, by id (None for all). `goes_on` follows a test beyond gates that are closed.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
@@ -63,6 +66,7 @@ class Executor:
         self.wanted: tuple[str, Env] | None = None
         self.uses_devices = True
         self.relevant: frozenset[int] | None = None
+        self.goes_on = False
 
     # -- calls ---------------------------------------------------------------------------------------------
 
@@ -71,12 +75,12 @@ class Executor:
         interpreter = self.interpreter
         function = interpreter.value(node.func, scope)
         if isinstance(function, External):
-            special = gates.special(function.name)
+            special = gates.special(self, function.name)
             if special is not None:
                 return special(self, node, scope, function.name)
         if isinstance(node.func, ast.Attribute) and node.func.attr == "skipTest":
             self.close(scope.module.path, node.lineno, "skip-in-body")
-            return None
+            raise SkippedError
         args = [interpreter.value(arg, scope) for arg in node.args]
         if any(isinstance(arg, ast.Starred) for arg in node.args):
             args = self._spread(node.args, args)
@@ -91,7 +95,14 @@ class Executor:
             gates.check_device_use(self, node, scope, function, args, kwargs)
         if isinstance(function, Function) and not self._may_follow(function, scope, args):
             return UNKNOWN
+        if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            self._note_change(node.func.value, scope)
         return interpreter.call(function, args, kwargs)
+
+    def _note_change(self, owner: ast.expr, scope: Scope) -> None:
+        """A container of a module is given to everybody as a copy: whoever changes it no longer knows it."""
+        if isinstance(owner, ast.Name) and not any(owner.id in environment for environment in scope.locals):
+            self.interpreter.changed.add((scope.module.path, owner.id))
 
     @staticmethod
     def _spread(nodes: Sequence[ast.expr], values: Sequence[Value]) -> list[Value]:
@@ -128,7 +139,8 @@ class Executor:
             return memory.recall(
                 self.world,
                 partial(self._run_function, function.node, scope, args, kwargs),
-                lambda: self.interpreter.cuts == before,
+                is_whole=lambda: self.interpreter.cuts == before,
+                remembered=(HardwareMissingError, SkippedError),
             )
         finally:
             self.interpreter.depth -= 1
@@ -149,6 +161,7 @@ class Executor:
         if scope.module.note("generator", node, lambda: is_generator(node)):
             return UNKNOWN
         is_predicate = bool(AVAILABILITY.match(node.name))
+        answer = self.interpreter.vocabulary.answer(node.name)
         asked = len(self.world.trace)
         is_long = len(node.body) > SHORT_FUNCTION
         try:
@@ -157,13 +170,12 @@ class Executor:
         except HardwareMissingError:
             if not is_predicate:
                 raise
-            flow = Return(UNKNOWN if node.name in vocabulary.NAMED else False)
+            flow = Return(UNKNOWN if answer else False)
         value = flow.value if isinstance(flow, Return) else None
         if value is not UNKNOWN:
             return value
-        known = vocabulary.NAMED.get(node.name)
-        if known is not None:
-            return known(self.world, args, kwargs)
+        if answer is not None:  # code that does not tell: then by the name
+            return answer(self.world, args, kwargs)
         return True if is_predicate and len(self.world.trace) > asked else UNKNOWN
 
     @contextmanager
@@ -201,8 +213,13 @@ class Executor:
     def call_marked(self, target: Marked, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         """Calling something under marks: its closed gates are met first."""
         for mark in target.marks:
-            self.world.gates += mark.gates
+            self.meet(mark)
         return self.interpreter.call(target.target, args, kwargs)
+
+    def meet(self, mark: Mark) -> None:
+        """Meet the gates of a mark that are closed here."""
+        self.world.notes.gates += mark.gates
+        self.world.notes.gates_tell_makes |= mark.tells_makes
 
     def run_body(self, body: TestBody) -> None:
         """A decorator calls the test that it wraps."""
@@ -214,7 +231,17 @@ class Executor:
 
     def close(self, path: str, line: int, rule: str, part: int = 0, *, is_certain: bool = False) -> None:
         """Note a closed gate; it stands at the site in the test file that led here, if there is one."""
-        self.world.gates.append(self.gate(path, line, rule, part, is_certain=is_certain))
+        self.world.notes.gates.append(self.gate(path, line, rule, part, is_certain=is_certain))
+
+    def fail(self, path: str, line: int, rule: str) -> None:
+        """
+        Note that the code fails here for want of hardware. Raises SkippedError, since it ends there.
+
+        Where `goes_on` is set it does not.
+        """
+        self.close(path, line, rule)
+        if not self.goes_on:
+            raise SkippedError
 
     def gate(self, path: str, line: int, rule: str, part: int = 0, *, is_certain: bool = False) -> Gate:
         """A closed gate, for a mark to carry."""
@@ -293,7 +320,7 @@ class Executor:
 
     def define(self, statement: Statement, scope: Scope) -> None:
         """Bind what an import or a definition binds."""
-        with contextlib.suppress(HardwareMissingError):
+        with contextlib.suppress(HardwareMissingError, SkippedError):
             STATEMENTS[type(statement)](self, statement, scope)
 
     def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:

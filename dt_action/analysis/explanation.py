@@ -25,6 +25,9 @@ class Line:
     why_not_here: str
 
 
+_NO_ROWS: Mapping[str, str] = {}
+
+
 def explain(
     paths: Sequence[str],
     *,
@@ -32,12 +35,13 @@ def explain(
     capability: Capability | None = None,
     as_json: bool = False,
     path_rules: Sequence[PathRule] = (),
+    vocabulary: Mapping[str, str] = _NO_ROWS,
 ) -> str:
     """
     What the tests that `paths` name need: files or node ids, relative to `root`.
 
-    `capability` is this machine's; None leaves out what would run here. Raises ConfigurationError for a path that
-    is not there.
+    `capability` is this machine's; None leaves out what would run here. `vocabulary` are the project's own
+    rows. Raises ConfigurationError for a path that is not there.
     """
     asked: dict[str, list[str]] = {}
     problems = []
@@ -48,7 +52,8 @@ def explain(
         asked.setdefault(Path(file).as_posix(), []).append(name)
     if problems:
         raise ConfigurationError.of_all(problems)
-    needs = StaticAnalyzer(root=root, path_rules=path_rules).analyze([TestFile(path=file) for file in asked])
+    analyzer = StaticAnalyzer(root=root, path_rules=path_rules, vocabulary=vocabulary)
+    needs = analyzer.analyze([TestFile(path=file) for file in asked])
     told = [(needs[file], _lines(needs[file], names, capability)) for file, names in asked.items()]
     if as_json:
         return json.dumps([_as_data(found, lines) for found, lines in told], indent=2)

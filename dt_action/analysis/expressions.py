@@ -12,21 +12,27 @@ from dt_action.analysis.values import (
     MAX_LENGTH,
     PLAIN_TYPES,
     UNKNOWN,
+    Choice,
     Class,
+    Count,
     Env,
+    External,
     Function,
     Instance,
+    Iterated,
     ModuleValue,
     Result,
+    Truth,
     Unknown,
     Value,
     conjunction,
     is_known,
-    truth,
 )
 
 if TYPE_CHECKING:
     from dt_action.analysis.interpreter import Interpreter, Scope
+
+_OBJECTS: Final = (Result, Function, Class, Instance, ModuleValue)
 
 
 def _constant(interpreter: Interpreter, node: ast.Constant, scope: Scope) -> Value:
@@ -50,57 +56,107 @@ def _boolean(interpreter: Interpreter, node: ast.BoolOp, scope: Scope) -> Value:
     last: Value = UNKNOWN
     is_open = False
     for operand in node.values:
-        last = interpreter.settle(interpreter.value(operand, scope))
-        verdict = truth(last)
+        last = interpreter.value(operand, scope)
+        verdict = interpreter.truth(last)
         if verdict is is_or:
-            return is_or if is_open else last
+            return Truth(is_or) if is_open else last
         is_open = is_open or isinstance(verdict, Unknown)
     return UNKNOWN if is_open else last
 
 
 def _unary(interpreter: Interpreter, node: ast.UnaryOp, scope: Scope) -> Value:
-    operand = interpreter.settle(interpreter.value(node.operand, scope))
+    operand = interpreter.value(node.operand, scope)
     if isinstance(node.op, ast.Not):
-        verdict = truth(operand)
+        verdict = interpreter.truth(operand)
         return UNKNOWN if isinstance(verdict, Unknown) else not verdict
-    return -operand if isinstance(node.op, ast.USub) and isinstance(operand, (int, float)) else UNKNOWN
+    operand = interpreter.settle(operand)
+    if not isinstance(operand, (int, float)):
+        return UNKNOWN
+    return _SIGNS[type(node.op)](operand) if type(node.op) in _SIGNS else UNKNOWN
 
 
 def _compare(interpreter: Interpreter, node: ast.Compare, scope: Scope) -> Value:
-    left = interpreter.settle(interpreter.value(node.left, scope))
+    left = interpreter.value(node.left, scope)
     verdicts: list[bool | Unknown] = []
     for comparison, right_node in zip(node.ops, node.comparators, strict=True):
-        right = interpreter.settle(interpreter.value(right_node, scope))
-        verdicts.append(_compare_two(comparison, left, right))
+        right = interpreter.value(right_node, scope)
+        verdict = compare(interpreter, comparison, left, right)
+        if verdict is False:
+            return False  # what stands further right is not evaluated
+        verdicts.append(verdict)
         left = right
     return conjunction(verdicts, is_or=False)
 
 
-def _compare_two(comparison: ast.cmpop, left: Value, right: Value) -> bool | Unknown:
-    objects = (Result, Function, Class, Instance, ModuleValue)
-    if isinstance(comparison, (ast.Is, ast.IsNot)):
-        if None in (left, right) and (
-            isinstance(left, (*objects, *PLAIN_TYPES)) and isinstance(right, (*objects, *PLAIN_TYPES))
-        ):
-            return (left is right) is isinstance(comparison, ast.Is)
-        if isinstance(left, bool) and isinstance(right, bool):
-            return (left is right) is isinstance(comparison, ast.Is)
-        return UNKNOWN
-    if (
-        None in (left, right)
-        and isinstance(comparison, (ast.Eq, ast.NotEq))
-        and isinstance(left if right is None else right, objects)
-    ):
-        return isinstance(comparison, ast.NotEq)
-    if isinstance(comparison, (ast.In, ast.NotIn)) and is_known(left) and isinstance(right, (list, tuple, set)):
-        found = any(is_known(item) and item == left for item in right)
-        if not found and not is_known(right):
-            return UNKNOWN
-        return found is isinstance(comparison, ast.In)
+def compare(interpreter: Interpreter, comparison: ast.cmpop, left: Value, right: Value) -> bool | Unknown:
+    """
+    What a comparison gives here.
+
+    Where a side hangs on the machine, only the machines with which the comparison holds are told from the others.
+    """
+    left, right = _opened(interpreter, left), _opened(interpreter, right)
+    if isinstance(left, Choice) and isinstance(right, Choice):
+        if left.axis == right.axis:
+            pairs = [(here, compare_plain(comparison, *both)) for here, both in _together(left, right)]
+            return interpreter.decide(Choice(left.axis, tuple(pairs)))
+        right = interpreter.settle(right)
+    if isinstance(left, Choice):
+        return interpreter.decide(left.map(lambda value: compare_plain(comparison, value, right)))
+    if isinstance(right, Choice):
+        return interpreter.decide(right.map(lambda value: compare_plain(comparison, left, value)))
+    return compare_plain(comparison, left, right)
+
+
+def _opened(interpreter: Interpreter, value: Value) -> Value:
+    """A count as a choice, an external constant as its value, and a container without choices in it."""
+    if isinstance(value, (Count, External)):
+        return interpreter.opened(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (Count, Choice)) for item in value):
+        return type(value)(map(interpreter.settle, value))
+    return value
+
+
+def _together(left: Choice, right: Choice) -> list[tuple[Any, tuple[Value, Value]]]:
+    others = dict(right.of)
+    return [(here, (value, others[here])) for here, value in left.of]
+
+
+def compare_plain(comparison: ast.cmpop, left: Value, right: Value) -> bool | Unknown:
+    """What a comparison of two values that hang on nothing gives."""
+    kind = type(comparison)
+    if kind in (ast.Is, ast.IsNot):
+        same = _is_same(left, right)
+        return same if isinstance(same, Unknown) else same is (kind is ast.Is)
+    if kind in (ast.Eq, ast.NotEq) and None in (left, right) and isinstance(left if right is None else right, _OBJECTS):
+        return kind is ast.NotEq
+    if kind in (ast.In, ast.NotIn):
+        return _is_member(left, right, wanted=kind is ast.In)
     if not (is_known(left) and is_known(right)):
         return UNKNOWN
     try:
-        return bool(_COMPARISONS[type(comparison)](left, right))
+        return bool(_COMPARISONS[kind](left, right))
+    except TypeError:
+        return UNKNOWN
+
+
+def _is_same(left: Value, right: Value) -> bool | Unknown:
+    if left is None or right is None:
+        return left is right if all(isinstance(side, (*_OBJECTS, *PLAIN_TYPES)) for side in (left, right)) else UNKNOWN
+    if isinstance(left, bool) and isinstance(right, bool):
+        return left is right
+    return UNKNOWN
+
+
+def _is_member(left: Value, right: Value, *, wanted: bool) -> bool | Unknown:
+    if not is_known(left):
+        return UNKNOWN
+    if isinstance(right, (list, tuple)):
+        found = any(is_known(item) and item == left for item in right)
+        return UNKNOWN if not found and not is_known(right) else found is wanted
+    if not is_known(right):
+        return UNKNOWN
+    try:
+        return (left in right) is wanted
     except TypeError:
         return UNKNOWN
 
@@ -109,7 +165,7 @@ def _choice(interpreter: Interpreter, node: ast.IfExp, scope: Scope) -> Value:
     verdict = interpreter.truth_of(node.test, scope)
     if isinstance(verdict, Unknown):
         one, other = interpreter.value(node.body, scope), interpreter.value(node.orelse, scope)
-        return one if is_known(one) and is_known(other) and one == other else UNKNOWN
+        return one if is_known(one) and is_known(other) and one == other and type(one) is type(other) else UNKNOWN
     return interpreter.value(node.body if verdict else node.orelse, scope)
 
 
@@ -117,8 +173,8 @@ def _items(interpreter: Interpreter, nodes: Sequence[ast.expr], scope: Scope) ->
     items: list[Value] = []
     for node in nodes:
         if isinstance(node, ast.Starred):
-            inner = interpreter.value(node.value, scope)
-            if not isinstance(inner, (list, tuple)):
+            inner = interpreter.settle(interpreter.value(node.value, scope))
+            if not isinstance(inner, (list, tuple, range)) or len(inner) > MAX_ITEMS:
                 return None
             items += inner
         else:
@@ -137,8 +193,17 @@ def _tuple(interpreter: Interpreter, node: ast.Tuple, scope: Scope) -> Value:
 
 
 def _set(interpreter: Interpreter, node: ast.Set, scope: Scope) -> Value:
-    items = _items(interpreter, node.elts, scope)
-    return items if items is not None else UNKNOWN
+    return as_set(_items(interpreter, node.elts, scope))
+
+
+def as_set(items: Sequence[Value] | None) -> Value:
+    """A set of known items; how many items others make is not known."""
+    if items is None or not all(map(is_known, items)):
+        return UNKNOWN
+    try:
+        return set(items)
+    except TypeError:
+        return UNKNOWN
 
 
 def _dict(interpreter: Interpreter, node: ast.Dict, scope: Scope) -> Value:
@@ -150,48 +215,82 @@ def _dict(interpreter: Interpreter, node: ast.Dict, scope: Scope) -> Value:
                 return UNKNOWN
             made.update(value)
             continue
-        key = interpreter.value(key_node, scope)
-        if isinstance(key, (list, dict, set)) or not is_known(key):
+        key = interpreter.settle(interpreter.value(key_node, scope))
+        if not is_known(key):
             return UNKNOWN
-        made[key] = value
+        try:
+            made[key] = value
+        except TypeError:
+            return UNKNOWN
     return made
 
 
 def _subscript(interpreter: Interpreter, node: ast.Subscript, scope: Scope) -> Value:
     owner = interpreter.value(node.value, scope)
-    if isinstance(node.slice, ast.Slice):
-        edges = [
-            interpreter.value(edge, scope) if edge else None
-            for edge in (node.slice.lower, node.slice.upper, node.slice.step)
-        ]
-        index: Any = slice(*edges) if all(edge is None or isinstance(edge, int) for edge in edges) else UNKNOWN
-    else:
-        index = interpreter.value(node.slice, scope)
-    if isinstance(index, Unknown) or not isinstance(owner, (list, tuple, dict, str)):
+    if isinstance(owner, (External, Count)):
+        owner = interpreter.opened(owner)
+    index = _index(interpreter, node.slice, scope)
+    if isinstance(owner, Choice) and not isinstance(index, Choice):
+        return owner.map(lambda value: _item(value, index))
+    index = interpreter.settle(index)
+    return _item(interpreter.settle(owner), index)
+
+
+def _index(interpreter: Interpreter, node: ast.expr, scope: Scope) -> Any:
+    if not isinstance(node, ast.Slice):
+        return interpreter.value(node, scope)
+    edges = [
+        interpreter.settle(interpreter.value(edge, scope)) if edge else None
+        for edge in (node.lower, node.upper, node.step)
+    ]
+    return slice(*edges) if all(edge is None or isinstance(edge, int) for edge in edges) else UNKNOWN
+
+
+def _item(owner: Value, index: Any) -> Value:
+    if not isinstance(owner, (list, tuple, dict, str, bytes, range)):
+        return UNKNOWN
+    if not isinstance(index, slice) and not is_known(index):
         return UNKNOWN
     try:
         return owner[index]
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, ValueError):
         return UNKNOWN
 
 
 def _binary(interpreter: Interpreter, node: ast.BinOp, scope: Scope) -> Value:
-    left, right = (
-        interpreter.settle(interpreter.value(node.left, scope)),
-        interpreter.settle(interpreter.value(node.right, scope)),
-    )
-    both_lists = isinstance(left, (list, tuple)) and type(left) is type(right) and isinstance(node.op, ast.Add)
+    return arithmetic(interpreter, node.op, interpreter.value(node.left, scope), interpreter.value(node.right, scope))
+
+
+def arithmetic(interpreter: Interpreter, operation: ast.operator, left: Value, right: Value) -> Value:
+    """What an operator gives."""
+    left, right = _opened(interpreter, left), _opened(interpreter, right)
+    if isinstance(left, Choice) and isinstance(right, Choice):
+        if left.axis == right.axis:
+            pairs = [(here, _calculate(operation, *both)) for here, both in _together(left, right)]
+            return Choice(left.axis, tuple(pairs))
+        right = interpreter.settle(right)
+    if isinstance(left, Choice):
+        return left.map(lambda value: _calculate(operation, value, right))
+    if isinstance(right, Choice):
+        return right.map(lambda value: _calculate(operation, left, value))
+    return _calculate(operation, left, right)
+
+
+def _calculate(operation: ast.operator, left: Value, right: Value) -> Value:
+    both_lists = isinstance(left, (list, tuple)) and type(left) is type(right) and isinstance(operation, ast.Add)
     if not both_lists and not (is_known(left) and is_known(right)):
         return UNKNOWN
-    if isinstance(node.op, (ast.Pow, ast.LShift)) and not _is_small(left, right, 64):
+    if isinstance(operation, (ast.Pow, ast.LShift, ast.RShift)) and not _is_small(left, right, 64):
         return UNKNOWN
-    if isinstance(node.op, ast.Mult) and not _is_small(left, right, 2**40):
+    if isinstance(operation, ast.Mult) and not _is_small(left, right, 2**40) and not _is_short_repeat(left, right):
+        return UNKNOWN
+    if isinstance(operation, ast.Mod) and isinstance(left, (str, bytes)) and len(left) > 200:
         return UNKNOWN
     if any(isinstance(side, (str, bytes, list, tuple)) and len(side) > MAX_LENGTH for side in (left, right)):
         return UNKNOWN
-    arithmetic = _ARITHMETIC.get(type(node.op))
+    calculate = _ARITHMETIC.get(type(operation))
     try:
-        return arithmetic(left, right) if arithmetic else UNKNOWN
+        return calculate(left, right) if calculate else UNKNOWN
     except Exception:  # such as a division by zero: not ours to report
         return UNKNOWN
 
@@ -201,12 +300,19 @@ def _is_small(left: Value, right: Value, most: int) -> bool:
     return numbers and abs(left) <= 2**40 and abs(right) <= most
 
 
+def _is_short_repeat(left: Value, right: Value) -> bool:
+    for text, times in ((left, right), (right, left)):
+        if isinstance(text, (str, list, tuple)) and isinstance(times, int):
+            return len(text) * times <= MAX_ITEMS
+    return False
+
+
 def _formatted(interpreter: Interpreter, node: ast.JoinedStr, scope: Scope) -> Value:
     parts = []
     for part in node.values:
         if isinstance(part, ast.FormattedValue):
             value = interpreter.settle(interpreter.value(part.value, scope))
-            if part.format_spec is not None or not is_known(value):
+            if part.format_spec is not None or part.conversion not in (-1, 115) or not is_known(value):
                 return UNKNOWN
             parts.append(str(value))
         else:
@@ -215,16 +321,18 @@ def _formatted(interpreter: Interpreter, node: ast.JoinedStr, scope: Scope) -> V
 
 
 def _comprehension(
-    interpreter: Interpreter, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: Scope
+    interpreter: Interpreter, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, scope: Scope
 ) -> Value:
     rows: list[Env] = [{}]
     for generator in node.generators:
         extended: list[Env] = []
         for row in rows:
-            items = interpreter.value(generator.iter, scope.inner(row))
+            items = interpreter.settle(interpreter.value(generator.iter, scope.inner(row)))
             if isinstance(items, dict):
                 items = list(items)
-            if not isinstance(items, (list, tuple, set, range)) or len(items) * len(rows) > MAX_ITEMS:
+            if isinstance(items, (set, frozenset)):
+                items = sorted(items, key=repr)
+            if not isinstance(items, (list, tuple, range, str)) or len(items) * len(rows) > MAX_ITEMS:
                 return UNKNOWN
             for item in items:
                 inner = dict(row)
@@ -237,7 +345,21 @@ def _comprehension(
                 if verdict:
                     extended.append(inner)
         rows = extended
-    return [interpreter.value(node.elt, scope.inner(row)) for row in rows]
+    if isinstance(node, ast.DictComp):
+        return _comprehended(interpreter, node, rows, scope)
+    made = [interpreter.value(node.elt, scope.inner(row)) for row in rows]
+    if isinstance(node, ast.SetComp):
+        return as_set(made)
+    return made if isinstance(node, ast.ListComp) else Iterated(made)
+
+
+def _comprehended(interpreter: Interpreter, node: ast.DictComp, rows: Sequence[Env], scope: Scope) -> Value:
+    pairs = [(interpreter.value(node.key, scope.inner(row)), interpreter.value(node.value, scope.inner(row)))
+             for row in rows]  # fmt: skip
+    try:
+        return dict(pairs) if all(is_known(key) for key, _ in pairs) else UNKNOWN
+    except TypeError:
+        return UNKNOWN
 
 
 def _lambda(interpreter: Interpreter, node: ast.Lambda, scope: Scope) -> Value:
@@ -272,12 +394,14 @@ EVALUATORS: Final[dict[type[ast.AST], Callable[[Interpreter, Any, Scope], Value]
     ast.JoinedStr: _formatted,
     ast.ListComp: _comprehension,
     ast.SetComp: _comprehension,
+    ast.DictComp: _comprehension,
     ast.GeneratorExp: _comprehension,
     ast.Lambda: _lambda,
     ast.Await: _inner,
     ast.Starred: _inner,
     ast.NamedExpr: _walrus,
 }
+_SIGNS: Final[dict[type[ast.unaryop], Callable[[Any], Any]]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
@@ -285,8 +409,6 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.In: lambda left, right: left in right,
-    ast.NotIn: lambda left, right: left not in right,
 }
 _ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -297,4 +419,8 @@ _ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
     ast.LShift: operator.lshift,
+    ast.RShift: operator.rshift,
+    ast.BitOr: operator.or_,
+    ast.BitAnd: operator.and_,
+    ast.BitXor: operator.xor,
 }

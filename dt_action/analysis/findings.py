@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from dt_action.analysis.project import SourceModule
@@ -22,6 +24,8 @@ _OPPOSITES: Final = (
     "unsupported on",
     "broken on",
 )
+_WANTS: Final = ("requires", "require", "needs", "need", "only on")
+_MARK: Final = re.compile(r"\b(mark|unittest)\.(\w+)")
 _DEVICES: Final = ("cuda", "rocm", "mps", "xpu", "hpu", "npu", "tpu")
 
 
@@ -31,9 +35,12 @@ def findings_in(module: SourceModule) -> tuple[Finding, ...]:
 
     Before: `@pytest.mark.skipf(cond)`, which skips nothing. After: a warning that asks whether skipif was meant.
     """
-    if "mark." not in module.text and "skip" not in module.text.lower():
-        return ()
-    return tuple(_all(module))
+    text = module.text
+    names = set(_MARK.findall(text))
+    has_odd_mark = any(_looks_like(name, GATES if owner == "mark" else UNITTEST_GATES) for owner, name in names)
+    lowered = text.lower()
+    has_odd_reason = "available" in lowered and any(word in lowered for word in (*_OPPOSITES, *_WANTS))
+    return tuple(_all(module)) if has_odd_mark or has_odd_reason else ()
 
 
 def _all(module: SourceModule) -> Iterator[Finding]:
@@ -62,13 +69,17 @@ def _meant(node: ast.Attribute) -> str | None:
         if not (isinstance(owner, ast.Name) and owner.id == "unittest" and node.attr.lower().startswith("skip")):
             return None
         candidates = UNITTEST_GATES
-    if node.attr == "SkipTest":
+    return _looks_like(node.attr, candidates)
+
+
+@lru_cache(maxsize=4096)
+def _looks_like(name: str, candidates: tuple[str, ...]) -> str | None:
+    """The gate that a name is probably a slip of."""
+    if name in candidates or name == "SkipTest" or name.lower() in _NOT_MISSPELT:
         return None
-    if node.attr in candidates or node.attr.lower() in _NOT_MISSPELT:
-        return None
-    close = difflib.get_close_matches(node.attr, candidates, n=1, cutoff=0.82)
-    lowered = {name.lower(): name for name in candidates}
-    return lowered.get(node.attr.lower()) or (close[0] if close else None)
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.82)
+    lowered = {candidate.lower(): candidate for candidate in candidates}
+    return lowered.get(name.lower()) or (close[0] if close else None)
 
 
 def _contradiction(node: ast.Call) -> str:
@@ -94,7 +105,7 @@ def _contradiction(node: ast.Call) -> str:
         if device not in asked:
             continue
         says_not = any(f"{word} {device}" in reason for word in _OPPOSITES)
-        says_needs = any(f"{word} {device}" in reason for word in ("requires", "require", "needs", "need", "only on"))
+        says_needs = any(f"{word} {device}" in reason for word in _WANTS)
         if is_negated and says_not:
             return f"the reason says it is skipped on {device}, the condition skips where {device} is missing"
         if not is_negated and says_needs and not says_not and "missing" not in reason:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dt_action.analysis import vocabulary
+from dt_action.analysis import decorators
 from dt_action.analysis.execution import Executor
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.project import Project, SourceModule
@@ -115,8 +115,8 @@ class FileFixtures:
             if fixture is not None:
                 closure[name] = fixture
                 wanted += argument_names(fixture.node)
-            elif name in vocabulary.BROWSER_FIXTURES:
-                _need_browser(test, executor)
+            else:
+                _need_by_name(name, test, executor)
         return closure
 
     def _find(self, name: str, test: Test, lineage: Sequence[Class], executor: Executor) -> Fixture | None:
@@ -140,11 +140,13 @@ class FileFixtures:
         return None
 
 
-def _need_browser(test: Test, executor: Executor) -> None:
+def _need_by_name(name: str, test: Test, executor: Executor) -> None:
     """
-    Rule `browser-fixture`: a fixture of a browser plugin.
+    Rule `browser-fixture`: a fixture of a browser plugin, or another that the vocabulary knows.
 
     Before: `def test_login(page)`. After: the test requires a browser.
     """
-    if not executor.world.ask("browser"):
-        executor.close(test.module.path, test.node.lineno, "browser-fixture")
+    demands = executor.interpreter.vocabulary.gate(name, "fixture")
+    if demands:
+        path, line = test.module.path, test.node.lineno
+        executor.meet(decorators.closed(executor, demands, (), {}, path, line, "browser-fixture", name))

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dt_action.analysis import decorators, facts, names, vocabulary
+from dt_action.analysis import decorators, names
+from dt_action.analysis.facts import KIND_OF_DEVICE
+from dt_action.analysis.phrases import Demand
 from dt_action.analysis.syntax import last_word
 from dt_action.analysis.values import (
-    GATE_AWARE,
     MARKABLE,
-    ROCM_AWARE,
     UNKNOWN,
+    Choice,
     External,
     Function,
+    Gate,
     HardwareMissingError,
     Mark,
-    Noted,
     Param,
+    SkippedError,
     Value,
 )
-from dt_action.analysis.worlds import World
+from dt_action.analysis.worlds import DOMAINS, World
 
 if TYPE_CHECKING:
     from dt_action.analysis.execution import Executor
     from dt_action.analysis.interpreter import Scope
+    from dt_action.analysis.project import SourceModule
 
 Special = Callable[["Executor", ast.Call, "Scope", str], Value]
 
@@ -71,7 +75,7 @@ def skip_now(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Val
     Before: `if not torch.cuda.is_available(): pytest.skip("no GPU")`. After: the test requires cuda.
     """
     executor.close(scope.module.path, node.lineno, "skip-in-body")
-    return None
+    raise SkippedError
 
 
 def importorskip(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Value:
@@ -118,16 +122,18 @@ def any_mark(executor: Executor, node: ast.Call, scope: Scope, name: str) -> Val
     mark = named_mark(executor, word, scope.module.path, node.lineno)
     if len(args) == 1 and not kwargs and isinstance(args[0], MARKABLE):
         return executor.interpreter.call(mark, args, {})
-    return Mark(word, mark.gates, args, tuple(kwargs.items()), scope.module.path, node.lineno)
+    return replace(mark, args=args, kwargs=tuple(kwargs.items()))
 
 
 def named_mark(executor: Executor, word: str, path: str, line: int) -> Mark:
     """The mark `pytest.mark.<word>`, with its gate where the word names hardware."""
     if word == "skip":
         return Mark("skip", (executor.gate(path, line, "skip", is_certain=True),), file=path, line=line)
-    named = names.gate_of_mark(word)
-    gates = decorators.closed_by_name(executor, named, path, line, "selection-mark") if named else ()
-    return Mark(word, gates, file=path, line=line)
+    demands: tuple[Demand, ...] | None = executor.interpreter.vocabulary.gate(word, "mark")
+    if demands is None:
+        demand = names.gate_of_mark(word)
+        demands = (demand,) if demand else ()
+    return decorators.closed(executor, demands, (), {}, path, line, "selection-mark", word)
 
 
 def decorated(executor: Executor, target: Value, node: ast.expr, scope: Scope) -> Value:
@@ -139,15 +145,14 @@ def decorated(executor: Executor, target: Value, node: ast.expr, scope: Scope) -
     After: the test requires any accelerator.
     """
     path, line = scope.module.path, node.lineno
-    with executor.at(path, line):
-        met = len(executor.world.gates)
+    world = executor.world
+    with executor.at(path, line), world.noting() as seen:
         try:
             value = executor.interpreter.value(node, scope)
             result = _apply(executor, value, target, node, scope)
-        except HardwareMissingError:
+        except (HardwareMissingError, SkippedError):
             result = executor.interpreter.call(Mark("helper", (executor.gate(path, line, "helper"),)), [target], {})
-        if ROCM_AWARE in executor.world.gates[met:]:
-            executor.world.gates.append(GATE_AWARE)
+        seen.gates_tell_makes |= seen.tells_makes
     return result
 
 
@@ -162,8 +167,22 @@ def _apply(executor: Executor, value: Value, target: Value, node: ast.expr, scop
         return executor.interpreter.call(value, [target], {})
     if isinstance(value, Function):
         result = executor.interpreter.call(value, [target], {})
-        return result if isinstance(result, MARKABLE) else target
+        if isinstance(result, MARKABLE):
+            return result
+        value = UNKNOWN
+    if value is UNKNOWN:  # code that does not tell: then by the name
+        mark = _by_name_alone(executor, node, scope)
+        return executor.interpreter.call(mark, [target], {}) if mark else target
     return target
+
+
+def _by_name_alone(executor: Executor, node: ast.expr, scope: Scope) -> Mark | None:
+    called = node.func if isinstance(node, ast.Call) else node
+    word = last_word(called)
+    if not word:
+        return None
+    args, kwargs = _arguments(executor, node, scope) if isinstance(node, ast.Call) else ((), {})
+    return decorators.by_name(executor, word, args, kwargs, scope.module.path, node.lineno)
 
 
 def marks_of(executor: Executor, value: Value, path: str, line: int) -> tuple[Mark, ...]:
@@ -182,28 +201,28 @@ def marks_of(executor: Executor, value: Value, path: str, line: int) -> tuple[Ma
 
 def closed_parts(
     executor: Executor, condition: ast.expr, is_negated: bool, rule: str, scope: Scope, line: int
-) -> tuple[Noted, ...]:
-    """The operands of a skip condition that are true here, each a gate of its own."""
-    closed: list[Noted] = []
+) -> tuple[tuple[Gate, ...], bool]:
+    """
+    The operands of a skip condition that are true here, each a gate of its own.
+
+    Also whether the condition tells AMD's devices from NVIDIA's.
+    """
+    closed: list[Gate] = []
     world = executor.world
-    for part, (expression, negated) in enumerate(_disjuncts(condition, is_negated)):
-        met, asked = len(world.gates), len(world.trace)
-        try:
-            verdict = executor.interpreter.truth_of(expression, scope)
-        except HardwareMissingError:
-            verdict = not negated
-        if ROCM_AWARE in world.gates[met:]:
-            closed.append(GATE_AWARE)
-        before = asked if executor.asked_before is None else executor.asked_before
-        is_certain = len(world.trace) == before
-        if verdict is (not negated) and (not is_certain or _is_constant(expression)):
-            # what is closed everywhere by anything but constants hangs on software: it says nothing of hardware
-            closed.append(executor.gate(scope.module.path, line, rule, part, is_certain=is_certain))
-    return tuple(closed)
-
-
-def _is_constant(expression: ast.expr) -> bool:
-    return not any(isinstance(node, (ast.Name, ast.Attribute, ast.Call)) for node in ast.walk(expression))
+    with world.noting() as seen:
+        for part, (expression, negated) in enumerate(_disjuncts(condition, is_negated)):
+            asked, looked_up = len(world.trace), executor.interpreter.lookups
+            try:
+                verdict = executor.interpreter.truth_of(expression, scope)
+            except HardwareMissingError:
+                verdict = not negated
+            before = asked if executor.asked_before is None else executor.asked_before
+            is_certain = len(world.trace) == before
+            is_constant = executor.interpreter.lookups == looked_up
+            if verdict is (not negated) and (not is_certain or is_constant):
+                # what is closed everywhere by anything but constants hangs on software, and says nothing of hardware
+                closed.append(executor.gate(scope.module.path, line, rule, part, is_certain=is_certain))
+    return tuple(closed), seen.tells_makes
 
 
 def _disjuncts(node: ast.expr, is_negated: bool) -> Iterable[tuple[ast.expr, bool]]:
@@ -221,8 +240,10 @@ def _mark(
 ) -> Value:
     if isinstance(condition, ast.Constant) and isinstance(condition.value, str):
         condition = _parsed(condition.value)
-    gates = () if condition is None else closed_parts(executor, condition, is_negated, rule, scope, node.lineno)
-    return Mark(rule, gates, file=scope.module.path, line=node.lineno)
+    if condition is None:
+        return Mark(rule, file=scope.module.path, line=node.lineno)
+    gates, tells_makes = closed_parts(executor, condition, is_negated, rule, scope, node.lineno)
+    return Mark(rule, gates, tells_makes, file=scope.module.path, line=node.lineno)
 
 
 def _parsed(text: str) -> ast.expr | None:
@@ -247,8 +268,13 @@ def _argument(node: ast.Call, position: int, word: str) -> ast.expr | None:
 
 def check_import(executor: Executor, dotted: str) -> None:
     """Raises HardwareMissingError where the machine lacks what the import of `dotted` cannot do without."""
-    kinds = vocabulary.IMPORTS.get(dotted.partition(".")[0])
-    if kinds is not None and executor.world.accelerator not in kinds:
+    devices = executor.interpreter.vocabulary.needed_by_import(dotted)
+    if devices is None:
+        return
+    with executor.world.noting() as seen:
+        is_here = devices.are_in(executor.world)
+        seen.gates_tell_makes |= seen.tells_makes
+    if not is_here:
         raise HardwareMissingError(f"import {dotted}")
 
 
@@ -273,34 +299,44 @@ def check_device_use(
             ("device", "autocast", "amp", "compile", "load", "distributed", "fx")
         ):
             device = kwargs.get("device", UNKNOWN)
-        elif function.name in ("jax.devices", "jax.local_devices") and args:
-            device = {"gpu": "cuda", "tpu": "xla"}.get(args[0], args[0]) if isinstance(args[0], str) else UNKNOWN
     elif function is UNKNOWN and isinstance(node.func, ast.Attribute):
         if node.func.attr == "to":
             device = args[0] if args else kwargs.get("device", UNKNOWN)
         elif node.func.attr in ("cuda", "xpu", "npu", "hpu") and len(args) <= 1:
             device = node.func.attr
+    device = executor.interpreter.opened(device)
+    if isinstance(device, Choice):
+        device = executor.interpreter.settle(device)
     if isinstance(device, str):
         _need_device(executor.world, device)
 
 
 def _need_device(world: World, device: str) -> None:
     word, _, index = device.partition(":")
-    kinds = facts.KIND_OF_DEVICE.get(word)
+    kinds = KIND_OF_DEVICE.get(word)
     if kinds is None:
         return
-    if world.accelerator not in kinds or (index.isdigit() and 0 < int(index) < 16 and world.count() <= int(index)):
+    if not world.has(kinds):
         raise HardwareMissingError(f"device {device}")
+    if index.isdigit() and 0 < int(index) < 16:
+        enough = frozenset(count for count in DOMAINS["count"] if isinstance(count, int) and count > int(index))
+        if not world.is_in("count", enough):
+            raise HardwareMissingError(f"device {device}")
 
 
-def leads_to_skip(statement: ast.If) -> bool:
-    """True where a branch of `statement` skips."""
-    for inner in ast.walk(statement):
-        if isinstance(inner, ast.Call) and is_skip_name(inner.func):
-            return True
-        if isinstance(inner, ast.Raise) and is_skip_exception(inner.exc):
-            return True
-    return False
+def leads_to_skip(module: SourceModule, statement: ast.stmt) -> bool:
+    """True where something in `statement` skips."""
+    return module.note("skips", statement, lambda: _leads_to_skip(module, statement))
+
+
+def _leads_to_skip(module: SourceModule, statement: ast.stmt) -> bool:
+    if not any("skip" in line.lower() for line in module.lines[statement.lineno - 1 : statement.end_lineno]):
+        return False
+    return any(
+        (isinstance(inner, ast.Call) and is_skip_name(inner.func))
+        or (isinstance(inner, ast.Raise) and is_skip_exception(inner.exc))
+        for inner in ast.walk(statement)
+    )
 
 
 def is_skip_name(node: ast.expr) -> bool:
@@ -317,16 +353,12 @@ def is_skip_exception(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Name) and node.id in ("SkipTest", "Skipped")
 
 
-def is_gating(statement: ast.stmt) -> bool:
+def is_gating(module: SourceModule, statement: ast.stmt) -> bool:
     """True for a statement at the top of a module that may keep the module from loading."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return True
     if isinstance(statement, (ast.If, ast.Try, ast.With, ast.For)):
-        return any(
-            (isinstance(inner, ast.Call) and is_skip_name(inner.func))
-            or (isinstance(inner, ast.Raise) and is_skip_exception(inner.exc))
-            for inner in ast.walk(statement)
-        )
+        return leads_to_skip(module, statement)
     if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
         return True
     return isinstance(statement, ast.Assert) or (isinstance(statement, ast.Raise) and is_skip_exception(statement.exc))
@@ -368,11 +400,13 @@ SPECIAL: Final[dict[str, Special]] = {
 }
 
 
-def special(name: str) -> Special | None:
+def special(executor: Executor, name: str) -> Special | None:
     """The rule for a call of something external."""
     found = SPECIAL.get(name)
-    if found is None and name.startswith("pytest.mark."):
+    if found is not None:
+        return found
+    if name.startswith("pytest.mark."):
         return any_mark
-    if found is None and decorators.is_known(name):
-        return by_decorator_name
-    return found
+    word = name.rpartition(".")[2]
+    is_gate = executor.interpreter.vocabulary.gate(name) is not None
+    return by_decorator_name if is_gate or names.says_something(word) else None

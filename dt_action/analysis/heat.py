@@ -4,23 +4,54 @@ from __future__ import annotations
 
 import ast
 import re
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
 from dt_action.analysis.project import SourceModule
-from dt_action.analysis.syntax import FunctionNode, Statement, bound_names, flat, span
+from dt_action.analysis.syntax import FunctionNode, Statement, blocks_of, bound_names, span
+from dt_action.analysis.vocabulary import Vocabulary
 
-HOT: Final = (
-    *("skip", "cuda", "gpu", "rocm", ".hip", "_hip", "hip_", "mps", "xpu", "hpu", "npu", "tpu", "xla", "accel"),
-    *("device", "adapter", "require", "platform", "cpu_count", "virtual_memory", "browser", "webdriver", "cupy"),
-    *("cudf", "runif", "gaudi", "os.name", "uname", "sm_", "compute_cap", "jtu.", "wp.", "providers", "core("),
-    *("flash_attn", "rmm", "tensorrt", "transformer_engine", "neuron", "habana", "(page", ", page", "available"),
-    *("backend", "webgl", "webnn", "qnn", "hexagon", "nvidia", "mark.dt", "only_on", "onlyon", "playwright"),
-    *("(selenium", ", selenium"),
+_HOT_PARTS: Final = re.compile(
+    "skip|cuda|gpu|rocm|mps|xpu|hpu|npu|tpu|xla|accel|device|adapter|require|platform|cpu_count|virtual_memory|browser|"
+    "webdriver|cupy|cudf|gaudi|uname|sm_|compute_cap|providers|tensorrt|neuron|habana|available|backend|webgl|webnn|"
+    "qnn|hexagon|nvidia|only_on|onlyon|playwright|ascend"
 )
-"""Words, in small letters, without which a piece of code has no bearing on hardware; it is then not followed."""
-_COOL: Final = "requires_grad"
+"""Parts of a word, in small letters, that can bear on hardware."""
+_HOT_WORDS: Final = frozenset({"hip", "jtu", "wp", "core", "page", "selenium", "dt", "rmm", "runif"})
+_COOL_PARTS: Final = re.compile("requires_grad|^skipped$|^skipinitialspace$")
+_WORD: Final = re.compile(r"[A-Za-z_]\w*")
+
+
+class HotWords:
+    """Tells words without which a piece of code has no bearing on hardware; it is then not followed."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._known: dict[str, bool] = dict.fromkeys((name for name in vocabulary.names if "." not in name), True)
+
+    def has(self, word: str) -> bool:
+        """True for a word that can bear on hardware."""
+        known = self._known.get(word)
+        if known is None:
+            known = self._known[word] = self._judge(word.lower())
+        return known
+
+    @staticmethod
+    def _judge(word: str) -> bool:
+        if word in _HOT_WORDS or word.startswith("hip_") or "_hip" in word:
+            return True
+        return _HOT_PARTS.search(word) is not None and _COOL_PARTS.search(word) is None
+
+    def are_in(self, text: str) -> bool:
+        """True for a text with a hot word."""
+        return "os.name" in text or any(map(self.has, set(_WORD.findall(text))))
+
+
+def hot_words_of(vocabulary: Vocabulary) -> HotWords:
+    """The hot words of a vocabulary, kept with it."""
+    if vocabulary.hot_words is None:
+        vocabulary.hot_words = HotWords(vocabulary)
+    found: HotWords = vocabulary.hot_words
+    return found
 
 
 _FOREIGN: Final = re.compile(
@@ -35,33 +66,10 @@ _FOREIGN: Final = re.compile(
 
 def may_matter(module: SourceModule, conftests: Iterable[SourceModule]) -> bool:
     """False for a file that has no gate, which a look at its words and those of its conftest files can tell."""
-    if _is_hot_text(module.text) or _FOREIGN.search(module.text):
+    words = hot_words_of(module.vocabulary)
+    if words.are_in(module.text) or _FOREIGN.search(module.text):
         return True
-    return any("autouse" in conftest.text and _is_hot_text(conftest.text) for conftest in conftests)
-
-
-def _is_hot_text(text: str) -> bool:
-    lowered = text.lower().replace(_COOL, "")
-    return any(word in lowered for word in HOT)
-
-
-def _hot_lines(text: str) -> list[int]:
-    """The numbers of the lines with a hot word, in order."""
-    lowered = text.lower().replace(_COOL, "#" * len(_COOL))
-    places: set[int] = set()
-    for word in HOT:
-        place = lowered.find(word)
-        while place >= 0:
-            places.add(place)
-            place = lowered.find(word, place + 1)
-    lines: list[int] = []
-    line = last = 0
-    for place in sorted(places):
-        line += lowered.count("\n", last, place)
-        last = place
-        if not lines or lines[-1] != line + 1:
-            lines.append(line + 1)
-    return lines
+    return any("autouse" in conftest.text and words.are_in(conftest.text) for conftest in conftests)
 
 
 def heat_of(module: SourceModule) -> Heat:
@@ -73,7 +81,8 @@ class Heat:
     """Tells which functions and statements of a module can bear on hardware."""
 
     def __init__(self, module: SourceModule) -> None:
-        self._lines = _hot_lines(module.text)
+        self._words_of_line: list[frozenset[str] | None] = [None] * (len(module.lines) + 1)
+        self._hot_words = hot_words_of(module.vocabulary)
         self._names: frozenset[str] | None = None
         self._module = module
 
@@ -95,20 +104,39 @@ class Heat:
         return self._module.note("relevant", node, lambda: self._slice(node))
 
     def _slice(self, node: FunctionNode) -> frozenset[int]:
-        parts = [_Part(statement, self._module.lines) for top in node.body for statement in flat(top)]
-        chosen = {
-            id(part.statement)
-            for part in parts
-            if isinstance(part.statement, _LEAVING) or self._is_hot_between(part.first, part.last)
-        }
-        size = -1
-        while size != len(chosen):
-            size = len(chosen)
-            wanted: set[str] = set().union(*(part.words for part in parts if id(part.statement) in chosen))
-            for part in parts:
-                if not wanted.isdisjoint(part.binds) or not chosen.isdisjoint(part.inside):
-                    chosen.add(id(part.statement))
+        parts: list[_Part] = []
+        for statement in node.body:
+            self._take_apart(statement, None, parts)
+        binders: dict[str, list[_Part]] = {}
+        for part in parts:
+            for name in part.binds:
+                binders.setdefault(name, []).append(part)
+        chosen: set[int] = set()
+        wanted: set[str] = set()
+        waiting = [part for part in parts if isinstance(part.statement, _LEAVING) or self._is_hot(part.words)]
+        while waiting:
+            part = waiting.pop()
+            if id(part.statement) in chosen:
+                continue
+            chosen.add(id(part.statement))
+            if part.around is not None:
+                waiting.append(part.around)
+            for name in part.words - wanted:
+                waiting += binders.get(name, ())
+            wanted |= part.words
         return frozenset(chosen)
+
+    def _take_apart(self, statement: Statement, around: _Part | None, parts: list[_Part]) -> None:
+        """The statement and those in its blocks, short of other scopes."""
+        first, last = span(statement)
+        is_scope = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        inner = [] if is_scope else list(blocks_of(statement))
+        if inner:
+            last = max(first, inner[0].lineno - 1)
+        part = _Part(statement, around, self._words(first, last))
+        parts.append(part)
+        for child in inner:
+            self._take_apart(child, part, parts)
 
     def _look_at_head(self, node: ast.ClassDef) -> bool:
         first, _ = span(node)
@@ -121,14 +149,22 @@ class Heat:
         )
 
     def _is_hot_between(self, first: int, last: int) -> bool:
-        return self._has_line(first, last) or not self._words(first, last).isdisjoint(self._hot_names())
+        return self._is_hot(self._words(first, last))
+
+    def _is_hot(self, words: Iterable[str]) -> bool:
+        names = self._hot_names()
+        return any(word in names or self._hot_words.has(word) for word in words)
 
     def _words(self, first: int, last: int) -> set[str]:
-        return set(_WORD.findall("\n".join(self._module.lines[first - 1 : last])))
-
-    def _has_line(self, first: int, last: int) -> bool:
-        position = bisect_left(self._lines, first)
-        return position < len(self._lines) and self._lines[position] <= last
+        found: set[str] = set()
+        for line in range(first, last + 1):
+            words = self._words_of_line[line]
+            if words is None:
+                text = self._module.lines[line - 1]
+                extra = ("platform",) if "os.name" in text else ()
+                words = self._words_of_line[line] = frozenset((*_WORD.findall(text), *extra))
+            found |= words
+        return found
 
     def _hot_names(self) -> frozenset[str]:
         if self._names is None:
@@ -136,30 +172,25 @@ class Heat:
                 name
                 for statement in self._module.tree.body
                 for member in (statement.body if isinstance(statement, ast.ClassDef) else [statement])
-                if not isinstance(member, ast.ClassDef) and self._has_line(*span(member))
+                if not isinstance(member, ast.ClassDef) and any(map(self._hot_words.has, self._words(*span(member))))
                 for name in bound_names(member)
                 if not name.startswith("test") and name not in _COMMON
             )
         return self._names
 
 
-_WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _COMMON: Final = frozenset({"torch", "os", "sys", "pytest", "unittest", "np", "numpy", "setUp", "setup_method", "main"})
 
 
 class _Part:
-    """A statement without its blocks: its lines, its words and what it binds."""
+    """A statement without its blocks: the statement around it, its words and what it binds."""
 
-    __slots__ = ("binds", "first", "inside", "last", "statement", "words")
+    __slots__ = ("around", "binds", "statement", "words")
 
-    def __init__(self, statement: Statement, lines: list[str]) -> None:
+    def __init__(self, statement: Statement, around: _Part | None, words: set[str]) -> None:
         self.statement = statement
-        self.first, self.last = span(statement)
-        body = getattr(statement, "body", None)
-        if body and not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            self.last = max(self.first, body[0].lineno - 1)
-        self.words = set(_WORD.findall("\n".join(lines[self.first - 1 : self.last])))
-        self.inside = [id(inner) for inner in flat(statement)][1:]
+        self.around = around
+        self.words = words
         self.binds = {*bound_names(statement, is_deep=False), *_attributes(statement)}
 
 

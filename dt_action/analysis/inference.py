@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 from dt_action.analysis.heat import may_matter
 from dt_action.analysis.interpreter import BudgetError
 from dt_action.analysis.parametrisation import CaseId
 from dt_action.analysis.project import Project, SourceModule
-from dt_action.analysis.requirement import Leaf, Needs, derive, leaf_of
-from dt_action.analysis.simulation import Case, Simulator
+from dt_action.analysis.requirement import SOFT_RULES, Leaf, Needs, derive, leaves_of
+from dt_action.analysis.simulation import Case, Depth, Outcome, Simulator
 from dt_action.analysis.tests_of import Test, tests_in
 from dt_action.analysis.values import Gate, Mark
-from dt_action.analysis.worlds import TooManyWorldsError, World, explore
+from dt_action.analysis.worlds import Notes, Possible, TooManyWorldsError, World, explore
 
 Identity = tuple[int, CaseId]
-Tree = Sequence[tuple[Mapping[str, Hashable], list[Case]]]
+Tree = Sequence[tuple[Possible, Outcome]]
+_NO_CASES: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,45 +79,106 @@ def infer(project: Project, module: SourceModule) -> FileInference:
 
 
 def _whole(simulator: Simulator) -> Needs:
+    def probe(kind: str) -> list[frozenset[Gate]]:
+        found = explore(partial(simulator.file_gates, beyond=True), {"accelerator": frozenset({kind})})
+        return [frozenset(met.gates) for _, met in found]
+
     try:
-        return derive([leaf_of(choices, met) for choices, met in explore(simulator.file_gates)])
-    except (TooManyWorldsError, BudgetError, RecursionError):
+        leaves = [leaf for possible, met in explore(simulator.file_gates) for leaf in leaves_of(possible, met)]
+        return derive(leaves, cache(probe))
+    except _TOO_FAR:
         return Needs()
 
 
+_TOO_FAR = (TooManyWorldsError, BudgetError, RecursionError)
+
+
 def _infer_test(simulator: Simulator, test: Test) -> TestNeeds:
-    try:
-        tree: Tree = explore(lambda world: simulator.cases(test, world))
-    except (TooManyWorldsError, BudgetError, RecursionError):
-        tree = _without_body(simulator, test)
+    tree, is_understood = _tree(simulator, test)
     if not tree:
         return TestNeeds(key=test.key, line=test.line, common=_whole(simulator), is_understood=False)
-    missing = Gate(simulator.module.path, test.line, "generated-param")
-    identities = dict.fromkeys(identity for _, cases in tree for identity in _identified(cases))
-    most = max((len(cases) for _, cases in tree), default=0)
+    missing = Notes()
+    missing.gates.append(Gate(simulator.module.path, test.line, "generated-param"))
+    cases = [_identified(outcome.cases or _NO_CASES) for _, outcome in tree]
+    most = max(map(len, cases))
+    probe = cache(partial(_closed_on, simulator, test))
     found: list[CaseNeeds] = []
-    for identity in identities:
-        leaves = []
-        for choices, cases in tree:
-            case = _identified(cases).get(identity)
-            met: tuple[Hashable, ...] = case.met if case else (missing,) if len(cases) < most else ()
-            leaves.append(leaf_of(choices, met))
-        like = next(case for _, cases in tree if (case := _identified(cases).get(identity)))
+    for identity in dict.fromkeys(identity for known in cases for identity in known):
+        leaves: list[Leaf] = []
+        for (possible, outcome), known in zip(tree, cases, strict=True):
+            met = [outcome.met]
+            if identity in known:
+                met.append(known[identity].met)
+            elif outcome.cases is not None and len(known) < most:
+                met.append(missing)
+            leaves += leaves_of(possible, *met)
+        like = next(known[identity] for known in cases if identity in known)
         names = tuple(f"{test.key}{suffix}" for suffix in like.suffixes)
-        found.append(CaseNeeds(names=names, needs=derive(leaves), marks=like.marks))
-    common = derive([_shared(choices, cases, missing, most) for choices, cases in tree])
+        found.append(CaseNeeds(names=names, needs=derive(leaves, probe), marks=like.marks))
+    common = derive([leaf for possible, outcome in tree for leaf in _shared(possible, outcome, missing, most)], probe)
     shared = tuple(mark for mark in (found[0].marks if found else ()) if all(mark in case.marks for case in found))
     if all(case.needs.requirement == common.requirement and case.marks == shared for case in found):
         found = []
-    return TestNeeds(key=test.key, line=test.line, common=common, cases=tuple(found), marks=shared, lines=test.lines)
+    return TestNeeds(
+        key=test.key,
+        line=test.line,
+        common=common,
+        cases=tuple(found),
+        marks=shared,
+        lines=test.lines,
+        is_understood=is_understood,
+    )
 
 
-def _without_body(simulator: Simulator, test: Test) -> Tree:
-    """The same, judged by decorators, classes and fixtures alone; empty where even that goes too far."""
+def _tree(simulator: Simulator, test: Test) -> tuple[Tree, bool]:
+    """
+    What becomes of a test on every machine that it can tell apart, and whether it was followed to the end.
+
+    Where that goes too far, it is judged by decorators and classes alone; the tree is empty where even that does.
+    """
+    if simulator.budget.left > 0:
+        try:
+            tree = _explored(simulator, test, Depth())
+            if _fails_everywhere(tree):
+                tree = _explored(simulator, test, Depth(beyond_gates=True))
+        except _TOO_FAR:
+            pass
+        else:
+            return tree, True
     try:
-        return explore(lambda world: simulator.cases(test, world, with_body=False))
-    except (TooManyWorldsError, BudgetError, RecursionError):
+        return (
+            (_explored(simulator, test, Depth(into_body=False)), False)
+            if simulator.has_steps_for_heads
+            else ([], False)
+        )
+    except _TOO_FAR:
+        return [], False
+
+
+def _explored(simulator: Simulator, test: Test, depth: Depth) -> Tree:
+    return explore(lambda world: simulator.outcome(test, world, depth))
+
+
+def _closed_on(simulator: Simulator, test: Test, kind: str) -> list[frozenset[Gate]]:
+    """The gates that each machine of a kind finds closed, those behind others too."""
+    if simulator.budget.left <= 0:
         return []
+    depth = Depth(beyond_gates=True)
+    try:
+        tree = explore(lambda world: simulator.outcome(test, world, depth), {"accelerator": frozenset({kind})})
+    except _TOO_FAR:
+        return []
+    return [frozenset(_gates_of(outcome)) for _, outcome in tree]
+
+
+def _gates_of(outcome: Outcome) -> list[Gate]:
+    return [*outcome.met.gates, *(gate for case in outcome.cases or () for gate in case.met.gates)]
+
+
+def _fails_everywhere(tree: Tree) -> bool:
+    """True where every machine seems to lack something, and one of them by a failure: then we are mistaken."""
+    closed = [_gates_of(outcome) for _, outcome in tree]
+    return all(closed) and any(gate.rule in SOFT_RULES for gates in closed for gate in gates)
 
 
 def _identified(cases: Sequence[Case]) -> dict[Identity, Case]:
@@ -123,10 +186,14 @@ def _identified(cases: Sequence[Case]) -> dict[Identity, Case]:
     return {(-1, case.id) if case.id else (place, None): case for place, case in enumerate(cases)}
 
 
-def _shared(choices: Mapping[str, Hashable], cases: Sequence[Case], missing: Gate, most: int) -> Leaf:
+def _shared(possible: Possible, outcome: Outcome, missing: Notes, most: int) -> list[Leaf]:
     """The gates that every case meets here."""
-    leaves = [leaf_of(choices, case.met) for case in cases]
-    if not leaves:
-        return leaf_of(choices, (missing,) if most else ())
-    shared = frozenset.intersection(*(leaf.gates for leaf in leaves))
-    return Leaf(choices, shared, any(leaf.is_aware for leaf in leaves))
+    if outcome.cases is None:
+        return leaves_of(possible, outcome.met)
+    if not outcome.cases:
+        return leaves_of(possible, outcome.met, *([missing] if most else []))
+    shared = frozenset.intersection(*(frozenset(case.met.gates) for case in outcome.cases))
+    together = Notes()
+    together.gates += shared
+    together.gates_tell_makes = any(case.met.gates_tell_makes for case in outcome.cases)
+    return leaves_of(possible, outcome.met, together)

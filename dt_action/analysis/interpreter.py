@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dt_action.analysis import vocabulary
-from dt_action.analysis.builtin_calls import BUILTINS, METHODS, call_builtin, call_python
+from dt_action.analysis.builtin_calls import METHODS, NAMES, call_builtin, call_python
 from dt_action.analysis.expressions import EVALUATORS
+from dt_action.analysis.facts import RESULT_ATTRIBUTES
 from dt_action.analysis.project import Bindings, Project, SourceModule
-from dt_action.analysis.syntax import Statement
+from dt_action.analysis.syntax import Statement, last_word
 from dt_action.analysis.values import (
     MARKABLE,
-    ROCM_AWARE,
     UNKNOWN,
+    Choice,
     Class,
     Count,
     Env,
@@ -26,6 +26,7 @@ from dt_action.analysis.values import (
     Marked,
     ModuleValue,
     Result,
+    SkippedError,
     TestBody,
     Unknown,
     Value,
@@ -33,13 +34,16 @@ from dt_action.analysis.values import (
     truth,
     unmarked,
 )
-from dt_action.analysis.worlds import World
+from dt_action.analysis.worlds import DOMAINS, World
 
 if TYPE_CHECKING:
     from dt_action.analysis.execution import Executor
 
-MAX_STEPS = 12_000
-MAX_DEPTH = 14
+MAX_STEPS: Final = 4_000
+"""Steps of one test on one machine, and of one name of a module, beyond which it is not followed."""
+MAX_DEPTH: Final = 14
+MAX_PENDING: Final = 25
+"""Names that are worked out for one another at once, through imports, beyond which the chain is cut."""
 
 
 class Scope:
@@ -69,22 +73,46 @@ class BudgetError(Exception):
     """A test that takes more steps to follow than it is worth."""
 
 
-class Interpreter:
-    """Evaluates expressions of the project's modules in one `world`. Statements are its `executor`'s."""
+class Budget:
+    """How many steps the work for one file may take yet, over all its tests and machines."""
 
-    def __init__(self, project: Project, world: World, execute: Callable[[Interpreter], Executor]) -> None:
+    __slots__ = ("is_spent", "left")
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.is_spent = False
+
+
+class Interpreter:
+    """
+    Evaluates expressions of the project's modules in one `world`. Statements are its `executor`'s.
+
+    `lookups` counts the names that were looked up: what is evaluated without one is a constant. `changed` are names of
+    modules, by path, whose containers a test changes: what they hold is then not known.
+    """
+
+    def __init__(
+        self, project: Project, world: World, budget: Budget, execute: Callable[[Interpreter], Executor]
+    ) -> None:
         self.project = project
+        self.vocabulary = project.vocabulary
         self.world = world
         self.depth = 0
         self.cuts = 0
+        self.lookups = 0
+        self._steps = MAX_STEPS
+        self._budget = budget
         self._pending: set[tuple[int, str]] = set()
+        self.changed: set[tuple[str, str]] = set()
         self.executor = execute(self)
 
     def value(self, node: ast.expr | None, scope: Scope) -> Value:
         """What `node` is worth here; UNKNOWN where the analysis cannot tell."""
         if node is None:
             return None
-        self.step()
+        self._steps -= 1
+        if self._steps < 0:
+            raise BudgetError
         evaluate = EVALUATORS.get(type(node))
         return evaluate(self, node, scope) if evaluate else UNKNOWN
 
@@ -92,37 +120,84 @@ class Interpreter:
         """As `value`; UNKNOWN where the machine lacks what the expression uses, too."""
         try:
             return self.value(node, scope)
-        except HardwareMissingError:
+        except (HardwareMissingError, SkippedError):
             return UNKNOWN
 
     def step(self) -> None:
         """Count one step. Raises BudgetError when they are used up."""
-        self.world.steps += 1
-        if self.world.steps > MAX_STEPS:
+        self._steps -= 1
+        if self._steps < 0:
             raise BudgetError
 
+    def charge(self) -> None:
+        """Take the steps of this interpreter from those of the file."""
+        self._budget.left -= MAX_STEPS - self._steps
+
+    # -- what hangs on the machine ---------------------------------------------------------------------------
+
+    def opened(self, value: Value) -> Value:
+        """A count of devices as a choice of numbers, and something external that is read as what it holds."""
+        if isinstance(value, Count):
+            if not self.world.has(value.kinds):
+                return value.least
+            return Choice("count", tuple((n, max(int(str(n)), value.least)) for n in DOMAINS["count"]))
+        if isinstance(value, External):
+            answer = self.vocabulary.constant(value.name)
+            return self.opened(answer(self.world, (), {})) if answer else value
+        return value
+
     def settle(self, value: Value) -> Value:
-        """A count as a number: from here on something hangs on it."""
-        if not isinstance(value, Count):
+        """A value as it is here, told from every other."""
+        if isinstance(value, (Count, External)):
+            value = self.opened(value)
+        if not isinstance(value, Choice):
             return value
-        number = self.world.count() if self.world.accelerator in value.kinds else 0
-        return max(number, value.least)
+        groups: list[tuple[Value, set[object]]] = []
+        for here, inner in value.of:
+            same = next((places for known, places in groups if known is inner or _is_equal(known, inner)), None)
+            if same is None:
+                groups.append((inner, {here}))
+            else:
+                same.add(here)
+        for inner, places in groups[:-1]:
+            if self.world.is_in(value.axis, frozenset(places)):
+                return inner
+        return groups[-1][0]
+
+    def decide(self, verdicts: Choice) -> bool | Unknown:
+        """What a choice of truths is here."""
+        true = frozenset(here for here, verdict in verdicts.of if verdict is True)
+        unknown = frozenset(here for here, verdict in verdicts.of if isinstance(verdict, Unknown))
+        if unknown and self.world.is_in(verdicts.axis, unknown):
+            return UNKNOWN
+        if not true or len(true) == len(verdicts.of):
+            return bool(true)
+        return self.world.is_in(verdicts.axis, true)
+
+    def truth(self, value: Value) -> bool | Unknown:
+        """Whether a value counts as true here."""
+        if isinstance(value, (Count, External)):
+            value = self.opened(value)
+        return self.decide(value.map(truth)) if isinstance(value, Choice) else truth(value)
 
     def truth_of(self, node: ast.expr, scope: Scope) -> bool | Unknown:
         """Whether an expression holds here."""
-        return truth(self.settle(self.value(node, scope)))
+        return self.truth(self.value(node, scope))
 
     # -- names ---------------------------------------------------------------------------------------------
 
     def name(self, name: str, scope: Scope) -> Value:
         """What a name stands for in `scope`."""
+        self.lookups += 1
         for environment in reversed(scope.locals):
             if name in environment:
                 return environment[name]
+        if self.changed and (scope.module.path, name) in self.changed:
+            return UNKNOWN
         value = self.module_value(scope.module, name)
         if value is not None or name in scope.module.bindings.names:
             return value
-        return External(f"builtins.{name}") if name in BUILTINS else UNKNOWN
+        return External(f"builtins.{name}") if name in NAMES else UNKNOWN
 
     def module_value(self, module: SourceModule, name: str) -> Value:
         """What the top level of `module` binds `name` to; None where it does not."""
@@ -138,8 +213,8 @@ class Interpreter:
                     self._pending.discard((id(target), name))
                 if found is not None:
                     return found
-            elif target is None and star.module and f"{star.module}.{name}" in vocabulary.DOTTED:
-                return self._external(f"{star.module}.{name}")
+            elif target is None and star.module and f"{star.module}.{name}" in self.vocabulary.names:
+                return External(f"{star.module}.{name}")
         return None
 
     def class_value(self, owner: Class, name: str, seen: frozenset[int] = frozenset()) -> Value:
@@ -161,39 +236,34 @@ class Interpreter:
 
     def _bound(self, bindings: Bindings, name: str, scope: Scope) -> Value:
         key = (id(bindings), name)
-        if key in self._pending:
+        if key in self._pending or len(self._pending) >= MAX_PENDING:
             self.cuts += 1
             return UNKNOWN
         self._pending.add(key)
         before = self.cuts
         try:
-            return bindings.memory(name).recall(
+            found = bindings.memory(name).recall(
                 self.world,
                 lambda: self._bind(bindings.names[name], name, scope.inner({})),
-                lambda: self.cuts == before or len(self._pending) == 1,
+                is_whole=lambda: self.cuts == before or len(self._pending) == 1,
             )
         finally:
             self._pending.discard(key)
+        return found.copy() if type(found) in (list, dict, set) else found  # whoever changes it changes it for itself
 
     def _bind(self, statements: Sequence[Statement], name: str, scope: Scope) -> Value:
-        met = len(self.world.gates)
-        spent, self.world.steps = self.world.steps, 0  # what is remembered must not hang on who asks first
-        self.depth += 1
-        try:
-            if self.depth > MAX_DEPTH:
-                self.cuts += 1
-                return UNKNOWN
-            for statement in statements:
-                self.executor.bind(statement, scope, name)
-        except HardwareMissingError:
-            pass
-        except BudgetError:
-            self.cuts += 1
-        finally:
-            self.world.steps = spent
-            self.depth -= 1
-            aware = [gate for gate in self.world.gates[met:] if gate == ROCM_AWARE]
-            self.world.gates[met:] = aware[:1]
+        # What is remembered must not hang on who asks first: it has steps and depth of its own, and is not charged.
+        outside = self._steps, self.depth
+        self._steps, self.depth = MAX_STEPS, 0
+        with self.world.supposing() as seen:
+            try:
+                for statement in statements:
+                    self.executor.bind(statement, scope, name)
+            except (HardwareMissingError, SkippedError, BudgetError):
+                pass
+            finally:
+                self._steps, self.depth = outside
+        self.world.notes.tells_makes |= seen.tells_makes
         return scope.locals[-1].get(name, UNKNOWN)
 
     # -- attributes ----------------------------------------------------------------------------------------
@@ -201,7 +271,7 @@ class Interpreter:
     def attribute(self, owner: Value, name: str) -> Value:
         """`owner.name`."""
         if isinstance(owner, External):
-            return self._external(f"{owner.name}.{name}")
+            return self._external_attribute(owner, name)
         if isinstance(owner, ModuleValue):
             return self._module_attribute(owner, name)
         if isinstance(owner, Instance):
@@ -214,20 +284,37 @@ class Interpreter:
             found = self.class_value(of, name) if isinstance(of, Class) else None
             return found if found is not None else UNKNOWN
         if isinstance(owner, Result):
-            fact = vocabulary.RESULT_ATTRIBUTES.get((owner.kind, name))
+            fact = RESULT_ATTRIBUTES.get((owner.kind, name))
             return fact(self.world, (), {}) if fact else UNKNOWN
+        if isinstance(owner, Choice):
+            return self._attribute_of_choice(owner, name)
         if isinstance(owner, str) and name == "type":  # a torch.device is kept as its name
             return owner.partition(":")[0]
         if isinstance(owner, (str, list, dict, set, tuple)) and name in METHODS:
             return getattr(owner, name, UNKNOWN)
         return UNKNOWN
 
+    def _external_attribute(self, owner: External, name: str) -> Value:
+        dotted = f"{owner.name}.{name}"
+        vocabulary = self.vocabulary
+        if owner.name in vocabulary.names and dotted not in vocabulary.names and dotted not in vocabulary.prefixes:
+            value = self.opened(owner)  # an attribute of a constant, such as `sys.platform.startswith`
+            if not isinstance(value, (External, Unknown)):
+                return self.attribute(value, name)
+        return External(dotted)
+
+    def _attribute_of_choice(self, owner: Choice, name: str) -> Value:
+        """A part of each, or of the one that is here where the parts are no plain values."""
+        if all(isinstance(value, str) for _, value in owner.of) and name == "type":
+            return owner.map(lambda value: value.partition(":")[0])
+        return self.attribute(self.settle(owner), name)
+
     def _module_attribute(self, owner: ModuleValue, name: str) -> Value:
         dotted = f"{owner.name}.{name}"
-        if owner.name and dotted in vocabulary.DOTTED:
-            return self._external(dotted)
+        if owner.name and dotted in self.vocabulary.names:
+            return External(dotted)
         inner = self.project.find(name, owner.module, 1) if owner.module.path.endswith("__init__.py") else None
-        if owner.name and inner is None and dotted in vocabulary.PREFIXES:
+        if owner.name and inner is None and dotted in self.vocabulary.prefixes:
             return External(dotted)
         found = self.module_value(owner.module, name)
         if not isinstance(found, ModuleValue) and (found is not None or name in owner.module.bindings.names):
@@ -238,16 +325,11 @@ class Interpreter:
         """A function found in a class, bound to an object; a property is read."""
         if not isinstance(found, Function) or isinstance(found.node, ast.Lambda):
             return found
-        words = {ast.unparse(decorator).rpartition(".")[2] for decorator in found.node.decorator_list}
+        words = {last_word(decorator) for decorator in found.node.decorator_list}
         if "staticmethod" in words:
             return found
         bound = Function(found.node, found.module, found.closure, owner)
         return self.call(bound, [], {}) if words & {"property", "cached_property"} else bound
-
-    def _external(self, name: str) -> Value:
-        if name in vocabulary.CONSTANTS:
-            return vocabulary.DOTTED[name](self.world, (), {})
-        return External(name)
 
     # -- calls ---------------------------------------------------------------------------------------------
 
@@ -267,17 +349,25 @@ class Interpreter:
             self.executor.run_body(function)
             return None
         if callable(function) and not isinstance(function, Unknown):
-            return call_python(function, args, kwargs)
+            settled = {name: self.settle(value) for name, value in kwargs.items()}
+            return call_python(function, [self.settle(arg) for arg in args], settled)
         return UNKNOWN
 
     def _call_external(self, name: str, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         root, _, rest = name.partition(".")
         if root == "builtins":
             return call_builtin(self, rest, args, kwargs)
-        fact = vocabulary.fact_of(name)
+        fact = self.vocabulary.answer(name)
         return fact(self.world, args, kwargs) if fact else UNKNOWN
 
     def _call_mark(self, mark: Mark, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
         if len(args) == 1 and not kwargs and isinstance(args[0], MARKABLE):
             return marked(args[0], mark)
         return mark
+
+
+def _is_equal(one: Value, other: Value) -> bool:
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # values that cannot be compared are two
+        return False

@@ -3,71 +3,54 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from dt_action.analysis.worlds import ACCELERATOR_KINDS, ALIKE, OTHER_KINDS, World
+from dt_action.analysis.phrases import DEVICE_WORDS, Demand, Devices
 
-KIND_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "cuda": ALIKE,
-    "nvidia": ("cuda",),
-    "gpu": ACCELERATOR_KINDS,
-    "gpus": ACCELERATOR_KINDS,
-    "accelerator": ACCELERATOR_KINDS,
-    "accelerators": ACCELERATOR_KINDS,
-    "rocm": ("rocm",),
-    "hip": ("rocm",),
-    "mps": ("mps",),
-    "xpu": ("xpu",),
-    "npu": ("npu",),
-    "ascend": ("npu",),
-    "neuron": ("npu",),
-    "neuroncore": ("npu",),
-    "hpu": ("hpu",),
-    "gaudi": ("hpu",),
-    "habana": ("hpu",),
-    "tpu": ("tpu",),
-    "xla": ("tpu",),
-    "webgpu": ("webgpu",),
-    "wgpu": ("webgpu",),
-    "webnn": ("webnn",),
-    "qnn": ("qualcomm",),
-    "hexagon": ("qualcomm",),
+KIND_WORDS: Final[dict[str, str]] = {
+    "cuda": "cuda",
+    "nvidia": "nvidia",
+    "gpu": "gpu",
+    "gpus": "gpu",
+    "accelerator": "gpu",
+    "accelerators": "gpu",
+    "rocm": "rocm",
+    "hip": "rocm",
+    "mps": "mps",
+    "metal": "mps",
+    "xpu": "xpu",
+    "npu": "npu",
+    "npus": "npu",
+    "ascend": "npu",
+    "neuron": "npu",
+    "neuroncore": "npu",
+    "hpu": "hpu",
+    "gaudi": "hpu",
+    "habana": "hpu",
+    "tpu": "tpu",
+    "tpus": "tpu",
+    "xla": "tpu",
+    "webgpu": "webgpu",
+    "wgpu": "webgpu",
+    "webnn": "webnn",
+    "qnn": "qualcomm",
+    "hexagon": "qualcomm",
 }
-_DEMANDS: Final = frozenset({"require", "requires", "required", "need", "needs", "only", "with", "run"})
-_NEGATIONS: Final = frozenset({"no", "non", "not", "without"})
+"""The device that a word of a name means, in the words of the vocabulary."""
+_DEMANDS: Final = frozenset({"require", "requires", "required", "need", "needs", "only", "with", "run", "runs"})
+_NEGATIONS: Final = frozenset({"no", "non", "not", "without", "isnt", "unavailable"})
 _FILLERS: Final = frozenset(
     {"torch", "pytorch", "jax", "is", "available", "test", "tests", "a", "an", "the", "or", "and", "triton", "bf16",
-     "fp16", "on", "if", "device", "devices", "at", "least", "only", "required", "two", "multiple", "large", "big"}
+     "fp16", "on", "if", "device", "devices", "at", "least", "only", "required", "two", "multiple", "large", "big",
+     "for", "has", "have", "mark", "marks", "platform", "platforms", "backend", "hardware", "machine", "needed",
+     "when", "unless", "support", "supported", "execution"}
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class NamedGate:
-    """What a name asks for: one of `kinds`, or none of them; at least `count` devices, exactly one if `is_single`."""
-
-    kinds: tuple[str, ...]
-    is_negative: bool = False
-    count: int = 1
-    is_single: bool = False
-    is_aware: bool = False
-
-    def is_open(self, world: World) -> bool:
-        """True on a machine that has what the name asks for."""
-        beside = [kind for kind in self.kinds if kind in OTHER_KINDS]
-        if beside:
-            return any(bool(world.ask(kind)) for kind in beside) is not self.is_negative
-        is_here = world.accelerator in self.kinds
-        if self.is_negative:
-            return not is_here
-        if self.is_single:
-            return is_here
-        return is_here and (self.count == 1 or world.count() >= self.count)
-
-
 @lru_cache(maxsize=4096)
-def gate_of_decorator(name: str) -> NamedGate | None:
+def gate_of_decorator(name: str) -> Demand | None:
     """
     What a decorator's name demands, None where it does not say.
 
@@ -76,10 +59,10 @@ def gate_of_decorator(name: str) -> NamedGate | None:
     first, *rest = words_of(name) or [""]
     if first in _DEMANDS and rest:
         return _read(rest, is_negative=False)
-    if first == "skip" and rest:
+    if first in ("skip", "disable", "disabled") and rest:
         if rest[0] == "unless":
             return _read(rest[1:], is_negative=False)
-        if rest[0] in ("if", "on", "when"):
+        if rest[0] in ("if", "on", "when", "for", "in"):
             return _read(rest[1:], is_negative=True)
         if rest[0] in _NEGATIONS:
             return _read(rest, is_negative=True)
@@ -87,7 +70,26 @@ def gate_of_decorator(name: str) -> NamedGate | None:
 
 
 @lru_cache(maxsize=4096)
-def gate_of_mark(name: str) -> NamedGate | None:
+def polarity_of(name: str) -> bool | None:
+    """
+    For a decorator whose arguments name devices: False for a list of those to run on, True for one to skip on.
+
+    `run_on_devices("gpu")`, `only_for(["cuda"])`; `skip_on_devices("tpu")`, `exclude_devices`, `skip_backend`. None
+    where the name does not say.
+    """
+    words = words_of(name)
+    if not words or not {"device", "devices", "backend", "backends", "platform", "platforms", "arch", "archs", "on",
+                         "for", "accelerator", "accelerators", "target", "targets"} & set(words):  # fmt: skip
+        return None
+    if {"skip", "skips", "exclude", "excludes", "excluding", "except", "disable", "disabled", "not"} & set(words[:3]):
+        return True
+    if {"run", "runs", "only", "require", "requires", "needs", "enable", "allow"} & set(words[:3]):
+        return False
+    return None
+
+
+@lru_cache(maxsize=4096)
+def gate_of_mark(name: str) -> Demand | None:
     """What a selection mark says: `cuda`, `gpu_test`, `multi_gpu_tests`, `requires_gpu`, `only_on_tpu`."""
     words = words_of(name)
     if words and words[0] in ("skip", "xfail", "no", "not", "non", "without", "cpu"):
@@ -95,38 +97,41 @@ def gate_of_mark(name: str) -> NamedGate | None:
     return _read([word for word in words if word not in _DEMANDS], is_negative=False)
 
 
+def says_something(name: str) -> bool:
+    """True for a decorator that is judged by its name."""
+    return gate_of_decorator(name) is not None or polarity_of(name) is not None
+
+
 def words_of(name: str) -> list[str]:
     """`skipIfNoCUDA` -> skip, if, no, cuda."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+\d*[a-z]*|[A-Z]+\d*|\d+", name)]
 
 
-def _read(words: list[str], *, is_negative: bool) -> NamedGate | None:
+def _read(words: Sequence[str], *, is_negative: bool) -> Demand | None:
     while words and words[0] in _NEGATIONS:
         is_negative = not is_negative
         words = words[1:]
-    kinds: list[str] = []
-    count, is_single = 1, False
-    named: set[str] = set()
+    found: list[Devices] = []
+    count = 1
     for position, word in enumerate(words):
+        after = words[position + 1] if position + 1 < len(words) else ""
         if word in KIND_WORDS:
-            kinds += KIND_WORDS[word]
-            named.add(word)
+            found.append(DEVICE_WORDS[KIND_WORDS[word]])
         elif word in ("multi", "multiple", "two"):
             count = 2
-        elif word == "single":
-            is_single = True
-        elif (
-            word.isdigit() and position + 1 < len(words) and words[position + 1] in ("gpu", "gpus", "device", "devices")
-        ):
+        elif word.isdigit() and after in ("gpu", "gpus", "device", "devices", "npus", "tpus"):
             count = int(word)
-        elif word not in _FILLERS:
+        elif word not in _FILLERS and word != "single":
             return None
-    if not kinds:
+    if not found:
         return None
-    return NamedGate(
-        tuple(dict.fromkeys(kinds)),
-        is_negative=is_negative,
-        count=count,
-        is_single=is_single,
-        is_aware=named != {"cuda"},
+    return Demand(_joined(found), is_negative, count)
+
+
+def _joined(found: Sequence[Devices]) -> Devices:
+    """One of several: `cuda_or_rocm`. A name with one word of a make does not tell makes apart by itself."""
+    return Devices(
+        frozenset().union(*(devices.accelerators for devices in found)),
+        tuple(other for devices in found for other in devices.others),
+        any(devices.tells_makes for devices in found) or len(found) > 1,
     )

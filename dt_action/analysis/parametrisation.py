@@ -13,7 +13,7 @@ from typing import Any, Final
 from dt_action.analysis import gates
 from dt_action.analysis.fixtures import Fixture
 from dt_action.analysis.interpreter import Interpreter, Scope
-from dt_action.analysis.syntax import FunctionNode, argument_names
+from dt_action.analysis.syntax import argument_names, flat
 from dt_action.analysis.tests_of import Test
 from dt_action.analysis.values import (
     UNKNOWN,
@@ -107,7 +107,7 @@ def selections(dimensions: Sequence[Dimension], test: Test) -> Iterator[Selectio
 
 
 def _relevant(dimensions: Sequence[Dimension], test: Test) -> set[Dimension]:
-    asked = test.module.note("asked", test.node, lambda: _names_in_gates(test.node))
+    asked = test.module.note("asked", test.node, lambda: _names_in_gates(test))
     chosen: set[Dimension] = set()
     size = 1
     for dimension in sorted(dimensions, key=lambda d: (not any(row.marks for row in d.rows), len(d.rows))):
@@ -118,12 +118,15 @@ def _relevant(dimensions: Sequence[Dimension], test: Test) -> set[Dimension]:
     return chosen
 
 
-def _names_in_gates(node: FunctionNode) -> set[str]:
-    found: set[str] = set()
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.If) and gates.leads_to_skip(inner):
-            found |= {word.id for word in ast.walk(inner.test) if isinstance(word, ast.Name)}
-    return found
+def _names_in_gates(test: Test) -> set[str]:
+    return {
+        word.id
+        for statement in test.node.body
+        for inner in flat(statement)
+        if isinstance(inner, ast.If) and gates.leads_to_skip(test.module, inner)
+        for word in ast.walk(inner.test)
+        if isinstance(word, ast.Name)
+    }
 
 
 def of_fixtures(fixtures: Mapping[str, Fixture], interpreter: Interpreter) -> Iterator[Dimension]:

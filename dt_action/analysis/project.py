@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from dt_action.analysis.syntax import Statement, bound_names, flat
+from dt_action.analysis.vocabulary import Vocabulary, built_in
 from dt_action.analysis.worlds import Memory
 
 MAX_SOURCE_BYTES = 4 * 1024**2
@@ -50,8 +51,8 @@ class SourceModule:
     tree: ast.Module
     digest: str
     bindings: Bindings
+    vocabulary: Vocabulary
     classes: dict[int, Bindings] = field(default_factory=dict)
-    gate_memory: Memory = field(default_factory=Memory)
     notes: dict[tuple[str, int], Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
@@ -118,7 +119,8 @@ def parse(text: str) -> ast.Module:
 class Project:
     """The files under `root`, each read and parsed once, with the imports that were followed between them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, vocabulary: Vocabulary | None = None) -> None:
+        self.vocabulary = vocabulary or built_in()
         self._root = root
         self._modules: dict[str, SourceModule | None] = {}
         self._found: dict[tuple[str, str], str | None] = {}
@@ -139,7 +141,7 @@ class Project:
         text = read_source(raw)
         tree = parse(text)
         digest = hashlib.sha256(raw).hexdigest()
-        module = SourceModule(path, text, tree, digest, bindings_of(tree.body), lines=text.split("\n"))
+        module = SourceModule(path, text, tree, digest, bindings_of(tree.body), self.vocabulary, lines=text.split("\n"))
         self._modules[path] = module
         return module
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from dt_action.analysis.values import GATE_AWARE, Gate
-from dt_action.analysis.worlds import ACCELERATOR_KINDS, CUDA_ARCHES, OTHER_KINDS, PLAIN
+from dt_action.analysis.values import Gate
+from dt_action.analysis.worlds import ACCELERATOR_KINDS, DOMAINS, GIB, OTHER_KINDS, PLAIN, Notes
 from dt_action.model.hardware import NOTHING, Clause, DeviceNeed, Evidence, Requirement
 
 SOFT_RULES: Final = frozenset({"device-use", "assert", "raise", "implicit-import"})
 """Gates that are failures, not skips: they can demand, and never exclude or say that a test runs nowhere."""
+_HERE: Final = frozenset({True})
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One imagined machine: what was asked of it, and the gates that were closed."""
+    """
+    Imagined machines that nothing told apart: what is possible there, and the gates that were closed.
 
-    choices: Mapping[str, Hashable]
+    `accelerator` is their kind, `PLAIN`, or None where nothing asked. `tells_makes` says that a gate tells AMD's
+    devices from NVIDIA's.
+    """
+
+    possible: Mapping[str, frozenset[Hashable]]
     gates: frozenset[Gate]
-    is_aware: bool = False
+    tells_makes: bool = False
+    accelerator: str | None = None
 
-    @property
-    def accelerator(self) -> str | None:
-        """The kind here, `PLAIN`, or None where nothing asked."""
-        kind = self.choices.get("accelerator")
-        return None if kind is None else str(kind)
+    def least(self, axis: str) -> int:
+        """The least of a quantity that these machines may have; 0 where nothing asked."""
+        values = self.possible.get(axis)
+        return min(value for value in values if isinstance(value, int)) if values else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +44,30 @@ class Needs:
     gates: tuple[Gate, ...] = field(default=())
 
 
-def leaf_of(choices: Mapping[str, Hashable], met: Iterable[Hashable]) -> Leaf:
-    """A leaf from what a world noted."""
-    noted = list(met)
-    return Leaf(choices, frozenset(gate for gate in noted if isinstance(gate, Gate)), GATE_AWARE in noted)
+def leaves_of(possible: Mapping[str, frozenset[Hashable]], *met: Notes) -> list[Leaf]:
+    """The leaves, one a kind of accelerator, of machines that met what the notes say."""
+    gates = frozenset(gate for notes in met for gate in notes.gates)
+    leaf = Leaf(possible, gates, any(notes.gates_tell_makes for notes in met))
+    kinds = possible.get("accelerator")
+    if kinds is None:
+        return [leaf]
+    return [replace(leaf, accelerator=str(kind)) for kind in DOMAINS["accelerator"] if kind in kinds]
 
 
-def derive(leaves: Sequence[Leaf]) -> Needs:
+Probe = Callable[[str], Sequence[frozenset[Gate]]]
+"""
+The gates that are closed on each machine of a kind when they are reached, those behind others too.
+
+A test ends at the first gate that is closed; whether a later one turns away a kind of accelerator, or whatever lacks
+another, shows only beyond.
+"""
+
+
+def _unseen(kind: str) -> Sequence[frozenset[Gate]]:
+    return ()
+
+
+def derive(leaves: Sequence[Leaf], probe: Probe = _unseen) -> Needs:
     """
     The requirement that holds on exactly the machines where no gate is closed.
 
@@ -59,12 +82,12 @@ def derive(leaves: Sequence[Leaf]) -> Needs:
         sites = {gate for leaf in leaves for gate in leaf.gates}
         return Needs(never_runs=True, gates=_ordered(sites))
     open_leaves = _usual_reading(open_leaves)
-    demanding, excluded, excluding = _polarity(leaves)
+    demanding, excluded, excluding = _polarity(leaves, probe)
     clauses = _clauses(open_leaves)
     platforms = _platforms(leaves, open_leaves)
     browser = _browser(open_leaves)
-    memory = min((_number(leaf.choices.get("host_memory")) for leaf in open_leaves), default=0)
-    cpus = min((_number(leaf.choices.get("cpu_count")) for leaf in open_leaves), default=0)
+    memory = min(leaf.least("host_memory") for leaf in open_leaves)
+    cpus = min(leaf.least("cpu_count") for leaf in open_leaves)
     if cpus > 1:
         clauses += (Clause(any_of=(DeviceNeed(kind="cpu", count=cpus),)),)
     gates = _ordered(demanding | excluding) if clauses or excluded or platforms or browser or memory else ()
@@ -73,7 +96,7 @@ def derive(leaves: Sequence[Leaf]) -> Needs:
         excludes=excluded,
         browser=browser,
         platforms=platforms,
-        min_memory_bytes=memory if memory > 4 * 1024**3 else 0,
+        min_memory_bytes=memory if memory > 4 * GIB else 0,
         evidence=tuple(Evidence(file=gate.file, line=gate.line, rule=gate.rule) for gate in gates),
     )
     return Needs(requirement=requirement, gates=gates)
@@ -85,39 +108,38 @@ def _without_failures(leaves: Sequence[Leaf]) -> list[Leaf]:
     on_plain = frozenset.union(*plain) if plain else frozenset()
     soft = {gate for leaf in leaves for gate in leaf.gates if gate.rule in SOFT_RULES}
     dropped = (soft & everywhere) | (soft - on_plain)
-    return [Leaf(leaf.choices, leaf.gates - dropped, leaf.is_aware) for leaf in leaves]
+    return [replace(leaf, gates=leaf.gates - dropped) for leaf in leaves] if dropped else list(leaves)
 
 
 def _usual_reading(open_leaves: Sequence[Leaf]) -> list[Leaf]:
     kinds = {leaf.accelerator for leaf in open_leaves}
     if not {"cuda", "rocm"} <= kinds or PLAIN in kinds or None in kinds:
         return list(open_leaves)
-    is_aware = any(leaf.is_aware for leaf in open_leaves if leaf.accelerator == "rocm")
-    if is_aware:
+    if any(leaf.tells_makes for leaf in open_leaves if leaf.accelerator == "rocm"):
         return list(open_leaves)
     return [leaf for leaf in open_leaves if leaf.accelerator != "rocm"]
 
 
-def _polarity(leaves: Sequence[Leaf]) -> tuple[set[Gate], frozenset[str], set[Gate]]:
+def _polarity(leaves: Sequence[Leaf], probe: Probe) -> tuple[set[Gate], frozenset[str], set[Gate]]:
     """The gates that demand; the kinds that are excluded; the gates that exclude them."""
     plain = [leaf for leaf in leaves if leaf.accelerator in (None, PLAIN)]
     sites = {gate for leaf in leaves for gate in leaf.gates}
     excluded: set[str] = set()
     excluding: set[Gate] = set()
     for gate in sites:
-        if not any(gate not in leaf.gates for leaf in plain):
-            continue
-        for kind in ACCELERATOR_KINDS:
+        for kind in ACCELERATOR_KINDS if gate.rule not in SOFT_RULES else ():
             of_kind = [leaf for leaf in leaves if leaf.accelerator == kind]
+            if not _is_closed_on(gate, kind, of_kind, probe):
+                continue
             is_alias = kind == "rocm" and excluded_by(gate, leaves) == {"cuda", "rocm"}
-            if is_alias and not any(leaf.is_aware for leaf in of_kind):
+            if is_alias and not any(leaf.tells_makes for leaf in of_kind):
                 continue  # "cuda" that answers for AMD too is NVIDIA, the usual reading
-            if of_kind and all(gate in leaf.gates for leaf in of_kind):
+            if _is_open_on_plain(gate, of_kind, plain, probe):
                 excluded.add(kind)
                 excluding.add(gate)
         for kind in OTHER_KINDS:
-            with_it = [leaf for leaf in leaves if leaf.choices.get(kind) is True]
-            without = [leaf for leaf in leaves if leaf.choices.get(kind) is False]
+            with_it = [leaf for leaf in leaves if leaf.possible.get(kind) == _HERE]
+            without = [leaf for leaf in leaves if leaf.possible.get(kind) == frozenset({False})]
             if (
                 with_it
                 and all(gate in leaf.gates for leaf in with_it)
@@ -126,6 +148,33 @@ def _polarity(leaves: Sequence[Leaf]) -> tuple[set[Gate], frozenset[str], set[Ga
                 excluded.add(kind)
                 excluding.add(gate)
     return sites - excluding, frozenset(excluded), excluding
+
+
+def _is_closed_on(gate: Gate, kind: str, of_kind: Sequence[Leaf], probe: Probe) -> bool:
+    """True where no machine of a kind passes a gate."""
+    if not all(leaf.gates for leaf in of_kind) or not any(gate in leaf.gates for leaf in of_kind):
+        return False
+    if all(gate in leaf.gates for leaf in of_kind):
+        return True
+    beyond = probe(kind)
+    return bool(beyond) and all(gate in gates for gates in beyond)
+
+
+def _is_open_on_plain(gate: Gate, of_kind: Sequence[Leaf], plain: Sequence[Leaf], probe: Probe) -> bool:
+    """True where a machine like one of `of_kind`, but without an accelerator, passes a gate that closes on those."""
+    like = [other for other in plain if any(_differ_by_kind_alone(leaf, other) for leaf in of_kind)]
+    if any(not other.gates for other in like):
+        return True
+    unreached = [other for other in like if gate not in other.gates]
+    return bool(unreached) and not any(gate in gates for gates in probe(PLAIN))
+
+
+def _differ_by_kind_alone(one: Leaf, other: Leaf) -> bool:
+    """True where some machines of both have the same on every other axis."""
+    return all(
+        axis == "accelerator" or axis not in other.possible or not values.isdisjoint(other.possible[axis])
+        for axis, values in one.possible.items()
+    )
 
 
 def excluded_by(gate: Gate, leaves: Sequence[Leaf]) -> frozenset[str]:
@@ -143,18 +192,20 @@ def _clauses(open_leaves: Sequence[Leaf]) -> tuple[Clause, ...]:
         needs = [need for kind in ACCELERATOR_KINDS if kind in kinds for need in _device_needs(kind, open_leaves)]
         clauses.append(Clause(any_of=_merged(needs, kinds)))
     for kind in OTHER_KINDS:
-        if all(leaf.choices.get(kind) is True for leaf in open_leaves):
+        if all(leaf.possible.get(kind) == _HERE for leaf in open_leaves):
             clauses.append(Clause(any_of=(DeviceNeed(kind=kind),)))  # type: ignore[arg-type]
     return tuple(clauses)
 
 
 def _device_needs(kind: str, open_leaves: Sequence[Leaf]) -> list[DeviceNeed]:
     of_kind = [leaf for leaf in open_leaves if leaf.accelerator == kind]
-    count = min(_number(leaf.choices.get("count")) or 1 for leaf in of_kind)
-    memory = min(_number(leaf.choices.get("device_memory")) for leaf in of_kind)
-    memory = 0 if memory <= 8 * 1024**3 else memory
-    arches: set[Any] = {leaf.choices.get("arch") for leaf in of_kind}
-    if None in arches:
+    count = max(min(leaf.least("count") for leaf in of_kind), 1)
+    memory = min(leaf.least("device_memory") for leaf in of_kind)
+    memory = 0 if memory <= 8 * GIB else memory
+    axis = f"{kind}_arch"
+    whole = frozenset(DOMAINS.get(axis, ()))
+    arches: frozenset[Any] = frozenset().union(*(leaf.possible.get(axis, whole) for leaf in of_kind))
+    if arches == whole:
         features: list[frozenset[str]] = [frozenset()]
     elif kind == "cuda":
         features = [_sm_feature(arches)]
@@ -163,18 +214,17 @@ def _device_needs(kind: str, open_leaves: Sequence[Leaf]) -> list[DeviceNeed]:
     return [DeviceNeed(kind=kind, count=count, memory_bytes=memory, features=feature) for feature in features]  # type: ignore[arg-type]
 
 
-def _sm_feature(arches: set[Any]) -> frozenset[str]:
+def _sm_feature(arches: frozenset[Any]) -> frozenset[str]:
     """
     `sm90` for compute capability 9.0 or newer, `sm90a` for that generation alone (NVIDIA's name for it).
 
     A device that tells `sm90` among its features must tell every older level too.
     """
     lowest, highest = min(arches), max(arches)
-    if arches == set(CUDA_ARCHES):
-        return frozenset()
     name = f"sm{lowest[0]}{lowest[1]}"
-    if highest == CUDA_ARCHES[-1]:
-        return frozenset() if lowest == CUDA_ARCHES[0] else frozenset({name})
+    known = DOMAINS["cuda_arch"]
+    if highest == known[-1]:
+        return frozenset() if lowest == known[0] else frozenset({name})
     return frozenset({f"{name}a"}) if len({arch[0] for arch in arches}) == 1 else frozenset({name})
 
 
@@ -187,23 +237,20 @@ def _merged(needs: Sequence[DeviceNeed], kinds: set[str | None]) -> tuple[Device
     return tuple(needs)
 
 
-def _platforms(leaves: Sequence[Leaf], open_leaves: Sequence[Leaf]) -> frozenset[str]:
-    asked = {str(leaf.choices["platform"]) for leaf in leaves if "platform" in leaf.choices}
-    if any("platform" not in leaf.choices for leaf in open_leaves):
+def _platforms(leaves: Sequence[Leaf], open_leaves: Sequence[Leaf]) -> frozenset[Any]:
+    if any("platform" not in leaf.possible for leaf in open_leaves):
         return frozenset()
-    found = frozenset(str(leaf.choices["platform"]) for leaf in open_leaves)
+    kinds = {leaf.accelerator for leaf in open_leaves}
+    asked = frozenset().union(*(leaf.possible.get("platform", ()) for leaf in leaves if leaf.accelerator in kinds))
+    found = frozenset().union(*(leaf.possible["platform"] for leaf in open_leaves))
     return frozenset() if found == asked else found
 
 
 def _browser(open_leaves: Sequence[Leaf]) -> str:
-    names = {str(leaf.choices.get("browser", "")) for leaf in open_leaves}
+    names = frozenset().union(*(leaf.possible.get("browser", {""}) for leaf in open_leaves))
     if "" in names:
         return ""
-    return names.pop() if len(names) == 1 else "any"
-
-
-def _number(value: Hashable) -> int:
-    return value if isinstance(value, int) else 0
+    return str(next(iter(names))) if len(names) == 1 else "any"
 
 
 def _ordered(gates: Iterable[Gate]) -> tuple[Gate, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -13,32 +14,30 @@ from dt_action.analysis import bodies, gates, parametrisation
 from dt_action.analysis.execution import Executor
 from dt_action.analysis.fixtures import FileFixtures, Fixture
 from dt_action.analysis.heat import heat_of
-from dt_action.analysis.interpreter import Interpreter, Scope
+from dt_action.analysis.interpreter import Budget, Interpreter, Scope
 from dt_action.analysis.parametrisation import CaseId, Selection
 from dt_action.analysis.project import Project, SourceModule
-from dt_action.analysis.syntax import FunctionNode, argument_names, span
+from dt_action.analysis.syntax import FunctionNode, argument_names, last_word, span
 from dt_action.analysis.tests_of import Test, lineage
 from dt_action.analysis.values import (
-    GATE_AWARE,
-    ROCM_AWARE,
     UNKNOWN,
     Class,
     Env,
     Function,
-    Gate,
     HardwareMissingError,
     Instance,
     Mark,
     Marked,
+    SkippedError,
     TestBody,
     Value,
 )
-from dt_action.analysis.worlds import World
+from dt_action.analysis.worlds import Memory, Notes, World
 
 SETUPS: Final = ("setUpClass", "setup_class", "setUp", "asyncSetUp", "setup_method", "setup")
 EXPLICIT_MARK: Final = "dt"
-FILE_STEPS: Final = 150_000
-"""Steps after which a file's remaining tests are judged by their decorators, classes and fixtures alone."""
+FILE_STEPS: Final = 24_000
+"""Steps for one file after which its remaining tests are judged by their decorators and classes alone."""
 _MOCKS: Final = re.compile(
     r"(?:patch|setattr|setitem|mock_\w+)\b[^\n]*\n?[^\n]*"
     r"(?:cuda|device_count|is_available|mps|xla|tpu|hpu|npu|xpu|rocm|accelerator)",
@@ -56,9 +55,29 @@ class Case:
     """
 
     id: CaseId
-    met: tuple[Hashable, ...]
+    met: Notes
     marks: tuple[Mark, ...] = ()
     suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a test on one machine: `met` before its cases, which are None where it does not get so far."""
+
+    met: Notes
+    cases: tuple[Case, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """
+    How far a test is followed: into its body at all, and beyond gates that are closed.
+
+    What seems to fail on every machine is a mistake of ours, and hides the gates that come after it.
+    """
+
+    into_body: bool = True
+    beyond_gates: bool = False
 
 
 class Simulator:
@@ -68,52 +87,74 @@ class Simulator:
         self.project = project
         self.module = module
         self.fixtures = FileFixtures(project, module)
-        self.steps = 0
+        self.budget = Budget(FILE_STEPS)
+
+    @property
+    def has_steps_for_heads(self) -> bool:
+        """True while decorators and classes may still be followed, where bodies no longer are."""
+        return self.budget.left > -FILE_STEPS // 2
 
     def interpreter(self, world: World) -> Interpreter:
         """A fresh interpreter for a world."""
-        return Interpreter(self.project, world, Executor)
+        return Interpreter(self.project, world, self.budget, Executor)
 
-    def file_gates(self, world: World) -> tuple[Hashable, ...]:
-        """The gates of the module as a whole, closed in this world."""
-        _meet_module(self.module, self.interpreter(world).executor)
-        return tuple(world.gates)
+    def file_gates(self, world: World, *, beyond: bool = False) -> Notes:
+        """The gates of the module as a whole, closed in this world; also those `beyond` the first."""
+        executor = self.interpreter(world).executor
+        executor.goes_on = beyond
+        with contextlib.suppress(SkippedError):
+            _meet_module(self.module, executor)
+        return world.notes
 
-    def cases(self, test: Test, world: World, *, with_body: bool = True) -> list[Case]:
+    def outcome(self, test: Test, world: World, depth: Depth) -> Outcome:
         """What becomes of each case of `test` in this world."""
-        cases = _Run(self, world, test, with_body=with_body and self.steps < FILE_STEPS).cases()
-        self.steps += world.steps
-        return cases
+        run = _Run(self, world, test, depth)
+        try:
+            return Outcome(world.notes, run.cases())
+        except SkippedError:
+            return Outcome(world.notes, None)
+        finally:
+            run.interpreter.charge()
 
     def is_cold(self, test: Test) -> bool:
         """True for a test that says nothing of hardware beyond what its class and its module say."""
+        names = argument_names(test.node)
         if heat_of(test.module).is_hot(test.node) or any(map(_is_foreign, test.node.decorator_list)):
+            return False
+        if any(name in self.project.vocabulary.fixtures for name in names):
             return False
         return not any(
             fixture.params is not None or fixture.is_hot
-            for name in argument_names(test.node)
+            for name in names
             for fixture in self.fixtures.called(name, test)
         )
 
 
 def _is_foreign(decorator: ast.expr) -> bool:
     """True for a decorator that is neither a mark of pytest nor a well-known one without a gate."""
-    text = ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
-    return not text.startswith(("pytest.", "mock.", "patch", "unittest.mock.", "staticmethod", "classmethod"))
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    root = called
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if isinstance(root, ast.Name) and root.id in ("pytest", "mock"):
+        return False
+    return last_word(called) not in ("patch", "object", "dict", "staticmethod", "classmethod", "property")
 
 
 def _meet_module(module: SourceModule, executor: Executor) -> None:
-    """Meet the gates of a module: its skips, its imports and its `pytestmark`."""
+    """Meet the gates of a module: its skips, imports and `pytestmark`. Raises SkippedError where one is closed."""
 
     def meet() -> None:
         for statement in module.tree.body:
-            if gates.is_gating(statement):
+            if gates.is_gating(module, statement):
                 bodies.guarded(executor, statement, Scope(module, {}), "module-skip")
         statements = module.bindings.names.get("pytestmark")
         for mark in _module_marks(module, executor, statements[0].lineno if statements else 1):
-            executor.world.gates += mark.gates
+            executor.meet(mark)
 
-    module.gate_memory.recall(executor.world, meet)
+    memory = module.note(f"gates, {executor.goes_on}", module.tree, Memory)
+    memory.recall(executor.world, meet, remembered=(SkippedError,))
+    _stop_where_closed(executor)
 
 
 def _module_marks(module: SourceModule, executor: Executor, line: int) -> tuple[Mark, ...]:
@@ -121,16 +162,23 @@ def _module_marks(module: SourceModule, executor: Executor, line: int) -> tuple[
     return () if value is None or value is UNKNOWN else gates.marks_of(executor, value, module.path, line)
 
 
+def _stop_where_closed(executor: Executor) -> None:
+    """Raises SkippedError where a gate is closed: nothing that comes after it runs."""
+    if executor.world.notes.gates and not executor.goes_on:
+        raise SkippedError
+
+
 class _Run:
     """One test in one world."""
 
-    def __init__(self, simulator: Simulator, world: World, test: Test, *, with_body: bool) -> None:
+    def __init__(self, simulator: Simulator, world: World, test: Test, depth: Depth) -> None:
         self.fixtures = simulator.fixtures
         self.module = simulator.module
-        self.with_body = with_body
+        self.depth = depth
         self.world = world
         self.interpreter = simulator.interpreter(world)
         self.executor = self.interpreter.executor
+        self.executor.goes_on = depth.beyond_gates
         self.test = test
         self.self_value: Value = Instance(test.owner) if test.owner else None
         self.lineage = lineage(test.owner, self.interpreter) if test.owner else []
@@ -144,7 +192,7 @@ class _Run:
             bindings = cls.module.bindings_of(cls.node)
             marks += bindings.memory("<marks>").recall(self.world, partial(self._class_marks, cls))
         for mark in marks:
-            self.world.gates += mark.gates
+            self.executor.meet(mark)
         return marks
 
     def _class_marks(self, cls: Class) -> list[Mark]:
@@ -164,28 +212,36 @@ class _Run:
 
     # -- the test ------------------------------------------------------------------------------------------
 
-    def cases(self) -> list[Case]:
-        """What becomes of each case; one for all rows of a parametrisation that bear on nothing."""
+    def cases(self) -> tuple[Case, ...]:
+        """
+        What becomes of each case; one for all rows of a parametrisation that bear on nothing.
+
+        Raises SkippedError where a gate before the cases is closed.
+        """
         _meet_module(self.module, self.executor)
         class_marks = self._class_gates()
+        _stop_where_closed(self.executor)
         self.executor.uses_devices = not self._is_mocked()
-        self._set_up()
         body = TestBody(self.test.key)
         value = self._decorated(body)
         marks = [*_marks_in(value), *class_marks, *_module_marks(self.module, self.executor, 1)]
+        if isinstance(value, Marked) and any(mark.gates for mark in value.marks) and not self.executor.goes_on:
+            for mark in value.marks:
+                self.executor.meet(mark)
+            raise SkippedError
+        self._set_up()
         fixtures = self._fixtures_of(marks)
         dimensions = [
             *parametrisation.of_fixtures(fixtures, self.interpreter),
             *parametrisation.of_marks(marks, self.test),
         ]
-        base = list(self.world.gates)
         cases: list[Case] = []
         for selection in parametrisation.selections(dimensions, self.test):
-            self.world.gates = list(base)
-            self._run_case(value, body, selection, fixtures)
+            with self.world.supposing() as met, contextlib.suppress(SkippedError):
+                self._run_case(value, body, selection, fixtures)
             explicit = tuple(mark for mark in (*selection.marks(), *marks) if mark.name == EXPLICIT_MARK)
-            cases.append(Case(selection.case_id(), tuple(self.world.gates), explicit, selection.suffixes()))
-        return cases
+            cases.append(Case(selection.case_id(), met, explicit, selection.suffixes()))
+        return tuple(cases)
 
     def _fixtures_of(self, marks: Sequence[Mark]) -> dict[str, Fixture]:
         used = [name for mark in marks if mark.name == "usefixtures" for name in mark.args if isinstance(name, str)]
@@ -201,6 +257,22 @@ class _Run:
         return any(module.note("mocks", node, partial(_mentions_mocks, module, node)) for module, node in pieces)
 
     def _set_up(self) -> None:
+        """Run the set-up of the class, once for all its tests; what it sets is what `self` has."""
+        if self.test.owner is None or not self.depth.into_body:
+            return
+        owner = self.test.owner
+        name = f"<set-up, {self.executor.goes_on}, {self.executor.uses_devices}>"
+        memory = owner.module.bindings_of(owner.node).memory(name)
+        before = self.interpreter.cuts
+        attributes = memory.recall(
+            self.world,
+            self._run_set_up,
+            is_whole=lambda: self.interpreter.cuts == before,
+            remembered=(SkippedError,),
+        )
+        self.self_value.attributes.update(attributes)
+
+    def _run_set_up(self) -> Env:
         for cls in self.lineage:
             for statement in cls.node.body:
                 if (
@@ -209,6 +281,7 @@ class _Run:
                     and heat_of(cls.module).is_hot(statement)
                 ):
                     self._follow(statement, cls.module, {}, "skip-in-setup")
+        return dict(self.self_value.attributes)
 
     def _follow(self, node: FunctionNode, module: SourceModule, given: Env, rule: str) -> Value:
         return bodies.follow(self.executor, node, module, given, rule, self.self_value)
@@ -223,34 +296,46 @@ class _Run:
         return value
 
     def _run_case(self, value: Value, body: TestBody, selection: Selection, fixtures: dict[str, Fixture]) -> None:
+        """Raises SkippedError where the case ends at a gate."""
         test = self.test
         for mark in selection.marks():
-            self.world.gates += [gate.under("param-mark") if isinstance(gate, Gate) else gate for gate in mark.gates]
+            self.executor.meet(replace(mark, gates=tuple(gate.under("param-mark") for gate in mark.gates)))
+        _stop_where_closed(self.executor)
         environment = selection.values(is_fixture=False)
         requested = selection.values(is_fixture=True)
 
         def run() -> None:
             self._run_fixtures(fixtures, requested, environment)
-            if self.with_body and (heat_of(test.module).is_hot(test.node) or environment):
+            if self.depth.into_body and (heat_of(test.module).is_hot(test.node) or environment):
                 self._follow(test.node, test.module, environment, "skip-in-body")
 
         self.executor.bodies = {body: run}
-        met = len(self.world.gates)
-        try:
-            self.interpreter.call(value, [self.self_value] if self.self_value is not None else [], {})
-        except HardwareMissingError as error:
-            self.executor.close(test.module.path, test.node.lineno, bodies.rule_of(error))
-        if ROCM_AWARE in self.world.gates[met:] and any(
-            isinstance(gate, Gate) and gate.rule == "helper" for gate in self.world.gates[met:]
-        ):
-            self.world.gates.append(GATE_AWARE)
+        with self.world.noting() as seen:
+            try:
+                self.interpreter.call(value, [self.self_value] if self.self_value is not None else [], {})
+            except HardwareMissingError as error:
+                self.executor.close(test.module.path, test.node.lineno, bodies.rule_of(error))
+            if seen.tells_makes and any(gate.rule == "helper" for gate in seen.gates):
+                seen.gates_tell_makes = True
+        _stop_where_closed(self.executor)
         self.executor.run_body(body)
 
     def _run_fixtures(self, fixtures: dict[str, Fixture], requested: Env, environment: Env) -> None:
         for name, fixture in reversed(fixtures.items()):
-            if name not in environment and (name in requested or fixture.is_hot):
-                given = {**environment, "request": _request(requested.get(name, UNKNOWN), fixture)}
-                environment[name] = self._follow(fixture.node, fixture.module, given, "fixture")
+            if name in environment or not (name in requested or fixture.is_hot):
+                continue
+            given = {**environment, "request": _request(requested.get(name, UNKNOWN), fixture)}
+            run = partial(self._follow, fixture.node, fixture.module, given, "fixture")
+            environment[name] = run() if argument_names(fixture.node) else self._once(fixture, run)
+
+    def _once(self, fixture: Fixture, run: Callable[[], Value]) -> Value:
+        """What a fixture without arguments gives, which is the same for every test."""
+        what = f"fixture, {self.executor.goes_on}, {self.executor.uses_devices}"
+        memory: Memory = fixture.module.note(what, fixture.node, Memory)
+        before = self.interpreter.cuts
+        return memory.recall(
+            self.world, run, is_whole=lambda: self.interpreter.cuts == before, remembered=(SkippedError,)
+        )
 
 
 class _ClassNames(dict[str, Value]):

@@ -8,12 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dt_action.analysis import gates, vocabulary
+from dt_action.analysis import gates
 from dt_action.analysis.presumption import presume
 from dt_action.analysis.syntax import Statement, last_word, target_names
 from dt_action.analysis.values import (
-    GATE_AWARE,
-    ROCM_AWARE,
     UNKNOWN,
     Class,
     External,
@@ -22,6 +20,7 @@ from dt_action.analysis.values import (
     Marked,
     ModuleValue,
     RaisedError,
+    SkippedError,
     Unknown,
     Value,
     is_known,
@@ -58,21 +57,23 @@ Flow = Return | Stop | None
 
 def run_if(executor: Executor, statement: ast.If, scope: Scope, maybe: list[Value]) -> Flow:
     """Run an `if`; where its condition is not known, `maybe` collects what a branch of it would return."""
-    met = len(executor.world.gates)
-    verdict = executor.interpreter.truth_of(statement.test, scope)
-    if ROCM_AWARE in executor.world.gates[met:] and gates.leads_to_skip(statement):
-        executor.world.gates.append(GATE_AWARE)
+    world = executor.world
+    skips = gates.leads_to_skip(scope.module, statement)
+    if skips:
+        with world.noting() as seen:
+            verdict = executor.interpreter.truth_of(statement.test, scope)
+            seen.gates_tell_makes |= seen.tells_makes
+    else:
+        verdict = executor.interpreter.truth_of(statement.test, scope)
     if not isinstance(verdict, Unknown):
         return executor.block(statement.body if verdict else statement.orelse, scope)
-    guess = None if gates.leads_to_skip(statement) else presume(statement.test)
+    guess = None if skips else presume(statement.test)
     if guess is not None:
-        met = len(executor.world.gates)
-        try:
-            return executor.block(statement.body if guess else statement.orelse, scope)
-        except HardwareMissingError:
-            return None
-        finally:
-            del executor.world.gates[met:]
+        with world.supposing():
+            try:
+                return executor.block(statement.body if guess else statement.orelse, scope)
+            except (HardwareMissingError, SkippedError):
+                return None
     flows = [_supposed(executor, branch, scope) for branch in (statement.body, statement.orelse)]
     executor.forget(statement, scope)
     returned = [flow.value for flow in flows if isinstance(flow, Return)]
@@ -82,24 +83,27 @@ def run_if(executor: Executor, statement: ast.If, scope: Scope, maybe: list[Valu
     return None
 
 
+_DECISIVE: Final = (ast.Return, ast.Raise, ast.If, ast.Try)
+
+
 def _supposed(executor: Executor, statements: Sequence[Statement], scope: Scope) -> Flow:
     """What a branch that may be taken would do, without a trace."""
-    if not statements or not any(isinstance(inner, (ast.Return, ast.Raise, ast.If, ast.Try)) for inner in statements):
+    if not statements or not any(isinstance(inner, _DECISIVE) for inner in statements):
         return None
-    met = len(executor.world.gates)
-    try:
-        return executor.block(statements, scope.apart())
-    except HardwareMissingError:
-        return RAISE
-    finally:
-        del executor.world.gates[met:]
+    with executor.world.supposing():
+        try:
+            return executor.block(statements, scope.apart())
+        except (HardwareMissingError, SkippedError):
+            return RAISE
 
 
 def _for(executor: Executor, statement: ast.For, scope: Scope) -> Flow:
-    items = executor.interpreter.value(statement.iter, scope)
+    items = executor.interpreter.settle(executor.interpreter.value(statement.iter, scope))
     if isinstance(items, dict):
         items = list(items)
-    if not isinstance(items, (list, tuple)) or len(items) > MAX_LOOP:
+    if isinstance(items, (set, frozenset)):
+        items = sorted(items, key=repr)
+    if not isinstance(items, (list, tuple, range)) or len(items) > MAX_LOOP:
         for name in target_names(statement.target):
             scope.bind(name, UNKNOWN)
         _supposed(executor, statement.body, scope)
@@ -132,16 +136,18 @@ def _with(executor: Executor, statement: ast.With | ast.AsyncWith, scope: Scope)
 
 
 def _try(executor: Executor, statement: ast.Try, scope: Scope) -> Flow:
-    met = len(executor.world.gates)
+    failure: HardwareMissingError | None = None
+    flow: Flow = None
     try:
         flow = executor.block(statement.body, scope)
         if flow is None:
             flow = executor.block(statement.orelse, scope)
-    except HardwareMissingError:
+    except HardwareMissingError as error:
+        failure = error
+    if failure is not None:
         if not statement.handlers:
             executor.block(statement.finalbody, scope)
-            raise
-        del executor.world.gates[met:]
+            raise failure
         flow = executor.block(statement.handlers[0].body, scope)
     return executor.block(statement.finalbody, scope) or flow
 
@@ -195,7 +201,7 @@ def _return(executor: Executor, statement: ast.Return, scope: Scope) -> Flow:
 def _raise(executor: Executor, statement: ast.Raise, scope: Scope) -> Flow:
     if gates.is_skip_exception(statement.exc):
         executor.close(scope.module.path, statement.lineno, "skip-in-body")
-        return None
+        raise SkippedError
     raise RaisedError(f"raise at {scope.module.path}:{statement.lineno}")
 
 
@@ -235,8 +241,8 @@ def _imported(executor: Executor, statement: ast.ImportFrom, name: str, scope: S
     dotted = f"{source}.{name}"
     if not statement.level:
         gates.check_import(executor, source)
-        if dotted in vocabulary.DOTTED:
-            return executor.interpreter.attribute(External(source), name)
+        if dotted in executor.interpreter.vocabulary.names:
+            return External(dotted)
     module = executor.interpreter.project.find(source, scope.module, statement.level)
     if module is not None:
         found = executor.interpreter.module_value(module, name)

@@ -49,7 +49,7 @@ class _Summary:
     def needs(self, inference: FileInference) -> FileNeeds:
         """What the tests of the file need."""
         tests = [test for test in inference.tests if not test.common.never_runs]
-        self._findings |= dict.fromkeys(self._never_run(inference))
+        self._findings |= dict.fromkeys((*self._never_run(inference), *self._not_followed(inference)))
         whole = self._said(inference.whole, self._common)
         by_test = {test.key: self._of_test(test) for test in tests}
         first = next(iter(by_test.values()), whole)
@@ -73,6 +73,16 @@ class _Summary:
             if test.common.never_runs and not any(gate.is_certain for gate in test.common.gates)
             for gate in test.common.gates[:1]
         ]
+
+    def _not_followed(self, inference: FileInference) -> list[Finding]:
+        """Rule `not-followed`: what would take more work than a file is worth, so that its decorators alone count."""
+        cut = [test for test in inference.tests if not test.is_understood]
+        if not cut:
+            return []
+        evidence = Evidence(file=self._path, line=cut[0].line, rule="not-followed")
+        what = cut[0].key if len(cut) == 1 else f"{cut[0].key} and {len(cut) - 1} more"
+        message = f"{what} not followed to the end: the code takes too much work, so decorators and classes alone count"
+        return [Finding(evidence=evidence, message=message)]
 
     def _of_test(self, test: TestNeeds) -> Requirement:
         return self._said(test.common, self._statements(test, test.marks))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
+from typing import Final
 
 Statement = ast.stmt
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -16,6 +18,8 @@ def bound_names(statement: Statement, *, is_deep: bool = True) -> Iterator[str]:
     `is_deep` looks into the blocks of the statement; without it, lists are left out too.
     """
     for inner in flat(statement) if is_deep else (statement,):
+        if type(inner) in _BINDS_NOTHING:
+            continue
         if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield inner.name
         elif isinstance(inner, ast.Import):
@@ -34,6 +38,11 @@ def bound_names(statement: Statement, *, is_deep: bool = True) -> Iterator[str]:
                     yield from target_names(item.optional_vars)
         elif isinstance(inner, ast.Expr) and is_deep:
             yield from _mutated(inner.value)
+
+
+_BINDS_NOTHING: Final = frozenset(
+    {ast.Return, ast.If, ast.While, ast.Assert, ast.Raise, ast.Pass, ast.Break, ast.Continue, ast.Try, ast.Delete}
+)
 
 
 def _mutated(node: ast.expr) -> Iterator[str]:
@@ -56,15 +65,39 @@ def target_names(target: ast.expr) -> Iterator[str]:
 
 def flat(statement: Statement) -> Iterator[Statement]:
     """A statement and those in its blocks, short of other scopes."""
-    yield statement
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return
-    for name in ("body", "orelse", "finalbody"):
-        for inner in getattr(statement, name, ()):
-            yield from flat(inner)
-    for handler in getattr(statement, "handlers", ()):
-        for inner in handler.body:
-            yield from flat(inner)
+    waiting = [statement]
+    while waiting:
+        inner = waiting.pop()
+        yield inner
+        if type(inner) in _BLOCKS:
+            waiting += reversed(list(blocks_of(inner)))
+
+
+def blocks_of(statement: Statement) -> Iterator[Statement]:
+    """The statements right inside the blocks of one that is no scope of its own."""
+    for name in _BLOCKS.get(type(statement), ()):
+        if name == "handlers":
+            for handler in statement.handlers:  # type: ignore[attr-defined]
+                yield from handler.body
+        elif name == "cases":
+            for case in statement.cases:  # type: ignore[attr-defined]
+                yield from case.body
+        else:
+            yield from getattr(statement, name)
+
+
+_BLOCKS: Final[dict[type[ast.stmt], tuple[str, ...]]] = {
+    ast.If: ("body", "orelse"),
+    ast.For: ("body", "orelse"),
+    ast.AsyncFor: ("body", "orelse"),
+    ast.While: ("body", "orelse"),
+    ast.With: ("body",),
+    ast.AsyncWith: ("body",),
+    ast.Try: ("body", "orelse", "finalbody", "handlers"),
+    ast.Match: ("cases",),
+}
+if sys.version_info >= (3, 11):
+    _BLOCKS[ast.TryStar] = _BLOCKS[ast.Try]
 
 
 def span(statement: Statement) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,18 +24,20 @@ class Unknown:
 
 
 UNKNOWN: Final = Unknown()
+
+
+class Iterated(list[Any]):
+    """The items of an iterator, which is no list: it has neither a length nor an equal."""
+
+
 Value = Any
 """A Python constant or container of values, one of the classes of this module, or UNKNOWN."""
 Env = dict[str, Value]
-PLAIN_TYPES: Final = (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None))
+PLAIN_TYPES: Final = (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, range, type(None))
 MAX_ITEMS: Final = 512
 """Items up to which a list is followed through a `for` of a comprehension or a call."""
 MAX_LENGTH: Final = 10_000
 """Length up to which text and containers are joined or changed."""
-ROCM_AWARE: Final = "rocm-aware"
-"""Noted among a world's gates when code tells AMD from NVIDIA; without it "cuda" means NVIDIA, the usual reading."""
-GATE_AWARE: Final = "gate-aware"
-"""Noted there where that code is the condition of a gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,30 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Truth:
+    """A value of which the truth alone is known, such as `unknown or 5`."""
+
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
     """How many devices of `kinds` there are, at least `least`: only asked where something hangs on it."""
 
-    kinds: tuple[str, ...]
+    kinds: frozenset[str]
     least: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value that hangs on one axis of the machine alone: only asked where something hangs on it."""
+
+    axis: str
+    of: tuple[tuple[Hashable, Value], ...]
+
+    def map(self, function: Callable[[Value], Value]) -> Choice:
+        """The same with `function` of every value."""
+        return Choice(self.axis, tuple((here, function(value)) for here, value in self.of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +134,17 @@ class Gate:
         return replace(self, rule=rule)
 
 
-Noted = Gate | str
-"""A closed gate, or what was noted beside it: `ROCM_AWARE`, `GATE_AWARE`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark or skip decorator: the gates of it that are closed in this world."""
+    """
+    A mark or skip decorator: the gates of it that are closed in this world.
+
+    `tells_makes` says that its condition tells AMD's devices from NVIDIA's.
+    """
 
     name: str
-    gates: tuple[Noted, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    tells_makes: bool = False
     args: tuple[Value, ...] = ()
     kwargs: tuple[tuple[str, Value], ...] = ()
     file: str = ""
@@ -167,17 +189,27 @@ class HardwareMissingError(Exception):
         self.what = what
 
 
+class SkippedError(Exception):
+    """The test ends here: a gate that is closed on this machine has been met, and noted."""
+
+
 class RaisedError(HardwareMissingError):
     """The code itself raises; it reaches the caller as a missing device does."""
 
 
 def is_known(value: Value) -> bool:
     """True for a constant, and for a container of nothing else."""
-    if isinstance(value, (list, tuple, set, frozenset)):
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind in (list, tuple, set, frozenset):
         return all(map(is_known, value))
-    if isinstance(value, dict):
-        return all(map(is_known, value.values()))
-    return isinstance(value, PLAIN_TYPES)
+    if kind is dict:
+        return all(map(is_known, value)) and all(map(is_known, value.values()))
+    return kind is range
+
+
+_SCALARS: Final = frozenset({bool, int, float, str, bytes, type(None)})
 
 
 def marked(target: Value, mark: Mark) -> Marked:
@@ -203,7 +235,7 @@ def conjunction(values: Iterable[bool | Unknown], *, is_or: bool) -> bool | Unkn
 def truth(value: Value) -> bool | Unknown:
     """The truth of a value, or UNKNOWN."""
     if isinstance(value, PLAIN_TYPES):
-        return bool(value)
+        return UNKNOWN if isinstance(value, Iterated) else bool(value)
     if isinstance(value, (Function, Class, ModuleValue, Result, Mark, Marked)):
         return True
-    return UNKNOWN
+    return value.holds if isinstance(value, Truth) else UNKNOWN

@@ -1,134 +1,203 @@
-"""The machines that a test is imagined on: axes of what they have, and the walk over those that matter."""
+"""The machines that a test is imagined on: axes of what they have, and the walk over those that it can tell apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-GIB = 1024**3
-PLAIN = "none"
-ACCELERATOR_KINDS: tuple[str, ...] = ("cuda", "rocm", "mps", "xpu", "hpu", "npu", "tpu")
+GIB: Final = 1024**3
+PLAIN: Final = "none"
+ACCELERATOR_KINDS: Final[tuple[str, ...]] = ("cuda", "rocm", "mps", "xpu", "hpu", "npu", "tpu")
 """Kinds of which a machine has at most one, since the frameworks are built for one of them."""
-ALIKE: tuple[str, ...] = ("cuda", "rocm")
-"""Kinds that answer to the name `cuda`, since ROCm builds of the frameworks keep it."""
-OTHER_KINDS: tuple[str, ...] = ("webgpu", "openvino", "qualcomm", "webnn")
+OTHER_KINDS: Final[tuple[str, ...]] = ("webgpu", "openvino", "qualcomm", "webnn")
 """Kinds that a machine can have beside an accelerator: each is an axis of its own."""
 
-CUDA_ARCHES: tuple[tuple[int, int], ...] = ((7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0))
-"""Compute capabilities, https://developer.nvidia.com/cuda-gpus."""
-ROCM_ARCHES: tuple[str, ...] = ("gfx90a", "gfx942", "gfx950", "gfx1100")
-"""MI200, MI300, MI350 and RDNA3, https://rocm.docs.amd.com (GPU hardware specifications)."""
-COUNTS: tuple[int, ...] = (1, 2, 3, 4, 8, 16)
-DEVICE_MEMORY: tuple[int, ...] = tuple(size * GIB for size in (8, 16, 24, 40, 80, 192))
-HOST_MEMORY: tuple[int, ...] = tuple(size * GIB for size in (4, 8, 16, 32, 64, 128, 256, 1024))
-CPU_COUNTS: tuple[int, ...] = (1, 2, 4, 8, 16, 64)
-BROWSERS: tuple[str, ...] = ("", "chrome", "firefox", "webkit", "safari", "edge")
-MAX_LEAVES = 400
+DOMAINS: Final[Mapping[str, tuple[Hashable, ...]]] = {
+    "accelerator": (PLAIN, *ACCELERATOR_KINDS),
+    "platform": ("linux", "darwin", "windows"),
+    "count": (1, 2, 3, 4, 8, 16),
+    # Compute capabilities, https://developer.nvidia.com/cuda-gpus.
+    "cuda_arch": ((7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)),
+    # MI200, MI300, MI350 and RDNA3, https://rocm.docs.amd.com (GPU hardware specifications).
+    "rocm_arch": ("gfx90a", "gfx942", "gfx950", "gfx1100"),
+    "device_memory": tuple(size * GIB for size in (8, 16, 24, 40, 80, 192)),
+    "host_memory": tuple(size * GIB for size in (4, 8, 16, 32, 64, 128, 256, 1024)),
+    "cpu_count": (1, 2, 4, 8, 16, 64),
+    "browser": ("", "chrome", "firefox", "webkit", "safari", "edge"),
+    **dict.fromkeys(OTHER_KINDS, (False, True)),
+}
+"""What a machine can have on each axis, the least first; one value of each."""
+_WHOLE: Final = {axis: frozenset(values) for axis, values in DOMAINS.items()}
+MAX_LEAVES: Final = 200
+
+Question = tuple[str, frozenset[Hashable]]
+"""Whether what a machine has on an axis is one of some values."""
+Possible = dict[str, frozenset[Hashable]]
+"""What a machine may have on each axis that somebody asked about."""
 
 
 class TooManyWorldsError(Exception):
     """A test asks for more distinctions than are worth following."""
 
 
+class Notes:
+    """
+    What code that ran has met: the gates that are closed, and whether it tells AMD's devices from NVIDIA's.
+
+    `tells_makes` holds for any such code, `gates_tell_makes` for the condition of a gate.
+    """
+
+    __slots__ = ("gates", "gates_tell_makes", "tells_makes")
+
+    def __init__(self) -> None:
+        self.gates: list[Any] = []
+        self.tells_makes = False
+        self.gates_tell_makes = False
+
+    def add(self, other: Notes) -> None:
+        """Meet what `other` has met, too."""
+        self.gates += other.gates
+        self.tells_makes |= other.tells_makes
+        self.gates_tell_makes |= other.gates_tell_makes
+
+
 class World:
     """
-    One imagined machine, made up as it is asked.
+    One imagined machine, or several that nothing has told apart yet.
 
-    The first answer to a question is taken at once; the others are kept in `alternatives`, for `explore` to try.
-    Every question is written to `trace`, so that what was worked out can be remembered with what it hung on.
+    A question that they answer differently splits them: this world goes on with one part, and the other is kept in
+    `alternatives`, for `explore` to try. Every question is written to `trace`, so that what was worked out can be
+    remembered with what it hung on.
     """
 
-    __slots__ = ("alternatives", "choices", "gates", "steps", "trace")
+    __slots__ = ("alternatives", "notes", "possible", "trace")
 
-    def __init__(self, choices: dict[str, Hashable]) -> None:
-        self.choices = choices
-        self.alternatives: list[dict[str, Hashable]] = []
-        self.trace: list[str] = []
-        self.gates: list[Hashable] = []
-        self.steps = 0
+    def __init__(self, possible: Possible) -> None:
+        self.possible = possible
+        self.alternatives: list[Possible] = []
+        self.trace: list[Question] = []
+        self.notes = Notes()
 
-    def ask(self, axis: str) -> Hashable:
-        """What this machine has on `axis`."""
-        self.trace.append(axis)
-        if axis not in self.choices:
-            first, *rest = _options(axis, self.choices)
-            self.alternatives += [{**self.choices, axis: other} for other in rest]
-            self.choices[axis] = first
-        return self.choices[axis]
+    def is_in(self, axis: str, values: frozenset[Hashable]) -> bool:
+        """Whether what this machine has on `axis` is one of `values`."""
+        self.trace.append((axis, values))
+        possible = self.possible.get(axis)
+        if possible is None:
+            possible = self.possible[axis] = _limit(axis, self.possible)
+        inside = possible & values
+        if not inside:
+            return False
+        if len(inside) == len(possible):
+            return True
+        outside = possible - values
+        least = next(value for value in DOMAINS[axis] if value in possible)
+        is_inside = least in inside
+        chosen, other = (inside, outside) if is_inside else (outside, inside)
+        self.alternatives.append(_settled({**self.possible, axis: other}))
+        self.possible = _settled({**self.possible, axis: chosen})
+        return is_inside
 
-    @property
-    def accelerator(self) -> str:
-        """The kind of accelerator here, or `PLAIN`."""
-        return str(self.ask("accelerator"))
+    def has(self, kinds: frozenset[str], *, tells_makes: bool = False) -> bool:
+        """Whether the accelerator is of one of `kinds`; `PLAIN` stands for none."""
+        if tells_makes or ("cuda" in kinds) != ("rocm" in kinds):
+            self.notes.tells_makes = True
+        return self.is_in("accelerator", kinds)
 
-    @property
-    def platform(self) -> str:
-        """`linux`, `darwin` or `windows`."""
-        return str(self.ask("platform"))
+    def value(self, axis: str) -> Any:
+        """What this machine has on `axis`, told apart from every other."""
+        for value in DOMAINS[axis][:-1]:
+            if self.is_in(axis, frozenset({value})):
+                return value
+        return DOMAINS[axis][-1]
 
-    def count(self) -> int:
-        """How many accelerators are here."""
-        return 0 if self.accelerator == PLAIN else int(str(self.ask("count")))
+    @contextmanager
+    def noting(self) -> Iterator[Notes]:
+        """What is met inside, to look at; in the end it is met outside, too, however the block ends."""
+        outer, self.notes = self.notes, Notes()
+        try:
+            yield self.notes
+        finally:
+            outer.add(self.notes)
+            self.notes = outer
 
-
-def _options(axis: str, known: dict[str, Hashable]) -> tuple[Hashable, ...]:
-    if axis == "accelerator":
-        platform = known.get("platform")
-        if platform is None:
-            return (PLAIN, *ACCELERATOR_KINDS)
-        if platform == "darwin":
-            return (PLAIN, "mps")
-        return tuple(kind for kind in (PLAIN, *ACCELERATOR_KINDS) if kind != "mps")
-    if axis == "platform":
-        kind = known.get("accelerator")
-        if kind == "mps":
-            return ("darwin",)
-        return ("linux", "darwin", "windows") if kind in (None, PLAIN) else ("linux", "windows")
-    if axis == "arch":
-        return ROCM_ARCHES if known.get("accelerator") == "rocm" else CUDA_ARCHES
-    return _FIXED[axis]
-
-
-_FIXED: dict[str, tuple[Hashable, ...]] = {
-    "count": COUNTS,
-    "device_memory": DEVICE_MEMORY,
-    "host_memory": HOST_MEMORY,
-    "cpu_count": CPU_COUNTS,
-    "browser": BROWSERS,
-    **dict.fromkeys(OTHER_KINDS, (False, True)),
-}
+    @contextmanager
+    def supposing(self) -> Iterator[Notes]:
+        """What would be met inside, to look at: outside, it is not met."""
+        outer, self.notes = self.notes, Notes()
+        try:
+            yield self.notes
+        finally:
+            self.notes = outer
 
 
-def explore(run: Callable[[World], T]) -> list[tuple[dict[str, Hashable], T]]:
+def _limit(axis: str, known: Possible) -> frozenset[Hashable]:
+    """What is possible on an axis that nobody has asked about."""
+    if axis in ("accelerator", "platform"):
+        other = "platform" if axis == "accelerator" else "accelerator"
+        if other in known:
+            return _settled({**known, axis: _WHOLE[axis]})[axis]
+    return _WHOLE[axis]
+
+
+_APPLE: Final = frozenset({PLAIN, "mps"})
+_MPS: Final = frozenset({"mps"})
+_DARWIN: Final = frozenset({"darwin"})
+
+
+def _settled(possible: Possible) -> Possible:
+    """The same without what cannot be together: `mps` is where macOS is, and no other accelerator is there."""
+    kinds, platforms = possible.get("accelerator"), possible.get("platform")
+    if kinds is None or platforms is None:
+        return possible
+    if platforms == _DARWIN:
+        kinds = kinds & _APPLE
+    elif "darwin" not in platforms:
+        kinds = kinds - _MPS
+    if kinds == _MPS:
+        platforms = platforms & _DARWIN
+    elif not kinds & _APPLE:
+        platforms = platforms - _DARWIN
+    return {**possible, "accelerator": kinds, "platform": platforms}
+
+
+_ANY: Final[Mapping[str, frozenset[Hashable]]] = {}
+
+
+def explore(run: Callable[[World], T], start: Mapping[str, frozenset[Hashable]] = _ANY) -> list[tuple[Possible, T]]:
     """
-    Run `run` on every machine it can tell apart: what was asked of each, and what came of it.
+    Run `run` on every machine that it can tell apart: what is possible on each, and what came of it.
+
+    `start` is what is possible at all.
 
     Raises TooManyWorldsError beyond `MAX_LEAVES` machines.
     """
-    leaves: list[tuple[dict[str, Hashable], T]] = []
-    waiting: list[dict[str, Hashable]] = [{}]
+    leaves: list[tuple[Possible, T]] = []
+    waiting: list[Possible] = [dict(start)]
     while waiting:
         if len(leaves) >= MAX_LEAVES:
             raise TooManyWorldsError
         world = World(waiting.pop())
-        leaves.append((world.choices, run(world)))
+        found = run(world)
+        leaves.append((world.possible, found))
         waiting += world.alternatives
     return leaves
 
 
 @dataclass(slots=True)
 class _Fork:
-    axis: str
-    branches: dict[Hashable, object] = field(default_factory=dict)
+    question: Question
+    branches: dict[bool, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known(Generic[T]):
     value: T
-    gates: tuple[Hashable, ...]
+    error: Exception | None
+    notes: Notes
 
 
 class Memory:
@@ -139,31 +208,48 @@ class Memory:
     def __init__(self) -> None:
         self._root: object = None
 
-    def recall(self, world: World, compute: Callable[[], T], is_whole: Callable[[], bool] = lambda: True) -> T:
+    def recall(
+        self,
+        world: World,
+        compute: Callable[[], T],
+        *,
+        is_whole: Callable[[], bool] = lambda: True,
+        remembered: tuple[type[Exception], ...] = (),
+    ) -> T:
         """
-        The value for `world`, computed once per set of answers; gates met on the way are met again.
+        The value for `world`, computed once per set of answers; what was met on the way is met again.
 
-        It is kept only where `is_whole` says afterwards that nothing was cut short while it was computed.
+        It is kept only where `is_whole` says afterwards that nothing was cut short while it was computed. Of what
+        `compute` raises, `remembered` is raised again, and anything else is not kept.
         """
-        path: list[tuple[_Fork, Hashable]] = []
+        path: list[tuple[_Fork, bool]] = []
         node = self._root
         while isinstance(node, _Fork):
-            answer = world.ask(node.axis)
+            answer = world.is_in(*node.question)
             path.append((node, answer))
             node = node.branches.get(answer)
         if isinstance(node, _Known):
-            world.gates += node.gates
+            world.notes.add(node.notes)
+            if node.error is not None:
+                raise node.error.with_traceback(None)
             return node.value  # type: ignore[no-any-return]
-        asked, met = len(world.trace), len(world.gates)
-        value = compute()
-        if not is_whole():
-            return value
-        known = _Known(value, tuple(world.gates[met:]))
-        axes = [axis for axis in dict.fromkeys(world.trace[asked:]) if all(axis != fork.axis for fork, _ in path)]
-        self._plant(path, self._branch(axes, world, known))
-        return value
+        asked = len(world.trace)
+        error: Exception | None = None
+        value: Any = None
+        with world.noting() as notes:
+            try:
+                value = compute()
+            except remembered as raised:
+                error = raised.with_traceback(None)
+        if is_whole():
+            settled = {fork.question for fork, _ in path}
+            questions = [question for question in dict.fromkeys(world.trace[asked:]) if question not in settled]
+            self._plant(path, self._branch(questions, world.possible, _Known(value, error, notes)))
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]
 
-    def _plant(self, path: list[tuple[_Fork, Hashable]], node: object) -> None:
+    def _plant(self, path: list[tuple[_Fork, bool]], node: object) -> None:
         if path:
             fork, answer = path[-1]
             fork.branches[answer] = node
@@ -171,18 +257,18 @@ class Memory:
             self._root = node
 
     @staticmethod
-    def _branch(axes: list[str], world: World, known: object) -> object:
+    def _branch(questions: Iterable[Question], possible: Possible, known: object) -> object:
         node = known
-        for axis in reversed(axes):
-            node = _Fork(axis, {world.choices[axis]: node})
+        for axis, values in reversed(list(questions)):
+            node = _Fork((axis, values), {possible[axis] <= values: node})
         return node
 
 
-def worlds_of(axes: tuple[str, ...]) -> Iterator[dict[str, Hashable]]:
+def worlds_of(axes: Iterable[str]) -> Iterator[Possible]:
     """Every machine that `axes` tell apart, for tests that compare with a truth table."""
 
     def ask_all(world: World) -> None:
         for axis in axes:
-            world.ask(axis)
+            world.value(axis)
 
-    yield from (choices for choices, _ in explore(ask_all))
+    yield from (possible for possible, _ in explore(ask_all))

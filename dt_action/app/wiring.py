@@ -115,7 +115,9 @@ class Wiring:
 
         root = self.settings.root
         cache_dir = root / caches.FOLDER / "analysis"
-        return StaticAnalyzer(root=root, cache_dir=cache_dir, path_rules=rules_of(self.settings)).analyze(files)
+        rows = vocabulary_of(self.settings)
+        analyzer = StaticAnalyzer(root=root, cache_dir=cache_dir, path_rules=rules_of(self.settings), vocabulary=rows)
+        return analyzer.analyze(files)
 
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
@@ -413,6 +415,15 @@ def _size(path: Path) -> int:
 
 def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def vocabulary_of(settings: Settings) -> Mapping[str, str]:
+    """The rows that the settings add to the vocabulary. Raises ConfigurationError."""
+    if not settings.vocabulary:
+        return {}
+    from dt_action.analysis.vocabulary import project_rows
+
+    return project_rows(settings.vocabulary)
 
 
 def rules_of(settings: Settings) -> tuple[PathRule, ...]:

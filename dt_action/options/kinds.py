@@ -231,6 +231,13 @@ GLOBS_BY_NAME: Kind[dict[str, tuple[str, ...]]] = Kind(
     metavar="",
     is_table=True,
 )
+PHRASE_BY_NAME: Kind[dict[str, str]] = Kind(
+    read=_table_of_text,
+    expected="a table of names, each with a phrase",
+    example='{ needs_board = "requires npu" }',
+    metavar="",
+    is_table=True,
+)
 TEXT_BY_GLOB: Kind[dict[str, str]] = Kind(
     read=_table_of_text,
     expected="a table of globs, each with a text",

@@ -16,6 +16,7 @@ from dt_action.options.kinds import (
     GLOBS_BY_NAME,
     NUMBER,
     PERCENT,
+    PHRASE_BY_NAME,
     SHARD,
     SWITCH,
     TEXT_BY_GLOB,
@@ -218,6 +219,14 @@ class Settings:
         group="tests",
         has_flag=False,
         unset="what the code says",
+    )
+    vocabulary: Mapping[str, str] | None = option(
+        PHRASE_BY_NAME,
+        None,
+        "what names in test code say of hardware, beside those that are known",
+        group="tests",
+        has_flag=False,
+        unset="the built-in table",
     )
     shard: Shard | None = option(  # noqa: RUF009 - a field
         SHARD,

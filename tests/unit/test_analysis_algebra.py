@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dt_action.analysis import StaticAnalyzer
-from dt_action.analysis.worlds import ACCELERATOR_KINDS, PLAIN, Memory, World, explore, worlds_of
+from dt_action.analysis.worlds import ACCELERATOR_KINDS, DOMAINS, PLAIN, Memory, World, explore, worlds_of
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import Requirement
 
@@ -72,6 +72,10 @@ def test_the_inferred_set_is_the_truth_tables(gate: Gate) -> None:
 
 @settings(max_examples=60, deadline=None)
 @example(("torch.hpu.is_available()", ATOMS["torch.hpu.is_available()"]), ("not (False or False)", lambda kind: True))
+@example(
+    ("torch.xpu.is_available()", ATOMS["torch.xpu.is_available()"]),
+    ("not (False and torch.hpu.is_available())", lambda kind: True),
+)
 @given(EXPRESSIONS, EXPRESSIONS)
 def test_two_gates_are_their_conjunction(one: Gate, other: Gate) -> None:
     head = "import pytest, torch\nfrom x import is_torch_xla_available\n\n"
@@ -83,12 +87,46 @@ def test_two_gates_are_their_conjunction(one: Gate, other: Gate) -> None:
     assert admitted(stacked) == runs or (not runs and stacked.needs_nothing)
 
 
+QUESTIONS = st.lists(
+    st.tuples(st.sampled_from(["accelerator", "platform", "count"]), st.integers(1, 254)), min_size=1, max_size=6
+)
+
+
+@given(QUESTIONS)
+def test_questions_split_the_machines_into_parts_that_answer_alike(questions: list[tuple[str, int]]) -> None:
+    asked = [
+        (axis, frozenset(value for place, value in enumerate(DOMAINS[axis]) if bits >> place & 1))
+        for axis, bits in questions
+    ]
+    parts = explore(lambda world: [world.is_in(axis, values) for axis, values in asked])
+    for possible, answers in parts:
+        for (axis, values), answer in zip(asked, answers, strict=True):
+            assert (possible[axis] <= values) if answer else possible[axis].isdisjoint(values)
+    whole = {
+        (kind, platform, count)
+        for possible, _ in parts
+        for kind in possible.get("accelerator", DOMAINS["accelerator"])
+        for platform in possible.get("platform", DOMAINS["platform"])
+        for count in possible.get("count", DOMAINS["count"])
+    }
+    valid = {
+        (kind, platform, count)
+        for kind in DOMAINS["accelerator"]
+        for platform in DOMAINS["platform"]
+        for count in DOMAINS["count"]
+        if kind == PLAIN or (kind == "mps") == (platform == "darwin")
+    }
+    assert valid <= whole
+
+
 AXES = st.lists(st.sampled_from(["accelerator", "platform", "webgpu", "browser"]), max_size=5)
 
 
 @given(AXES)
 def test_exploring_visits_every_machine_once(axes: list[str]) -> None:
-    seen = [tuple(sorted((k, str(v)) for k, v in choices.items())) for choices in worlds_of(tuple(axes))]
+    seen = [
+        tuple(sorted((axis, str(set(values))) for axis, values in possible.items())) for possible in worlds_of(axes)
+    ]
     assert len(seen) == len(set(seen))
 
 
@@ -97,9 +135,9 @@ def test_what_is_remembered_is_what_would_be_computed(questions: list[list[str]]
     memory = Memory()
 
     def answer(world: World) -> tuple[object, ...]:
-        first = world.ask(questions[0][0]) if questions[0] else None
+        first = world.value(questions[0][0]) if questions[0] else None
         rest = questions[hash(str(first)) % len(questions)]
-        return (first, *(world.ask(axis) for axis in rest))
+        return (first, *(world.value(axis) for axis in rest))
 
     remembered = explore(lambda world: memory.recall(world, lambda: answer(world)))
     again = explore(lambda world: memory.recall(world, lambda: answer(world)))
