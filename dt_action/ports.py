@@ -13,7 +13,7 @@ from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.plan import Plan
 from dt_action.model.report import Publication
 from dt_action.model.run import Run
-from dt_action.model.slot_protocol import Command, Message
+from dt_action.model.slot_protocol import Command, Message, ToController
 
 
 class Analyzer(Protocol):
@@ -116,10 +116,14 @@ class SlotHost(Protocol):
     def slots(self) -> Sequence[str]:
         """The slots whose process lives, those that are starting included."""
 
-    def start(self, slot: str, worker: str) -> None:
-        """Start a slot on a worker. Raises a DtError where that can never work."""
+    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
+        """
+        Start a slot on a worker, as one of several or (`is_plain`) as plain pytest's only process.
 
-    def send(self, slot: str, command: Command) -> None:
+        Raises a DtError where that can never work.
+        """
+
+    def send(self, slot: str, command: Command | ToController) -> None:
         """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
 
     def sent(self, slot: str) -> int:

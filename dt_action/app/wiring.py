@@ -59,6 +59,7 @@ class Wiring:
     _measurement: Measurement | None = None
     _recorder: Recorder | None = None
     _python: str = ""
+    _pytest_cache: str = ""
 
     def __enter__(self) -> Wiring:
         return self
@@ -154,13 +155,28 @@ class Wiring:
         from dt_action.engine.results import collect
         from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
 
-        run = collect(plan, events, listener=self.listener(len(plan.files)))
+        run = collect(plan, events, listener=self._noting_cache(self.listener(len(plan.files))))
+        if self._pytest_cache and self.settings.fleet == "local":
+            from dt_action.workspace.pytest_cache import remember
+
+            remember(Path(self._pytest_cache), run)
         data: Sequence[Path] = ()
         if self.settings.rerun_failed:
             run, data = self.attempts.continued(run), self.attempts.data_files()
         if self._measurement is not None and plan.files:
             run = self.covered(run, [*data, *self._measurement.data_files()], self._measurement.workspaces())
         return self.memory.judged(run)
+
+    def _noting_cache(self, listener: Listener) -> Listener:
+        """Where pytest keeps its cache is told by the first of its processes."""
+        from dt_action.model.event import WorkerJoined
+
+        def listen(event: Event) -> None:
+            if isinstance(event, WorkerJoined):
+                self._pytest_cache = self._pytest_cache or event.cache
+            listener(event)
+
+        return listen
 
     def covered(self, run: Run, data_files: Sequence[Path], workspaces: Sequence[str] = ()) -> Run:
         """The run with the coverage that data files hold, and its documents written; see `cli.coverage.covered`."""
@@ -345,6 +361,9 @@ class Wiring:
                 slots=self.settings.workers or processors(),
                 environ=variables,
                 imports=self.settings.isolation != "file",
+                retries=self.settings.retries,
+                import_path=self.settings.import_path,
+                dist=self.settings.dist or "",
                 measuring=self.measurement().measuring if self.settings.coverage else None,
                 recording=self.recorder.recording(),
             )
@@ -403,7 +422,7 @@ def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str,
     """The paths that pytest is started with, so that it sees what was discovered; none for its own `testpaths`."""
     if settings.test_files or settings.test_pattern:
         return tuple(files)
-    return (settings.test_dir,) if settings.test_dir else ()
+    return (*((settings.test_dir,) if settings.test_dir else ()), *settings.paths)
 
 
 def _size(path: Path) -> int:

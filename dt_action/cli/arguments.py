@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from dt_action.cli.pytest_words import PytestWords, split_at_dashes
 from dt_action.errors import ConfigurationError
 from dt_action.options import GROUPS, OPTIONS, Option, Settings, resolve
 
@@ -67,6 +69,27 @@ def settings_from(
     parser.add_table()
     given = parser.parse(argv)
     return resolve(vars(given), environ, Path.cwd()), given
+
+
+def settings_with_pytest(
+    parser: Parser, argv: Sequence[str], environ: Mapping[str, str]
+) -> tuple[Settings, argparse.Namespace]:
+    """
+    As `settings_from`, for a command line that may also hold pytest's: paths, node ids, pytest's own options.
+
+    What follows a lone `--` is pytest's as it is. Raises ConfigurationError that tells every unknown word.
+    """
+    parser.usage = f"{parser.prog} [OPTION ...] [FILE|DIRECTORY|TEST ...] [OPTION OF PYTEST ...] [-- ARGUMENT ...]"
+    parser.add_table()
+    before, after = split_at_dashes(argv)
+    given, unknown = parser.parse_known_args(_tie_dashed_values(before))
+    words = PytestWords(known_flags=tuple(parser._option_string_actions))
+    words.take(unknown)
+    if words.problems:
+        raise ConfigurationError.of_all(words.problems)
+    flags = {**words.given, **vars(given), **({"paths": words.paths} if words.paths else {})}
+    settings = resolve(flags, environ, Path.cwd())
+    return replace(settings, pytest_args=(*settings.pytest_args, *words.args, *after)), given
 
 
 def add_rows(section: argparse._ArgumentGroup, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dt_action.app.shards import Shards
 from dt_action.app.wiring import Wiring
-from dt_action.cli.arguments import Parser, settings_from
+from dt_action.cli.arguments import Parser, settings_with_pytest
 from dt_action.errors import NoTestsError
 from dt_action.model.change import Selection
 from dt_action.model.plan import Plan, PlannedFile
@@ -21,7 +21,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = Parser("plan", "show what would run, and in which order")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--matrix", action="store_true", help="as the matrix of a GitHub workflow")
-    settings, given = settings_from(parser, argv, environ)
+    settings, given = settings_with_pytest(parser, argv, environ)
     # With --shard the plan file is what another job wrote; without, it is what this one writes.
     writes = settings.plan_file is not None and settings.shard is None
     planning = replace(settings, plan_file=None) if writes else settings

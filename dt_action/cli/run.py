@@ -14,11 +14,12 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from dt_action import pipeline
-from dt_action.app.wiring import Listener, Wiring
-from dt_action.cli.arguments import Parser, settings_from
+from dt_action.app.wiring import Listener, Wiring, collection_arguments
+from dt_action.cli.arguments import Parser, settings_with_pytest
 from dt_action.cli.job_log import job_log
 from dt_action.cli.ownership import give_back
-from dt_action.errors import ExitCode
+from dt_action.cli.pytest_words import handed_over
+from dt_action.errors import ConfigurationError, ExitCode
 from dt_action.model.change import Tolerated
 from dt_action.options import Settings, secret_values
 
@@ -39,8 +40,38 @@ CODES = {
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the tests that the options ask for."""
-    settings, _ = settings_from(Parser("run", "run the tests"), argv, environ)
-    return execute(settings, environ)
+    settings, _ = settings_with_pytest(Parser("run", "run the tests"), argv, environ)
+    flag = handed_over(_pytest_words(settings, environ))
+    return _hand_over(flag, settings, environ) if flag else execute(settings, environ)
+
+
+def _pytest_words(settings: Settings, environ: Mapping[str, str]) -> Sequence[str]:
+    """pytest's options from all places."""
+    from dt_action.discovery.pytest_config import read_pytest_config
+
+    named = [settings.root / path.partition("::")[0] for path in (settings.test_dir, *settings.paths) if path]
+    return read_pytest_config(settings.root, named, settings.pytest_args, environ).words
+
+
+def _hand_over(flag: str, settings: Settings, environ: Mapping[str, str]) -> int:
+    """
+    Let pytest itself have the terminal: it lists, shows or debugs in one process. Its exit code is ours.
+
+    Raises ConfigurationError where the tests are not on this machine.
+    """
+    import subprocess
+
+    if settings.fleet != "local" or settings.isolation == "container":
+        raise ConfigurationError(
+            f"{flag} is pytest's own and needs the tests on this machine, in a process",
+            hint="leave it out, or use --fleet local and --isolation session",
+        )
+    wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=_say)
+    python, variables = wiring.environment()
+    paths = collection_arguments(settings, settings.test_files)
+    _say(f"{flag} is pytest's own: handing over to it")
+    start = ["-m", "pytest"] if settings.import_path == "cwd" else ["-c", "import pytest; pytest.console_main()"]
+    return subprocess.call([python, *start, *settings.pytest_args, *paths], cwd=settings.root, env=dict(variables))
 
 
 def execute(
@@ -74,13 +105,17 @@ def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiri
     return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on))
 
 
-def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failures") -> ExitCode:
+def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failures") -> int:
     """
     What the shell is told. What became of the tests outranks what became of the reports.
+
+    A code that the tests themselves asked for, by `pytest.exit`, is passed on, as pytest does.
 
     `fail_on="never"` forgives failed tests; a run that is not whole, or code that is not covered, is never forgiven.
     A selection, or a shard, may well have left nothing to run.
     """
+    if run.exit_code:
+        return run.exit_code
     judged = run
     if fail_on == "never":
         failing = (result.id for result in run.results if result.final.is_failing)

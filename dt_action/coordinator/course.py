@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from dt_action.engine import Action, Dispatcher, Kill, Limits, Send, Tell
-from dt_action.engine.execution import MOST_FAILED_STARTS, crash_detail, named_from, start_error, tell_brain
+from dt_action.engine import Action, Dispatcher, Kill, Limits, Send, StartController, Tell
+from dt_action.engine.execution import MOST_FAILED_STARTS, crash_detail, named_from, start_error, tell_brain, warned
 from dt_action.hosts.process import slot_name
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
@@ -70,6 +70,7 @@ class Course:
         self._told_workers: set[str] = set()
         self._names = 0
         self._is_ready = False
+        self._is_based = False
 
     @property
     def is_finished(self) -> bool:
@@ -163,7 +164,8 @@ class Course:
         self._forget(slot)
         if worker is None or self.is_finished:
             return []
-        if was_starting:
+        if was_starting and not self._brain.is_importing(slot):
+            self._brain.slot_left(slot, now)
             death = replace(death, reason=kill.reason) if kill else death
             return [] if death.with_worker else self._failed_to_start(worker, death, now)
         reason, outcome = (kill.reason, kill.outcome) if kill else (death.reason, "crashed")
@@ -177,8 +179,18 @@ class Course:
         if slot not in self._worker_of:
             return []
         match message:
-            case protocol.Ready() if slot in self._starting:
+            case protocol.Ready() if slot in self._starting and not self._brain.has_slot(slot):
                 return self._ready(slot, message, now)
+            case protocol.Alone() | protocol.NeedsController() if slot in self._starting:
+                return self._follow([Send(slot=slot, command=protocol.Begin(reports=False))])
+            case protocol.Collection() if slot in self._starting:
+                self._starting.discard(slot)
+                self._is_ready = True
+                return self._follow(self._brain.collection_known(slot, message, now))
+            case protocol.Spent():
+                return self._follow(self._brain.slot_left(slot, now))
+            case protocol.Warned():
+                return [warned(message)]
             case protocol.Garbled() if slot in self._starting:
                 return self._follow([Kill(slot=slot, outcome="crashed", reason=message.what)])
             case protocol.Want():  # one that crossed a command is no longer true; the slot asks again
@@ -187,7 +199,6 @@ class Course:
         return outputs + self._make_way(slot, now) if isinstance(message, protocol.Finished) else outputs
 
     def _ready(self, slot: str, message: protocol.Ready, now: float) -> list[Output]:
-        self._starting.discard(slot)
         worker = self._worker_of[slot]
         outputs: list[Output] = []
         if worker not in self._told_workers:
@@ -195,10 +206,9 @@ class Course:
             capability, slots = self._workers[worker]
             environment = f"{capability.platform}, Python {message.python}, pytest {message.pytest}"
             outputs.append(WorkerJoined(worker=worker, slots=slots, capability=capability, environment=environment))
-        if not self._is_ready:
-            self._is_ready = True
+        if not self._is_based:
+            self._is_based = True
             self._rebase(message.base, message.rootdir, now)
-            outputs += self._follow(self._brain.files_known(message.files, now))
         return outputs + self._follow(self._brain.slot_joined(slot, worker, now))
 
     def _rebase(self, base: str, rootdir: str, now: float) -> None:
@@ -244,7 +254,7 @@ class Course:
         if slot not in self._leaving:
             return self._brain.wants(slot, now)
         if self._brain.is_running(slot):
-            return [Send(slot=slot, command=protocol.Rest())]  # first the teardown, which belongs to the last test
+            return self._brain.let_go(slot)  # first the teardown, which belongs to the last test
         return [Send(slot=slot, command=protocol.Stop()), *self._brain.slot_left(slot, now)]
 
     def _make_way(self, slot: str, now: float) -> list[Output]:
@@ -276,6 +286,8 @@ class Course:
             case Kill():
                 self._killed[action.slot] = action
                 return action
+            case StartController():
+                raise AssertionError("a course has no controller session")
             case _:
                 self._sent[action.slot] = self._sent.get(action.slot, 0) + 1
                 return action

@@ -22,7 +22,11 @@ Values = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PytestConfig:
-    """Where pytest looks for tests. Paths are absolute; `rootdir` is what node ids are relative to."""
+    """
+    Where pytest looks for tests. Paths are absolute; `rootdir` is what node ids are relative to.
+
+    `words` are pytest's options from all places: its file, its variable, its command line.
+    """
 
     rootdir: Path
     file: Path | None = None
@@ -35,6 +39,7 @@ class PytestConfig:
     doctest_globs: tuple[str, ...] = ("test*.txt",)
     enters_virtualenvs: bool = False
     reads_conftests: bool = True
+    words: tuple[str, ...] = ()
 
     def starts(self, invoked_in: Path) -> tuple[Path, ...]:
         """Where pytest begins when it is given no path: `testpaths`, where it was started in the root directory."""
@@ -57,9 +62,8 @@ def read_pytest_config(
     rootdir, file, values = _locate(invoked_in, paths, early)
     values.update(_overrides(early))
     where = f"addopts in {file}"
-    options = _parse(
-        [*_words(values.get("addopts"), where), *_split(environ.get("PYTEST_ADDOPTS", ""), where), *arguments]
-    )
+    words = (*_words(values.get("addopts"), where), *_split(environ.get("PYTEST_ADDOPTS", ""), where), *arguments)
+    options = _parse(words)
     values.update(_overrides(options))
     default = PytestConfig(rootdir=rootdir)
     return PytestConfig(
@@ -74,6 +78,7 @@ def read_pytest_config(
         doctest_globs=() if "no:doctest" in options.plugins else tuple(options.doctest_glob) or default.doctest_globs,
         enters_virtualenvs=options.collect_in_virtualenv,
         reads_conftests=not options.noconftest,
+        words=words,
     )
 
 

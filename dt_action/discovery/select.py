@@ -79,18 +79,42 @@ def _missing(name: str, root: Path, source: str) -> ConfigurationError:
 
 
 def _searched(settings: Settings, root: Path, environ: Mapping[str, str]) -> Iterator[str]:
-    directory = Path(os.path.abspath(root / settings.test_dir)) if settings.test_dir else None  # noqa: PTH100
-    if directory and not directory.exists():
-        source = settings.told_by("test_dir")
-        raise ConfigurationError(
-            f"{source} is {settings.test_dir!r}, which is not in {root}",
-            hint="name the directory of the tests, or leave it out to search where pytest does",
-        )
-    config = read_pytest_config(root, [directory] if directory else [], settings.pytest_args, environ)
-    accepts = _matching(settings.test_pattern, directory or root) if settings.test_pattern else accepted_by(config)
-    for start in [directory] if directory else config.starts(root):
+    starts = list(_starts(settings, root))
+    config = read_pytest_config(root, starts, settings.pytest_args, environ)
+    base = starts[0] if settings.test_dir and starts else root
+    accepts = _matching(settings.test_pattern, base) if settings.test_pattern else accepted_by(config)
+    for start in starts or config.starts(root):
+        if start.is_file():
+            yield _relative(str(start), root)
+            continue
         for path in walk(start, config, accepts):
             yield _relative(path, root)
+
+
+def _starts(settings: Settings, root: Path) -> Iterator[Path]:
+    """The directories and files that the user named, in that order; all that are missing are told at once."""
+    if settings.test_dir:
+        yield _start(settings.test_dir, root, f"{settings.told_by('test_dir')} is")
+    problems = []
+    for named in settings.paths:
+        if "--pyargs" in settings.pytest_args and not (root / named.partition("::")[0]).exists():
+            continue  # a module's name, which only pytest can find
+        try:
+            yield _start(named.partition("::")[0], root, "the command line names")
+        except ConfigurationError as error:
+            problems.append(error)
+    if problems:
+        raise ConfigurationError.of_all(problems)
+
+
+def _start(named: str, root: Path, source: str) -> Path:
+    found = Path(os.path.abspath(root / named))  # noqa: PTH100 - links stay as the user wrote them
+    if not found.exists():
+        raise ConfigurationError(
+            f"{source} {named!r}, which is not in {root}",
+            hint="name the directory of the tests, or leave it out to search where pytest does",
+        )
+    return found
 
 
 def _matching(glob: str, base: Path) -> Matcher:

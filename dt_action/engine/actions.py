@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dt_action.model.event import Event
-from dt_action.model.slot_protocol import Command
+from dt_action.model.slot_protocol import Command, ToController
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,13 +14,15 @@ class Limits:
     """
     When to give up, and how to deal work out. Seconds throughout; None is no limit.
 
-    `retries` is how often a failing case is tried again. `fail_fast` ends the run after so many failing cases, 0
+    `case_timeout_s` is for one case, `collect_timeout_s` for the import and collection of one file. `retries` is how
+    often a failing case is tried again. `fail_fast` ends the run after so many failing cases, 0
     never. `batch_s` is about how much work a slot is handed at once (less towards the end of the run), `window_s`
     how much of it the slot may start without asking: it must cover the way there and back. `steal_s` is the least
     work worth moving from a busy slot to an idle one.
     """
 
     case_timeout_s: float | None = None
+    collect_timeout_s: float | None = None
     no_output_timeout_s: float | None = None
     run_timeout_s: float | None = 3600.0
     retries: int = 0
@@ -32,10 +34,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Send `command` to the slot's process."""
+    """Send `command` to the slot's process, or to the controller session's."""
 
     slot: str
-    command: Command
+    command: Command | ToController
+
+
+@dataclass(frozen=True, slots=True)
+class StartController:
+    """Start the controller session's process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,4 +61,4 @@ class Tell:
     event: Event
 
 
-Action: TypeAlias = Send | Kill | Tell
+Action: TypeAlias = Send | StartController | Kill | Tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from dt_action.engine.pieces import Allowance, Piece
@@ -71,9 +71,15 @@ class Backlog:
                 self._kind_of[other] = self._kinds.setdefault(same, other)
         self._allowances.clear()
 
-    def take(self, worker: str, slot: str, locked: frozenset[str]) -> tuple[Piece, Allowance] | None:
-        """The piece that `slot` of `worker` should run next, taken out; None when nothing here is for it."""
-        piece = self._take_ranked(worker, locked) or self._stretches.next(slot)
+    def take(
+        self, worker: str, slot: str, locked: frozenset[str], lacks: Collection[str] = ()
+    ) -> tuple[Piece, Allowance] | None:
+        """
+        The piece that `slot` of `worker` should run next, taken out; None when nothing here is for it.
+
+        `lacks` names files whose tests the slot does not find.
+        """
+        piece = self._take_ranked(worker, locked, lacks) or self._stretches.next(slot, lacks)
         if piece is None:
             return None
         self._count -= 1
@@ -84,7 +90,7 @@ class Backlog:
         """The slot is gone; the files that were before it are anybody's."""
         self._stretches.release(slot)
 
-    def _take_ranked(self, worker: str, locked: frozenset[str]) -> Piece | None:
+    def _take_ranked(self, worker: str, locked: frozenset[str], lacks: Collection[str]) -> Piece | None:
         """
         The first in the queues that the worker may run.
 
@@ -93,7 +99,7 @@ class Backlog:
         best: _Entry | None = None
         for queue in self._queues.values():
             if queue and (best is None or queue[0] < best) and self.allowance(worker, queue[0].piece).anything:
-                entry = self._first_free(queue, worker, locked)
+                entry = self._first_free(queue, worker, locked, lacks)
                 if entry is not None and (best is None or entry < best):
                     best = entry
         if best is None:
@@ -162,13 +168,15 @@ class Backlog:
         self.expected_s = 0.0
         return pieces
 
-    def _first_free(self, queue: list[_Entry], worker: str, locked: frozenset[str]) -> _Entry | None:
-        if self._is_free(queue[0].piece, worker, locked):
+    def _first_free(
+        self, queue: list[_Entry], worker: str, locked: frozenset[str], lacks: Collection[str]
+    ) -> _Entry | None:
+        if self._is_free(queue[0].piece, worker, locked, lacks):
             return queue[0]
-        return min((entry for entry in queue if self._is_free(entry.piece, worker, locked)), default=None)
+        return min((entry for entry in queue if self._is_free(entry.piece, worker, locked, lacks)), default=None)
 
-    def _is_free(self, piece: Piece, worker: str, locked: frozenset[str]) -> bool:
-        if locked and piece.exclusive & locked:
+    def _is_free(self, piece: Piece, worker: str, locked: frozenset[str], lacks: Collection[str]) -> bool:
+        if (locked and piece.exclusive & locked) or piece.file in lacks:
             return False
         if worker not in piece.avoid:
             return True

@@ -17,7 +17,7 @@ from dt_action.model.case import Attempt
 from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, Notice
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
-from dt_action.model.slot_protocol import Collected, Stop
+from dt_action.model.slot_protocol import Collected, Collection, Found, Rest, Stop
 
 
 class Dispatcher:
@@ -43,6 +43,8 @@ class Dispatcher:
         self._suspects: set[str] = set()
         self._started_at = now
         self._is_dealt = False
+        self._digest = ""
+        self._listed: dict[str, frozenset[str]] = {}
         self.is_finished = False
 
     @property
@@ -112,6 +114,19 @@ class Dispatcher:
         self._dealer.remove(slot)
         return self._after(now)
 
+    def let_go(self, slot: str) -> list[Action]:
+        """The slot's process is to end when the case that it runs is torn down: nothing more is for it."""
+        self._dealer.slots[slot].is_leaving = True
+        return [Send(slot=slot, command=Rest(clear=True))]
+
+    def has_slot(self, slot: str) -> bool:
+        """True while the slot takes part."""
+        return slot in self._dealer.slots
+
+    def is_importing(self, slot: str) -> bool:
+        """True while the slot imports a test module, before it asks for work."""
+        return slot in self._dealer.slots and bool(self._dealer.slots[slot].importing)
+
     def holds_work(self, slot: str) -> bool:
         """True while the slot has something that it has not begun."""
         return slot in self._dealer.slots and self._dealer.slots[slot].has_work
@@ -174,6 +189,49 @@ class Dispatcher:
         told = Tell(FilesKnown(files=tuple(files)))
         return [told, *self._dealer.open(planned, self._places), *self._after(now)]
 
+    def collection_known(self, slot: str, collection: Collection, now: float) -> list[Action]:
+        """The slot has collected, all or only what files there are. The first slot's word is taken."""
+        state = self._dealer.slots.get(slot)
+        if state is None or self.is_finished:
+            return []
+        state.importing = ""
+        if not collection.whole:
+            return self.files_known(collection.files, now)
+        if not self._is_dealt:
+            return self._cases_known(state, collection, now)
+        if self._listed and collection.digest != self._digest:
+            found = {case.id for case in collection.cases}
+            state.lacks.update(file for file, cases in self._listed.items() if not found.issuperset(cases))
+        return []
+
+    def _cases_known(self, state: Slot, collection: Collection, now: float) -> list[Action]:
+        self._is_dealt = True
+        self._digest = collection.digest
+        self._ledger.set_files(self._plan.own(collection.files), add=not self._plan.is_selection)
+        actions: list[Action] = [Tell(FilesKnown(files=collection.files))]
+        # A file of which only a part is this shard's is dealt as a file: the slot that takes it works out the part.
+        late = {*collection.late, *(path for path, file in self._ledger.files.items() if file.portion is not None)}
+        segments = segments_of(collection.cases)
+        by_file: dict[str, list[Found]] = {}
+        for path, cases in segments:
+            by_file.setdefault(path, []).extend(cases)
+        for path in [path for path in collection.files if path in self._ledger.files and path not in late]:
+            file = self._ledger.files[path]
+            chosen = [case for case in by_file.get(path, ()) if not file.chosen or case.id in file.chosen]
+            self._listed[path] = frozenset(case.id for case in chosen)
+            fresh = self._ledger.register(path, chosen)
+            self._ledger.close_file(path)
+            actions.append(Tell(FileCollected(file=path, cases=fresh, worker=state.worker, slot=state.name)))
+        opened = []
+        for path, cases in segments:
+            wanted = [case.id for case in cases if case.id in self._listed.get(path, ())]
+            if wanted:
+                is_whole = len(wanted) == len(self._listed[path]) == len(cases)
+                opened.append((self._ledger.files[path], wanted, is_whole))
+        actions += self._dealer.open_cases(opened, self._places)
+        left = [file for file in self._ledger.in_order_of(collection.files) if file.path in late]
+        return [*actions, *self._dealer.open(left, self._places), *self._after(now)]
+
     def wants(self, slot: str, now: float) -> list[Action]:
         """The slot can begin nothing more: it has no credit, or no cases."""
         state = self._dealer.slots.get(slot)
@@ -182,10 +240,14 @@ class Dispatcher:
         if self.is_finished:
             return [Send(slot=slot, command=Stop())]
         state.importing, state.heard_at = "", now
+        if state.retrying:  # it asks instead: it tore down too much to run its case again
+            cases, state.retrying = state.retrying, []
+            pieces = state.give_up((), cases, self._verdicts.pieces)
+            return [action for piece in pieces for action in self._verdicts.admit(piece)] + self.wants(slot, now)
         if state.has_work:
             return self._dealer.grant(state)
         if self._dealer.holds_exclusively(state) and state.running:
-            return [self._dealer.rest(state)]  # it must be torn down before another one may have what it holds
+            return [self._dealer.rest(state, clear=True)]  # others wait for what it holds
         return self._dealer.feed(state) + self._after(now)
 
     def importing(self, slot: str, file: str, now: float) -> list[Action]:
@@ -237,15 +299,22 @@ class Dispatcher:
         found = [case.id for case in told.cases]
         to_run = [id for id in dict.fromkeys(found) if not self._ledger[id].is_final]
         piece = state.end_file(file, to_run, told.duration_s, now)
-        for id in sorted(set(piece.cases).difference(found)) if piece is not None else ():
-            again = (
-                "pytest did not find it when the file was collected again; its id may differ from process to process"
-            )
-            actions += self._verdicts.conclude(id, Attempt(outcome="error", message=again), now=now)
+        gone = sorted(set(piece.cases).difference(found)) if piece is not None else []
+        if gone:
+            state.lacks.add(file)
+            actions += self._not_found(file, gone, now)
         actions += self._dealer.spread(state, file)
         elsewhere = [case.id for case in told.withheld if not self._ledger[case.id].is_final]
         actions += self._verdicts.admit_cases(file, elsewhere)
         return actions + self._after(now)
+
+    def _not_found(self, file: str, cases: Sequence[str], now: float) -> list[Action]:
+        """A slot does not find these cases under the ids that another one told: only that one can run them."""
+        if any(set(cases) <= other.known for other in self._dealer.slots.values() if file not in other.lacks):
+            return self._verdicts.admit_cases(file, [case for case in cases if not self._ledger[case].is_final])
+        again = "pytest did not find it when the file was collected again; its id may differ from process to process"
+        attempt = Attempt(outcome="error", message=again)
+        return [action for case in cases for action in self._verdicts.conclude(case, attempt, now=now, final=True)]
 
     def uncollectable(self, slot: str, id: str, attempt: Attempt, now: float) -> list[Action]:
         """A file, folder or class that cannot be collected. It is told once, however many slots meet it."""
@@ -285,11 +354,13 @@ class Dispatcher:
         if state.running != case:
             return []
         state.end_case(now)
+        self._dealer.ended_case(state)
         if state.is_resting:
             self._dealer.unlock(slot)
         self._dealer.learn(state, case, attempt.duration_s)
         placed = replace(attempt, worker=state.worker, slot=slot)
-        return self._verdicts.conclude(case, placed, now=now) + self._after(now)
+        has_torn_down = state.is_leaving or state.is_resting
+        return self._verdicts.conclude(case, placed, now=now, by=None if has_torn_down else state) + self._after(now)
 
     def heard(self, slot: str, now: float) -> list[Action]:
         """The slot printed something."""
@@ -321,8 +392,19 @@ class Dispatcher:
                 actions += self._dealer.hold_up(state, now)
         return actions + (self._dealer.feed_resting(rob=True) if self._is_dealt else [])
 
-    def cancel(self, status: Literal["cancelled", "timeout", "stopped"], reason: str, now: float) -> list[Action]:
-        """End the run early. Where time ran out, the running cases are blamed; all else stays without an outcome."""
+    def cancel(
+        self,
+        status: Literal["cancelled", "timeout", "stopped"],
+        reason: str,
+        now: float,
+        *,
+        is_wanted: bool = False,
+    ) -> list[Action]:
+        """
+        End the run early. Where time ran out, the running cases are blamed; all else stays without an outcome.
+
+        `is_wanted` tells that the tests themselves, or an option such as `-x`, asked for it.
+        """
         if self.is_finished:
             return []
         actions: list[Action] = []
@@ -331,7 +413,7 @@ class Dispatcher:
                 attempt = Attempt(outcome="timeout", message=reason, worker=state.worker, slot=state.name)
                 timed = replace(attempt, duration_s=max(0.0, now - state.since))
                 actions += self._verdicts.conclude(state.running, timed, now=now, final=True)
-        return actions + self._end(status, reason)
+        return actions + self._end(status, reason, is_wanted=is_wanted)
 
     def _judge_again(self) -> list[Action]:
         return [] if self.is_finished else self._verdicts.judge_again()
@@ -340,22 +422,32 @@ class Dispatcher:
         if self.is_finished or not self._is_dealt:
             return []
         if self._limits.fail_fast and self._ledger.failures >= self._limits.fail_fast:
-            return self.cancel("stopped", f"{self._ledger.failures} failed, as many as --fail-fast allows", now)
+            reason = f"{self._ledger.failures} failed, as many as --fail-fast allows"
+            return self.cancel("stopped", reason, now, is_wanted=True)
         if self._ledger.is_settled:
             return self._end("completed", "")
+        if self._dealer.held and self._ledger.awaits_only(self._dealer.held):
+            return self._dealer.release_held(now)
         return self._dealer.feed_resting() if self._backlog.has_news else []
 
-    def _end(self, status: Literal["completed", "cancelled", "timeout", "stopped"], reason: str) -> list[Action]:
+    def _end(
+        self,
+        status: Literal["completed", "cancelled", "timeout", "stopped"],
+        reason: str,
+        *,
+        is_wanted: bool = False,
+    ) -> list[Action]:
         self.is_finished = True
         stops: list[Action] = [Send(slot=slot, command=Stop()) for slot in self._dealer.slots]
         makespan_s = max(0.0, self._verdicts.last_case_at - self._started_at)
-        return [*stops, Tell(Ended(status=status, reason=reason, makespan_s=makespan_s))]
+        return [*stops, Tell(Ended(status=status, reason=reason, is_wanted=is_wanted, makespan_s=makespan_s))]
 
     def _overdue(self, state: Slot, now: float) -> str:
-        if not state.running and state.collecting is None and not state.importing:
+        is_collecting = state.collecting is not None or bool(state.importing)
+        if state.is_held or not (state.running or is_collecting):
             return ""
-        limit_s = self._limits.case_timeout_s
-        if state.limit_s is not None and state.running and state.collecting is None:
+        limit_s = self._limits.collect_timeout_s if is_collecting else self._limits.case_timeout_s
+        if state.limit_s is not None and not is_collecting:
             limit_s = state.limit_s
         if limit_s is not None and now - state.since >= limit_s:
             return f"took longer than its timeout of {limit_s:g} s"
@@ -363,3 +455,14 @@ class Dispatcher:
         if silent_s is not None and now - max(state.heard_at, state.since) >= silent_s:
             return f"printed nothing for {silent_s:g} s"
         return ""
+
+
+def segments_of(cases: Sequence[Found]) -> list[tuple[str, list[Found]]]:
+    """Cases by file, as long as those of one file follow each other."""
+    segments: list[tuple[str, list[Found]]] = []
+    for case in cases:
+        file = case.id.partition("::")[0]
+        if not segments or segments[-1][0] != file:
+            segments.append((file, []))
+        segments[-1][1].append(case)
+    return segments

@@ -15,7 +15,7 @@ from dt_action.engine.slots import Slot
 from dt_action.engine.stealing import Busy, Rules, choose_loot
 from dt_action.engine.verdicts import Verdicts
 from dt_action.model.plan import PlannedFile
-from dt_action.model.slot_protocol import Assign, Drop, Grant, Recall, Rest, Unit
+from dt_action.model.slot_protocol import Assign, Drop, Grant, Recall, Rest, Stop, Unit
 
 WORTH_A_SLOT_S = 2.0
 """So much work that a busy slot could give up makes one more process worth its start."""
@@ -54,15 +54,21 @@ class Dealer:
         self._busy = Busy()
         self._locks: dict[str, frozenset[str]] = {}
         self._left_s = 0.0
+        self._held: dict[str, Slot] = {}
 
     @property
     def resting(self) -> list[Slot]:
         """The slots that wait for work, with nothing in hand."""
-        return [slot for slot in self._resting.values() if not slot.running]
+        return [slot for slot in self._resting.values() if not slot.running or slot.is_held]
+
+    @property
+    def held(self) -> int:
+        """How many slots keep the fixtures of a case that is over but for its teardown."""
+        return len(self._held)
 
     def open(self, files: Sequence[PlannedFile], places: int) -> list[Action]:
-        """Let the files wait for slots, of which there will be about so many."""
-        self._left_s = sum(file.expected_s for file in files)
+        """Let files that are collected in their turn wait for slots, of which there will be about so many."""
+        self._left_s += sum(file.expected_s for file in files)
         share_s = self._left_s / places
         actions: list[Action] = []
         for file in files:
@@ -79,6 +85,26 @@ class Dealer:
             actions += self._verdicts.admit(piece)
         return actions
 
+    def open_cases(self, segments: Sequence[tuple[PlannedFile, Sequence[str], bool]], places: int) -> list[Action]:
+        """
+        Let cases that are all known wait for slots, in pytest's order.
+
+        A segment is cases of one file that follow each other, and whether they are all there is of the file.
+        """
+        self._left_s += sum(self._pace.of_case(file.path, case) for file, cases, _ in segments for case in cases)
+        share_s = self._left_s / places
+        actions: list[Action] = []
+        for file, cases, is_whole in segments:
+            longest_s = max((self._pace.of_case(file.path, case) for case in cases), default=0.0)
+            goes_first = file.goes_first or (file.is_measured and longest_s > EARLY_SHARE * share_s)
+            pieces = self._verdicts.pieces(file.path, cases)
+            for piece in pieces:
+                piece.in_order = True
+                piece.goes_first = goes_first
+                piece.is_whole = is_whole and len(pieces) == 1
+                actions += self._verdicts.admit(piece)
+        return actions
+
     # --- slots ----------------------------------------------------------------------------------------------------
 
     def join(self, name: str, worker: str, now: float) -> None:
@@ -90,6 +116,7 @@ class Dealer:
         self.unlock(name)
         self._backlog.release(name)
         self._resting.pop(name, None)
+        self._held.pop(name, None)
         slot = self.slots.pop(name, None)
         if slot is not None:
             self._busy.forget(slot)
@@ -102,11 +129,31 @@ class Dealer:
             self._resting.pop(name, None)
         return lost
 
-    def rest(self, slot: Slot) -> Send:
-        """There is nothing for the slot now."""
+    def rest(self, slot: Slot, *, clear: bool = False) -> Send:
+        """There is nothing for the slot now. With `clear`, it tears down what it holds, for which others wait."""
         slot.is_resting = True
         self._resting[slot.name] = slot
-        return Send(slot=slot.name, command=Rest())
+        return Send(slot=slot.name, command=Rest(clear=clear))
+
+    def hold(self, slot: Slot) -> None:
+        """There is nothing for the slot now. It keeps its fixtures: to set them up may take long, or work only once."""
+        slot.is_held = slot.is_resting = True
+        self._resting[slot.name] = self._held[slot.name] = slot
+
+    def release_held(self, now: float) -> list[Action]:
+        """Nothing will come for the slots that hold fixtures: they tear them down, which ends their cases."""
+        held = list(self._held.values())
+        for slot in held:
+            slot.is_held = False
+            slot.is_leaving = True
+            slot.since = now
+            self._resting.pop(slot.name, None)
+        self._held.clear()
+        return [Send(slot=slot.name, command=Stop()) for slot in held]
+
+    def ended_case(self, slot: Slot) -> None:
+        """The slot's case is over, its teardown included."""
+        self._held.pop(slot.name, None)
 
     def wants_slot_on(self, worker: str) -> bool:
         """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
@@ -187,7 +234,12 @@ class Dealer:
     def feed(self, slot: Slot) -> list[Action]:
         """A batch from the backlog, else from a busy slot, else rest."""
         self.unlock(slot.name)
-        return self._deal(slot) or self._rob(slot, look_at=LOOK_AT) or [self.rest(slot)]
+        fed = self._deal(slot) or self._rob(slot, look_at=LOOK_AT)
+        if fed or slot.running:
+            if not fed:
+                self.hold(slot)
+            return fed
+        return [self.rest(slot)]
 
     def feed_resting(self, *, rob: bool = False) -> list[Action]:
         """Find work for idle slots: what waits, and with `rob` also what a busy slot could give up."""
@@ -246,7 +298,7 @@ class Dealer:
         target_s = min(self._limits.batch_s, self._backlog.expected_s / (2 * len(self.slots)))
         got_s = 0.0
         while not pieces or got_s < target_s:
-            taken = self._backlog.take(slot.worker, slot.name, self.locked)
+            taken = self._backlog.take(slot.worker, slot.name, self.locked, slot.lacks)
             if taken is None:
                 break
             piece, allowance = taken
@@ -263,8 +315,8 @@ class Dealer:
         rules = Rules(
             least_s=self._limits.steal_s,
             group_of=lambda case: self._ledger[case].group,
-            may_take_case=lambda case: self._verdicts.may_move(case, thief.worker),
-            may_take_piece=lambda piece: self._backlog.may_move(piece, thief.worker),
+            may_take_case=lambda case: self._verdicts.may_move(case, thief.worker, lacks=thief.lacks),
+            may_take_piece=lambda piece: piece.file not in thief.lacks and self._backlog.may_move(piece, thief.worker),
         )
         with closing(self._busy.most_first(0.0)) as victims:
             loot = choose_loot(itertools.islice(victims, look_at), thief, rules)
@@ -280,7 +332,9 @@ class Dealer:
         """A piece as a slot is handed it."""
         test_type = self._ledger.told_type_of(piece.file)
         if piece.cases:
-            return Unit(file=piece.file, cases=piece.cases, type=test_type)
+            tried = {case: self._ledger[case].attempts for case in piece.cases if self._ledger[case].attempts}
+            cases = () if piece.is_whole else piece.cases
+            return Unit(file=piece.file, cases=cases, type=test_type, tried=tried)
         return Unit(
             file=piece.file,
             cases=piece.chosen,
@@ -291,8 +345,9 @@ class Dealer:
         )
 
     def _assign(self, slot: Slot, pieces: list[Piece], units: list[Unit]) -> Send:
-        slot.is_resting = False
+        slot.is_resting = slot.is_held = False
         self._resting.pop(slot.name, None)
+        self._held.pop(slot.name, None)
         slot.take(pieces)
         self._busy.note(slot)
         credit = max(1, slot.fits_into(self._limits.window_s) - slot.credit)

@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dt_action.engine import Action, Dispatcher, Kill, Limits, Send, Tell
+from dt_action.engine import Action, Dispatcher, Kill, Limits, StartController, Tell
+from dt_action.engine.controlling import Controlling, session_over
 from dt_action.errors import ConfigurationError
 from dt_action.hosts.process import slot_name
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
-from dt_action.model.event import Event, WorkerJoined
+from dt_action.model.event import CaseFinished, Ended, Event, Notice, Warned, WorkerJoined
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
-from dt_action.model.slot_protocol import Died
+from dt_action.model.slot_protocol import CONTROLLER, Died
 from dt_action.ports import Happened, Joined, Left, SlotHost
 
 TICK_S = 0.1
 STOP_GRACE_S = 5.0
 SAVE_GRACE_S = 60.0
-"""A process that measures coverage has data to write before it ends."""
+"""A process that measures coverage, or whose plugins write reports, has something to do before it ends."""
 
 MOST_FAILED_STARTS = 3
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
@@ -44,7 +45,9 @@ class Terms:
     """
     How a plan is executed. `isolation` is `session` (a process lives as long as it can), `file` (a fresh process for
     each file), or one that the host sees to. `root` shortens paths in messages, `python` names the interpreter there,
-    and `measures` tells that coverage is measured.
+    and `measures` tells that coverage is measured. `start_controller`
+    starts the controller session's process, heard of as the slot `controller`, where the host can.
+    `is_plain` tells that there is one process only, which is what plain pytest's is.
     """
 
     limits: Limits
@@ -52,6 +55,8 @@ class Terms:
     root: Path = Path()
     python: str = "python"
     measures: bool = False
+    start_controller: Callable[[], None] | None = None
+    is_plain: bool = False
 
 
 class Execution:
@@ -78,7 +83,11 @@ class Execution:
         self._places = {place.worker: place for place in places}
         self._limits = replace(terms.limits, batch_s=0.0) if terms.isolation == "file" else terms.limits
         self._brain = self._new_brain(plan)
+        self._controlling = Controlling(is_possible=terms.start_controller is not None)
+        self._is_alone = terms.is_plain
+        self._is_based = False
         self._is_dealt = False
+        self._ended: Ended | None = None
         self._greeted: set[str] = set()
         self._names = 0
         self._worker_of: dict[str, str] = {}
@@ -86,6 +95,7 @@ class Execution:
         self._failed_starts = 0
         self._used: set[str] = set()
         self._making_way: set[str] = set()
+        self._retired: set[str] = set()
         self._killed: dict[str, Kill] = {}
         self._printed: dict[str, int] = {}
 
@@ -103,9 +113,28 @@ class Execution:
                 yield from self._do(self._brain.tick(self._clock()))
                 self._start_missing()
                 next_tick = self._clock() + TICK_S
-        for slot in self._starting:
-            self._host.kill(slot)  # nobody will tell it to stop
-        self._host.close(grace_s=SAVE_GRACE_S if self._terms.measures else STOP_GRACE_S)
+        yield from self._finish()
+
+    def _finish(self) -> Iterator[Event]:
+        """Let the sessions end, with all that their plugins do then; the controller's last, over everything."""
+        for slot in self._starting:  # nobody told it to stop
+            if self._controlling.is_open:
+                self._host.send(slot, protocol.Stop())
+            else:
+                self._host.kill(slot)
+        has_reports = self._terms.measures or self._controlling.is_open
+        yield from self._wait_for_ends(lambda: bool(self._host.slots), SAVE_GRACE_S if has_reports else STOP_GRACE_S)
+        yield from self._do(self._controlling.stop())
+        yield from self._wait_for_ends(lambda: self._controlling.is_open, SAVE_GRACE_S)
+        self._host.close()
+        if self._ended is not None:
+            yield self._ended
+
+    def _wait_for_ends(self, is_pending: Callable[[], bool], grace_s: float) -> Iterator[Event]:
+        deadline = self._clock() + grace_s
+        while is_pending() and self._clock() < deadline:
+            for happened in self._host.poll(min(TICK_S, max(0.0, deadline - self._clock()))):
+                yield from self._happened(happened)
 
     def _new_brain(self, plan: Plan) -> Dispatcher:
         places = sum(place.slots for place in self._places.values())
@@ -130,17 +159,21 @@ class Execution:
         self._names += 1
         self._worker_of[slot] = worker
         if slot not in self._host.slots:  # the first one may have been started before there was a plan
-            self._host.start(slot, worker)
+            self._host.start(slot, worker, is_plain=self._is_alone)
+        if self._plan.files:
+            self._host.send(slot, protocol.Files(files=tuple(file.path for file in self._plan.files)))
         if self._brain.suspects:
             self._host.send(slot, protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
         self._starting.add(slot)
 
     def _start_missing(self) -> None:
         """A new process for one that died, or one more where a file turned out to be worth splitting."""
-        living = Counter(self._worker_of[slot] for slot in self._host.slots)
+        workers = (self._worker_of[slot] for slot in self._host.slots if slot not in self._retired)
+        living = Counter(worker for worker in workers if worker in self._places)
         starting = {self._worker_of[slot] for slot in self._starting}
         for place in self._places.values():
-            has_room = living[place.worker] < place.slots and place.worker not in starting
+            most = (0 if living.total() else 1) if self._is_alone else place.slots
+            has_room = living[place.worker] < most and place.worker not in starting
             if has_room and self._brain.wants_slot_on(place.worker):
                 self._start(place.worker)
 
@@ -170,13 +203,24 @@ class Execution:
             yield from self._heard(happened.slot, happened.message, now)
 
     def _heard(self, slot: str, message: protocol.Message, now: float) -> Iterator[Event]:
+        if slot == CONTROLLER:
+            yield from self._controller_heard(message, now)
+            return
+        if slot in self._retired:
+            return
+        yield from self._do(self._controlling.slot_heard(slot, message))
         match message:
+            case protocol.Spent():
+                yield from self._do(self._brain.slot_left(slot, now))
+            case protocol.SessionEnded():
+                if message.gate or message.error or message.summary or message.exit_code is not None:
+                    yield session_over(slot, message)
+            case protocol.Warned():
+                yield warned(message)
             case Died():
                 yield from self._do(self._died(slot, message, now))
-            case protocol.Ready() if slot in self._starting:
-                yield from self._ready(slot, message, now)
-            case protocol.Garbled() if slot in self._starting:
-                yield from self._do([Kill(slot=slot, outcome="crashed", reason=message.what)])
+            case _ if slot in self._starting:
+                yield from self._heard_starting(slot, message, now)
             case protocol.Want():
                 if message.seen == self._host.sent(slot):  # else it crosses a command, and another one will follow
                     yield from self._do(self._wants(slot, now))
@@ -185,9 +229,45 @@ class Execution:
                 if isinstance(message, protocol.Finished):
                     yield from self._do(self._make_way(slot, now))
 
+    def _heard_starting(self, slot: str, message: protocol.Message, now: float) -> Iterator[Event]:
+        """A process that has not collected yet told something."""
+        match message:
+            case protocol.Alone():
+                yield from self._go_alone(slot, message.reason)
+            case protocol.NeedsController():
+                yield from self._do(self._controlling.needed(slot, message.reasons))
+            case protocol.Ready() if not self._brain.has_slot(slot):
+                yield from self._ready(slot, message, now)
+            case protocol.Garbled():
+                yield from self._do([Kill(slot=slot, outcome="crashed", reason=message.what)])
+            case protocol.Collection():
+                self._starting.discard(slot)
+                self._is_dealt, self._failed_starts = True, 0
+                yield from self._do(self._brain.collection_known(slot, message, now))
+            case _:
+                yield from self._do(tell_brain(self._brain, slot, message, now, at=self._unix_at_0 + now))
+
+    def _controller_heard(self, message: protocol.Message, now: float) -> Iterator[Event]:
+        if isinstance(message, Died):
+            if not self._is_dealt and self._controlling.state == "starting":
+                raise start_error(self._terms.python, message)
+            yield from self._do(self._controlling.died(f"the controller session: {message.reason}\n{message.log_tail}"))
+        elif isinstance(message, protocol.Exit):
+            yield from self._do(self._brain.cancel("stopped", message.reason, now, is_wanted=True))
+        else:
+            yield from self._do(self._controlling.heard(message))
+
+    def _go_alone(self, slot: str, reason: str) -> Iterator[Event]:
+        """Only one process can run these tests, as plain pytest does it: the others end before they began."""
+        self._is_alone = True
+        self._retired.update(self._host.slots)
+        for other in self._host.slots:
+            self._host.kill(other)
+        self._starting.clear()
+        yield Notice(level="info", text=f"all tests run in one process: {reason}")
+        self._start(self._worker_of[slot])
+
     def _ready(self, slot: str, message: protocol.Ready, now: float) -> Iterator[Event]:
-        self._starting.discard(slot)
-        self._failed_starts = 0
         place = self._places.get(self._worker_of[slot])
         if place is None:
             return  # its worker is lost
@@ -195,12 +275,15 @@ class Execution:
             self._greeted.add(place.worker)
             environment = f"{place.capability.platform}, Python {message.python}, pytest {message.pytest}"
             yield WorkerJoined(
-                worker=place.worker, slots=place.slots, capability=place.capability, environment=environment
+                worker=place.worker,
+                slots=1 if self._is_alone else place.slots,
+                capability=place.capability,
+                environment=environment,
+                cache=message.cache,
             )
-        if not self._is_dealt:
-            self._is_dealt = True
+        if not self._is_based:
+            self._is_based = True
             self._rebase(message.base, message.rootdir)
-            yield from self._do(self._brain.files_known(message.files, now))
         yield from self._do(self._brain.slot_joined(slot, place.worker, now))
 
     def _rebase(self, base: str, rootdir: str) -> None:
@@ -214,20 +297,30 @@ class Execution:
         plan = self._plan.renamed(lambda path: named_from(rootdir, base, path))
         self._brain = self._new_brain(plan)
 
-    def _died(self, slot: str, died: Died, now: float) -> list[Action]:
+    def _died(self, slot: str, died: Died, now: float) -> list[Action | GoAlone]:
+        gone = self._controlling.slot_gone(slot, died.reason)
         kill = self._killed.pop(slot, None)
         if slot in self._starting:
             self._starting.discard(slot)
-            return self._failed_to_start(replace(died, reason=kill.reason) if kill else died, now)
+            if not self._brain.is_importing(slot):
+                left = self._brain.slot_left(slot, now)
+                died = replace(died, reason=kill.reason) if kill else died
+                return [*gone, *left, *self._failed_to_start(slot, died, now)]
         reason, outcome = (kill.reason, kill.outcome) if kill else (died.reason, "crashed")
-        return self._brain.slot_lost(slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
+        lost = self._brain.slot_lost(slot, outcome, reason, detail=crash_detail(died.log_tail), now=now)
+        return [*gone, *lost]
 
-    def _failed_to_start(self, died: Died, now: float) -> list[Action]:
+    def _failed_to_start(self, slot: str, died: Died, now: float) -> list[Action | GoAlone]:
         """pytest itself could not start: the same for every slot, unless it had worked before, or was not to blame."""
+        if self._brain.is_finished:
+            return []
         conftest = _CONFTEST.search(died.log_tail)
         self._failed_starts += 1
         if (self._is_dealt or died.was_taken) and self._failed_starts < MOST_FAILED_STARTS:
             return []
+        if not self._is_dealt and not self._is_alone and conftest is None:
+            last = died.log_tail.strip().rpartition("\n")[2]
+            return [GoAlone(slot=slot, reason=f"as one of several, pytest did not start: {last or died.reason}")]
         if conftest is None and not self._is_dealt:
             raise start_error(self._terms.python, died)
         root = Path(died.root) if died.root else self._terms.root
@@ -248,7 +341,7 @@ class Execution:
             return self._brain.wants(slot, now)
         self._making_way.add(slot)
         if self._brain.is_running(slot):
-            return [Send(slot=slot, command=protocol.Rest())]  # first the teardown, which belongs to the last test
+            return self._brain.let_go(slot)  # first the teardown, which belongs to the last test
         return self._make_way(slot, now)
 
     def _make_way(self, slot: str, now: float) -> list[Action]:
@@ -263,15 +356,43 @@ class Execution:
 
     # --- from the brain to the slots ------------------------------------------------------------------------------
 
-    def _do(self, actions: Sequence[Action]) -> Iterator[Event]:
+    def _do(self, actions: Sequence[Action | GoAlone]) -> Iterator[Event]:
         for action in actions:
             if isinstance(action, Tell):
-                yield action.event
+                yield from self._tell(action.event)
             elif isinstance(action, Kill):
                 self._killed[action.slot] = action
                 self._host.kill(action.slot, show_where=True)
+            elif isinstance(action, StartController):
+                if self._terms.start_controller is not None:
+                    self._terms.start_controller()
+            elif isinstance(action, GoAlone):
+                yield from self._go_alone(action.slot, action.reason)
             else:
                 self._host.send(action.slot, action.command)
+
+    def _tell(self, event: Event) -> Iterator[Event]:
+        """Pass an event on: what plain pytest would tell its plugins, to the controller session, too."""
+        yield from self._do(self._controlling.told(event))
+        if isinstance(event, Ended):
+            self._ended = event  # it is the last one, and the sessions are still to end
+            return
+        if isinstance(event, CaseFinished) and event.attempt.reports:
+            event = replace(event, attempt=replace(event.attempt, reports=()))
+        yield event
+
+
+@dataclass(frozen=True, slots=True)
+class GoAlone:
+    """Run all tests in one process: several do not even start."""
+
+    slot: str
+    reason: str
+
+
+def warned(message: protocol.Warned) -> Warned:
+    """A warning that a slot told, for those who listen to the run."""
+    return Warned(category=message.category, text=message.text, file=message.file, line=message.line, case=message.id)
 
 
 def tell_brain(brain: Dispatcher, slot: str, message: protocol.Message, now: float, *, at: float) -> list[Action]:
@@ -299,9 +420,11 @@ def tell_brain(brain: Dispatcher, slot: str, message: protocol.Message, now: flo
         case protocol.Printed():
             return brain.heard(slot, now)
         case protocol.Exit():
-            return brain.cancel("stopped", message.reason, now)
-        case protocol.Ready():
+            return brain.cancel("stopped", message.reason, now, is_wanted=True)
+        case protocol.Ready() | protocol.Alone() | protocol.NeedsController():
             return brain.distrusted(slot, "expected no second start of the session", now)
+        case protocol.Configured() | protocol.NodeConfigured():
+            return brain.distrusted(slot, f"expected no word of a controller session, found {message.word}", now)
         case protocol.Garbled():
             return brain.distrusted(slot, message.what, now)
     return []
@@ -324,6 +447,7 @@ def attempt_of(message: protocol.Finished) -> Attempt:
         detail=message.detail,
         stdout=message.stdout,
         stderr=message.stderr,
+        reports=message.reports,
     )
 
 

@@ -50,6 +50,10 @@ class Ledger:
         """True when every file is collected and every case has its final outcome."""
         return not self._open_files and not self._open_cases
 
+    def awaits_only(self, cases: int) -> bool:
+        """True where every file is collected, and just so many cases have no final outcome yet."""
+        return not self._open_files and self._open_cases == cases
+
     def set_files(self, known: Iterable[str], *, add: bool) -> None:
         """Keep the planned files that are known; with `add`, take in the others too."""
         known = dict.fromkeys(known)

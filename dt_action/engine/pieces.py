@@ -15,8 +15,10 @@ class Piece:
     Cases of one file that wait together; `cases` is empty for a whole file that is not collected yet.
 
     Of a whole file, `chosen` names the only cases that are wanted, or none for all, and `portion` the part that is this
-    shard's; such a file with `goes_first` comes before others. `strikes` counts the processes that died with the piece
-    in hand and nothing else to blame; `avoid` names the workers on which its case failed before.
+    shard's; such a file with `goes_first` comes before others. One that is `in_order` has cases that are known already,
+    and its turn all the same where pytest would have it; where these are all of the file, it `is_whole`. `strikes`
+    counts the processes that died with the piece in hand and nothing else to blame; `avoid` names the workers on which
+    its case failed before.
     """
 
     file: str
@@ -29,6 +31,8 @@ class Piece:
     chosen: tuple[str, ...] = ()
     portion: Portion | None = None
     goes_first: bool = False
+    in_order: bool = False
+    is_whole: bool = False
     key: object = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,9 +48,10 @@ class Piece:
 
     @property
     def is_plain(self) -> bool:
-        """True for a whole file that any worker may run at any time: its turn is where pytest would have it."""
+        """True for what any worker may run at any time: its turn is where pytest would have it."""
         has_wish = self.goes_first or self.priority or self.exclusive or self.strikes or self.avoid
-        return not self.cases and self.is_uniform and self.requirement.needs_nothing and not has_wish
+        is_ordered = self.in_order or not self.cases
+        return is_ordered and self.is_uniform and self.requirement.needs_nothing and not has_wish
 
     @property
     def priority(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import cast
 
@@ -19,11 +20,13 @@ from dt_action.model.event import (
     FileSkipped,
     FilesKnown,
     Notice,
+    SessionOver,
+    Warned,
     WorkerJoined,
 )
 from dt_action.model.hardware import Finding
 from dt_action.model.plan import Divided, Plan, Share
-from dt_action.model.run import Run, SkippedFile, Unplaced, WorkerInfo
+from dt_action.model.run import PytestWarning, Run, SkippedFile, Unplaced, WorkerInfo
 
 
 def collect(
@@ -70,6 +73,8 @@ class Collector:
         self._skipped_files: dict[str, SkippedFile] = {}
         self._workers: dict[str, WorkerInfo] = {}
         self._notices: list[Notice] = []
+        self._warnings: Counter[tuple[str, str, str, int]] = Counter()
+        self._sessions: list[SessionOver] = []
         self._known: Sequence[str] | None = None
         self._collected: set[str] = set()
         self._divided: dict[str, Divided] = {}
@@ -104,10 +109,20 @@ class Collector:
                 )
             case FilesKnown():
                 self._known = event.files
-            case Notice():
-                self._notices.append(event)
             case Ended():
                 self._ended = event
+            case _:
+                self._remark(event)
+
+    def _remark(self, event: Event) -> None:
+        """Take in what is no test's outcome."""
+        match event:
+            case Notice():
+                self._notices.append(event)
+            case Warned():
+                self._warnings[(event.category, event.text, event.file, event.line)] += 1
+            case SessionOver():
+                self._sessions.append(event)
             case _:
                 pass
 
@@ -115,10 +130,13 @@ class Collector:
         """Everything so far as a Run, in the order of the plan's files and of the cases in them."""
         place = {file.path: index for index, file in enumerate(sorted(self._plan.files, key=lambda file: file.path))}
         order = sorted(self._cases.values(), key=lambda case: (place.get(case.file, len(place)), case.file))
+        was_left = self._ended.status == "stopped" and self._ended.is_wanted
+        not_run = [case for case in order if was_left and case.id not in self._attempts]
+        left_out = {*self._unplaced, *(case.id for case in not_run)}
         results = tuple(
             TestResult(case=case, attempts=tuple(self._attempts.get(case.id, ())))
             for case in order
-            if case.id not in self._unplaced
+            if case.id not in left_out
         )
         findings: tuple[Finding, ...] = tuple(finding for file in self._plan.files for finding in file.needs.findings)
         return Run(
@@ -131,6 +149,14 @@ class Collector:
             workers=tuple(self._workers.values()),
             findings=findings,
             notices=tuple(self._notices),
+            warnings=tuple(
+                PytestWarning(category=category, text=text, file=file, line=line, count=count)
+                for (category, text, file, line), count in self._warnings.items()
+            ),
+            not_run=tuple(case.id for case in not_run),
+            breaches=tuple(dict.fromkeys(map(_breach, filter(_is_breach, self._sessions)))),
+            plugin_summary="\n".join(over.summary for over in self._sessions if over.summary),
+            exit_code=next((over.exit_code for over in self._sessions if over.exit_code is not None), None),
             status=self._ended.status,
             reason=self._ended.reason,
             started_at=self.started_at,
@@ -172,3 +198,16 @@ class Collector:
             for file in self._plan.files
             if file.path not in told and (known is None or file.path in known or file.path.startswith(broken))
         )
+
+
+def _is_breach(over: SessionOver) -> bool:
+    return over.is_gate
+
+
+def _breach(over: SessionOver) -> str:
+    """Why a session makes the run red, though its tests did not."""
+    if over.error:
+        last = over.error.strip().rpartition("\n")[2]
+        return f"the pytest session raised at its end: {last}"
+    last = over.summary.strip().rpartition("\n")[2]
+    return f"a plugin or conftest ended pytest with status {over.status}" + (f": {last}" if last else "")

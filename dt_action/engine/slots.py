@@ -28,6 +28,10 @@ class Slot:
     about how many seconds the slot is busy with what it holds, and with what holds that up, as it was reckoned when
     it last told or was told something.
 
+    `retrying` are the cases that it is to run once more, without being told to. `is_held` tells that its last case
+    is over but for its teardown: it keeps its fixtures, and is ready for more. `is_leaving` tells that it was told to
+    stop. Files that it `lacks` hold tests that it does not find, under ids that differ from process to process.
+
     `handed` are the files of which it was ever handed something, `known` the cases that it ever told as its own, and
     `begun` those that it ever began, also where they had been taken away from it meanwhile: no runner tells of others.
     """
@@ -41,6 +45,7 @@ class Slot:
     collecting: Piece | None = None
     queue: deque[str] = field(default_factory=deque)
     running: str = ""
+    retrying: list[str] = field(default_factory=list)
     limit_s: float | None = None
     overstays_at: float = 0.0
     since: float = 0.0
@@ -48,6 +53,9 @@ class Slot:
     low_water: int = 0
     is_resting: bool = False
     is_doomed: bool = False
+    is_held: bool = False
+    is_leaving: bool = False
+    lacks: set[str] = field(default_factory=set)
     collect_s: dict[str, float] = field(default_factory=dict)
     begun_files: set[str] = field(default_factory=set)
     kept_files: set[str] = field(default_factory=set)
@@ -122,6 +130,8 @@ class Slot:
     def begin_case(self, case: str, now: float) -> bool:
         """It runs a case; False for one that it does not hold (any more)."""
         self.begun.add(case)
+        if case in self.retrying:
+            self.retrying.remove(case)
         if self.queue and self.queue[0] == case:
             self.queue.popleft()
         elif case in self.queue:
@@ -136,10 +146,24 @@ class Slot:
         self.begun_files.add(self._file_of[case])
         return True
 
+    def try_again(self, case: str) -> None:
+        """It runs the case that it just ended once more, at once."""
+        self.retrying.append(case)
+        self.queue.appendleft(case)
+        self.credit += 1
+        known_s = self.pace.known(case)
+        if known_s is None:
+            file = self._file_of[case]
+            self._unknown[file] = self._unknown.get(file, 0) + 1
+        else:
+            self._known_s += known_s
+        self.reckon()
+
     def end_case(self, now: float) -> None:
         """The case that it ran is over."""
         self.heard_at = now
         self.running = ""
+        self.is_held = False
         if self.held_up_s:
             self.held_up_s = 0.0
             self.reckon()

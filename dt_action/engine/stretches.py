@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 from dt_action.engine.pieces import Piece
 
@@ -30,15 +31,21 @@ class Stretches:
         self._stretches.setdefault(UNCLAIMED, deque()).append(piece)
         self._expected_s[UNCLAIMED] = self._expected_s.get(UNCLAIMED, 0.0) + piece.expected_s
 
-    def next(self, slot: str) -> Piece | None:
-        """The file that comes next for the slot; None when every stretch is at its end."""
+    def next(self, slot: str, lacks: Collection[str] = ()) -> Piece | None:
+        """The piece that comes next for the slot, but of no file that it `lacks`; None where there is none."""
         if not self._stretches.get(slot) and not self._claim(slot):
             return None
-        piece = self._stretches[slot].popleft()
-        self._expected_s[slot] -= piece.expected_s
-        if not self._stretches[slot]:
-            self._drop(slot)
-        return piece
+        for owner in (slot, *(name for name in self._stretches if name != slot)):
+            stretch = self._stretches[owner]
+            index = next((index for index, piece in enumerate(stretch) if piece.file not in lacks), None)
+            if index is not None:
+                piece = stretch[index]
+                del stretch[index]
+                self._expected_s[owner] -= piece.expected_s
+                if not stretch:
+                    self._drop(owner)
+                return piece
+        return None
 
     def release(self, slot: str) -> None:
         """The slot is gone: what it had before it may be claimed by any other one."""

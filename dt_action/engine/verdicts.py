@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from dt_action.engine.actions import Action, Tell
@@ -11,6 +11,7 @@ from dt_action.engine.ledger import Entry, Ledger
 from dt_action.engine.misplaced import placement_miss
 from dt_action.engine.pace import Pace
 from dt_action.engine.pieces import Piece
+from dt_action.engine.slots import Slot
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, CaseUnplaced, Notice
 from dt_action.model.hardware import Requirement
@@ -29,9 +30,11 @@ class Verdicts:
         self._pace = pace
         self._blind: set[str] = set()
 
-    def may_move(self, case: str, worker: str) -> bool:
-        """True where a slot of `worker` may take the case over from another slot."""
+    def may_move(self, case: str, worker: str, *, lacks: Collection[str] = ()) -> bool:
+        """True where a slot of `worker`, which `lacks` the tests of some files, may take the case over from another."""
         entry = self._ledger[case]
+        if entry.case.file in lacks:
+            return False
         requirement = entry.case.requirement
         may_run = self._backlog.may_run(worker, requirement) and worker not in entry.failed_on
         return may_run and not requirement.exclusive
@@ -67,8 +70,14 @@ class Verdicts:
 
     # --- what was tried -------------------------------------------------------------------------------------------
 
-    def conclude(self, case: str, attempt: Attempt, *, now: float, final: bool = False) -> list[Action]:
-        """An attempt at a case is over: the case has its outcome, or is tried again. One that is final stays so."""
+    def conclude(
+        self, case: str, attempt: Attempt, *, now: float, final: bool = False, by: Slot | None = None
+    ) -> list[Action]:
+        """
+        An attempt at a case is over: the case has its outcome, or is tried again. One that is final stays so.
+
+        It is tried again `by` the slot that ran it, at once, where that is given; else by whoever comes.
+        """
         entry = self._ledger[case]
         if entry.is_final:
             return []
@@ -78,6 +87,9 @@ class Verdicts:
             return elsewhere
         will_retry = self._ledger.conclude(case, attempt, worker=attempt.worker, final=final)
         told = Tell(CaseFinished(case=entry.case, attempt=attempt, will_retry=will_retry))
+        if will_retry and by is not None:
+            by.try_again(case)
+            return [told]
         return [told, *self.admit_cases(entry.case.file, [case])] if will_retry else [told]
 
     def _send_elsewhere(self, entry: Entry, attempt: Attempt) -> list[Action]:
@@ -116,7 +128,13 @@ class Verdicts:
         elif strikes >= MOST_STRIKES:
             blamed = self._ids_of(piece)
             return [action for id in blamed for action in self.conclude(id, attempt, now=self.last_case_at)]
-        return [action for half in halves for action in self.admit(replace(piece, cases=half, strikes=strikes))]
+        return [
+            action
+            for half in halves
+            for action in self.admit(
+                replace(piece, cases=half, strikes=strikes, is_whole=piece.is_whole and half == piece.cases)
+            )
+        ]
 
     def _ids_of(self, piece: Piece) -> tuple[str, ...]:
         """Its cases; of a file whose cases are not known, the file."""

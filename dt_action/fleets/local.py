@@ -44,6 +44,8 @@ class LocalFleet:
             root=session.root,
             python=session.python,
             measures=session.measuring is not None,
+            is_plain=session.slots == 1 and not self.apart,
+            start_controller=self.host.start_controller if isinstance(self.host, Host) else None,
         )
         here = Place(worker=WORKER, capability=self.capability, slots=session.slots)
         places = self.apart or (here,)

@@ -16,7 +16,7 @@ from dt_action.errors import ConfigurationError, DtError, FleetError
 from dt_action.hosts.container_engine import RUN, Engine, is_leftover, labels_of
 from dt_action.hosts.process import BOOTSTRAP, TAIL_BYTES, Session, ending_of
 from dt_action.hosts.slot_line import Line, WakeableSelector
-from dt_action.model.slot_protocol import Command, Died
+from dt_action.model.slot_protocol import Command, Died, ToController
 from dt_action.ports import Heard
 
 if TYPE_CHECKING:
@@ -97,18 +97,18 @@ class ContainerHost:
         """See `ports.SlotHost`."""
         return (*self._slots, *self._launching)
 
-    def start(self, slot: str, worker: str = "") -> None:
+    def start(self, slot: str, worker: str = "", *, is_plain: bool = False) -> None:
         """Start a slot. Raises ConfigurationError where there is no image; `poll` tells of an engine that refuses."""
         if not self._is_prepared:
             self._is_prepared = True
             self._engine.sweep(is_leftover)
             self._engine.ensure_image(self._box.image, self._say)
         self._launching.add(slot)
-        thread = threading.Thread(target=self._launch, args=(slot, worker), daemon=True)
+        thread = threading.Thread(target=self._launch, args=(slot, worker, is_plain), daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def send(self, slot: str, command: Command) -> None:
+    def send(self, slot: str, command: Command | ToController) -> None:
         """See `ports.SlotHost`."""
         known = self._slots.get(slot)
         if known is not None:
@@ -168,9 +168,11 @@ class ContainerHost:
 
     # --- starting -------------------------------------------------------------------------------------------------
 
-    def _launch(self, slot: str, worker: str) -> None:
+    def _launch(self, slot: str, worker: str, is_plain: bool) -> None:
         try:
-            container = self._engine.create(**self._description(slot, self._box.grants.get(worker, Grant())))
+            container = self._engine.create(
+                **self._description(slot, self._box.grants.get(worker, Grant()), is_plain=is_plain)
+            )
             container.put(_runner_archive(), RUNNER)
             line = Line(container.attach())
             container.start()
@@ -190,11 +192,11 @@ class ContainerHost:
             self._slots[launched.name] = launched
             self._selector.register(launched.line.sock, launched)
 
-    def _description(self, slot: str, grant: Grant) -> dict[str, Any]:
+    def _description(self, slot: str, grant: Grant, *, is_plain: bool) -> dict[str, Any]:
         """The arguments of the engine's `create`: everything that a test may not do is said here."""
         box, session = self._box, self.session
         basetemp = "/tmp/dt"  # noqa: S108 - in the container, where it is its own file system
-        config = session.config(slot, channel="streams", basetemp=basetemp, rewritten="")
+        config = session.config(slot, channel="streams", basetemp=basetemp, rewritten="", is_plain=is_plain)
         return {
             "image": box.image,
             "entrypoint": [box.python, f"{RUNNER}/runner/{BOOTSTRAP.name}", config],
@@ -205,7 +207,7 @@ class ContainerHost:
             "environment": {
                 **box.environ,
                 "HOME": "/tmp",  # noqa: S108
-                **session.variables(slot),
+                **session.variables(slot, is_plain=is_plain),
             },
             "host": {
                 "binds": self._binds(),

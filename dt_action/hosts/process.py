@@ -18,12 +18,12 @@ from typing import Any
 from dt_action.errors import ConfigurationError
 from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.slot_line import Line, WakeableSelector
-from dt_action.model.slot_protocol import Command, Died
+from dt_action.model.slot_protocol import CONTROLLER, Command, Died, ToController
 from dt_action.ports import Heard
 from dt_action.workspace import caches
 
 BOOTSTRAP = Path(__file__).parent.parent / "runner" / "bootstrap.py"
-RUNS_VARIABLE = "DT_RUN_IDS"
+RUNS_VARIABLE = "_DT_RUN_IDS"
 """Every process of a run inherits it; it tells what a test left behind, even after it made itself a daemon."""
 
 TAIL_BYTES = 16 * 1024
@@ -80,7 +80,8 @@ class Session:
     `slots` processes of the interpreter `python` are started in `root` with pytest's arguments `args`. `environ` is
     what the tests see of the environment: pass none of our secrets in it. `run` is a name that no other run has, `mark`
     one that no other host has (of a run that has several; else the run's). `imports` tells that each process imports
-    all test modules first, as plain pytest does.
+    all test modules first, as plain pytest does. `retries` is how often a slot tries a failing case again at once,
+    `import_path` where tests import the project from, `dist` what stays together in place of the project's own.
     """
 
     root: Path
@@ -93,12 +94,30 @@ class Session:
     recording: Recording | None = None
     imports: bool = True
     mark: str = ""
+    retries: int = 0
+    import_path: str = "cwd"
+    dist: str = ""
 
-    def config(self, slot: str, *, channel: Any, basetemp: str, rewritten: str, **more: Any) -> str:
-        """What a slot's process is told at its start, see `runner.bootstrap`."""
+    def config(
+        self, slot: str, *, channel: Any, basetemp: str, rewritten: str, is_plain: bool | None = None, **more: Any
+    ) -> str:
+        """
+        What a process is told at its start, see `runner.bootstrap`.
+
+        `is_plain` tells that it is plain pytest's only process; without a word, it is where there is one slot.
+        """
         return json.dumps(
             {
+                "role": "controller" if slot == CONTROLLER else "slot",
                 "channel": channel,
+                "worker": not self.runs_plain(is_plain),
+                "controller": False,
+                "measures": self.measuring is not None,
+                "measure": None,
+                "retries": self.retries,
+                "import_path": self.import_path,
+                "dist": self.dist,
+                "shares_hash_seed": self.hash_seed != "",
                 "args": self.args,
                 "slot": slot,
                 "slots": self.slots,
@@ -110,9 +129,26 @@ class Session:
             }
         )
 
-    def variables(self, slot: str) -> dict[str, str]:
+    def runs_plain(self, is_plain: bool | None) -> bool:
+        """Whether a process is plain pytest's only one, as far as was said."""
+        return self.slots == 1 if is_plain is None else is_plain
+
+    @property
+    def hash_seed(self) -> str:
+        """
+        Python's hash seed for all processes of the run, so that a set has one order and makes one list of tests.
+
+        Empty where the user's own environment says what it is.
+        """
+        return "" if self.environ.get("PYTHONHASHSEED") else str(int(self.run[:8] or "0", 16))
+
+    def variables(self, slot: str, *, is_plain: bool | None = None) -> dict[str, str]:
         """The variables that pytest-xdist's workers have, so that plugins written for it work."""
+        seed = {"PYTHONHASHSEED": self.hash_seed} if self.hash_seed else {}
+        if slot == CONTROLLER or self.runs_plain(is_plain):
+            return seed
         return {
+            **seed,
             "PYTEST_XDIST_WORKER": slot,
             "PYTEST_XDIST_WORKER_COUNT": str(self.slots),
             "PYTEST_XDIST_TESTRUNUID": self.run,
@@ -166,9 +202,13 @@ class Host:
     @property
     def slots(self) -> tuple[str, ...]:
         """The slots whose process lives."""
-        return tuple(self._processes)
+        return tuple(name for name in self._processes if name != CONTROLLER)
 
-    def start(self, slot: str, worker: str = "") -> None:
+    def start_controller(self) -> None:
+        """Start the controller session's process. Raises ConfigurationError as `start`."""
+        self.start(CONTROLLER)
+
+    def start(self, slot: str, worker: str = "", *, is_plain: bool | None = None) -> None:
         """Start a slot's process (there is one worker here). Raises ConfigurationError where it cannot be started."""
         session = self.session
         log = self._scratch / f"{slot}.log"
@@ -178,15 +218,16 @@ class Host:
             channel=address,
             basetemp=str(self._scratch),
             rewritten=self._rewritten,
-            measure=session.measuring.message() if session.measuring else None,
-            record=session.recording.message() if session.recording else None,
+            is_plain=is_plain,
+            measure=session.measuring.message() if session.measuring and slot != CONTROLLER else None,
+            record=session.recording.message() if session.recording and slot != CONTROLLER else None,
         )
         try:
             with log.open("wb") as output:
                 popen = subprocess.Popen(
                     [session.python, str(BOOTSTRAP), config],
                     cwd=session.root,
-                    env=self._environ(slot),
+                    env=self._environ(slot, is_plain=is_plain),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -210,7 +251,7 @@ class Host:
                 self._selector.register(process.pidfd, process)
         self._processes[slot] = process
 
-    def send(self, slot: str, command: Command) -> None:
+    def send(self, slot: str, command: Command | ToController) -> None:
         """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
         process = self._processes.get(slot)
         if process is not None:
@@ -300,11 +341,11 @@ class Host:
         self._selector.close()
         end_scratch(self._scratch)
 
-    def _environ(self, slot: str) -> dict[str, str]:
+    def _environ(self, slot: str, *, is_plain: bool | None) -> dict[str, str]:
         runs = self.session.environ.get(RUNS_VARIABLE)
         return {
             **self.session.environ,
-            **self.session.variables(slot),
+            **self.session.variables(slot, is_plain=is_plain),
             RUNS_VARIABLE: f"{runs},{self._mark}" if runs else self._mark,
         }
 

@@ -92,7 +92,7 @@ class SlotActor:
             )
         )
         self._reaper = _start_reaper(mark)
-        host.start(self._slot)
+        host.start(self._slot, is_plain=bool(setup["is_plain"]))
         self._host = host
         self._tell_reaper(host.group_of(self._slot))
 

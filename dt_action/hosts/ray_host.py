@@ -12,7 +12,15 @@ from typing import Any
 from dt_action.errors import FleetError
 from dt_action.hosts import ray_actor
 from dt_action.hosts.ray_cluster import Cluster, in_short
-from dt_action.model.slot_protocol import Command, Died, Log, Printed, command_to_jsonable, parse_relayed
+from dt_action.model.slot_protocol import (
+    Command,
+    Died,
+    Log,
+    Printed,
+    ToController,
+    command_to_jsonable,
+    parse_relayed,
+)
 from dt_action.ports import Happened, Heard, Left
 
 KILL_GRACE_S = 3.0
@@ -74,10 +82,11 @@ def listen_s(no_output_timeout_s: float | None, *, most_s: float = 10.0) -> floa
 class _Actor:
     slot: str
     worker: str
+    is_plain: bool
     started_at: float
     handle: Any = None
     again_at: float = 0.0
-    commands: list[Command] = field(default_factory=list)
+    commands: list[Command | ToController] = field(default_factory=list)
     sent: int = 0
     printed: int = 0
     fresh: str = ""
@@ -107,9 +116,9 @@ class RayHost:
         """See `ports.SlotHost`."""
         return tuple(self._actors)
 
-    def start(self, slot: str, worker: str) -> None:
+    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
         """See `ports.SlotHost`."""
-        actor = self._actors[slot] = _Actor(slot=slot, worker=worker, started_at=time.monotonic())
+        actor = self._actors[slot] = _Actor(slot=slot, worker=worker, is_plain=is_plain, started_at=time.monotonic())
         self._launch(actor)
 
     def _launch(self, actor: _Actor) -> None:
@@ -129,13 +138,18 @@ class RayHost:
             self._cluster.package,
             self._cluster.package_digest,
             self._setup.bundle,
-            {**self._setup.message(), "slot": actor.slot, "hides_devices": seat.hides_devices},
+            {
+                **self._setup.message(),
+                "slot": actor.slot,
+                "is_plain": actor.is_plain,
+                "hides_devices": seat.hides_devices,
+            },
         )
         self._listen(actor)
         for number, command in enumerate(actor.commands, start=1):
             self._command(actor, number, command)
 
-    def send(self, slot: str, command: Command) -> None:
+    def send(self, slot: str, command: Command | ToController) -> None:
         """See `ports.SlotHost`."""
         actor = self._actors.get(slot)
         if actor is None:
@@ -208,7 +222,7 @@ class RayHost:
         handle = actor.handle
         handle.listen.remote().future().add_done_callback(lambda done: self._told.put((actor, handle, done)))
 
-    def _command(self, actor: _Actor, number: int, command: Command) -> None:
+    def _command(self, actor: _Actor, number: int, command: Command | ToController) -> None:
         """An actor that cannot be reached for one command is lost, though it may go on listening."""
         handle = actor.handle
 

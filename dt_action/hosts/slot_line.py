@@ -15,6 +15,7 @@ from dt_action.model.slot_protocol import (
     Command,
     FromProcess,
     Garbled,
+    ToController,
     command_to_jsonable,
     parse_line,
 )
@@ -31,7 +32,7 @@ class Line:
     def __post_init__(self) -> None:
         self.sock.setblocking(False)
 
-    def send(self, command: Command) -> None:
+    def send(self, command: Command | ToController) -> None:
         """Send a command. Where nobody is at the other end any more, `receive` tells so."""
         self.sent += 1
         with contextlib.suppress(OSError):

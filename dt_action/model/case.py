@@ -58,6 +58,7 @@ class Attempt:
     One execution of a case. `started_at` is Unix time in seconds, `duration_s` includes setup and teardown.
 
     `message` is one line (the assertion, the skip reason); `detail` is the traceback and may hold ANSI colours.
+    `reports` are pytest's own, on their way to the controller session; nobody keeps them.
     """
 
     outcome: Outcome
@@ -69,6 +70,7 @@ class Attempt:
     detail: str = ""
     stdout: str = ""
     stderr: str = ""
+    reports: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def is_failing(self) -> bool:

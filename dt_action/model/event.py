@@ -12,12 +12,13 @@ from dt_action.model.plan import Divided
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerJoined:
-    """A machine takes part, with `slots` places."""
+    """A machine takes part, with `slots` places. `cache` is where pytest there keeps what it remembers."""
 
     worker: str
     slots: int
     capability: Capability
     environment: str = ""
+    cache: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +88,58 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """pytest recorded a warning in `file`; `case` is the test's id, empty outside of tests."""
+
+    category: str
+    text: str
+    file: str
+    line: int = 0
+    case: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOver:
+    """
+    A session of pytest ended, a slot's or the controller's, with pytest's exit status.
+
+    `is_gate` tells that a plugin or conftest made it so, and not the tests' outcomes. `exit_code` is one that
+    `pytest.exit` asked for. `summary` is what plugins print at the end, `error` the traceback of what they raised.
+    """
+
+    session: str
+    status: int
+    is_gate: bool = False
+    exit_code: int | None = None
+    summary: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """
     The fleet is done; nothing follows. `status` is `completed` when all was tried, whatever the outcomes.
 
-    `reason` says why it was not completed. `makespan_s` runs from the first slot asked for to the end of the last case.
+    `reason` says why it was not completed; `is_wanted` tells that the tests or an option ended it. `makespan_s` runs
+    from the first slot asked for to the end of the last case.
     """
 
     status: Literal["completed", "cancelled", "timeout", "stopped"]
     reason: str = ""
+    is_wanted: bool = False
     makespan_s: float = 0.0
 
 
 Event: TypeAlias = (
-    WorkerJoined | FilesKnown | FileCollected | FileSkipped | CaseStarted | CaseFinished | CaseUnplaced | Notice | Ended
+    WorkerJoined
+    | FilesKnown
+    | FileCollected
+    | FileSkipped
+    | CaseStarted
+    | CaseFinished
+    | CaseUnplaced
+    | Warned
+    | SessionOver
+    | Notice
+    | Ended
 )

@@ -46,6 +46,17 @@ class SkippedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PytestWarning:
+    """A warning that pytest recorded, `count` times: its class, its text, and where it was raised."""
+
+    category: str
+    text: str
+    file: str
+    line: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
     """A machine that took part. `environment` names its interpreter, such as `linux, Python 3.13.0, pytest 9.2.0`."""
 
@@ -99,8 +110,10 @@ class Run:
     that were planned and never collected. `collect_s` is the time that collecting took on all slots. `includes` are the
     ids of earlier attempts, whose results are in this one. `started_at` is Unix time in seconds. `tolerated` are
     failing results that do not make the run red (quarantined, or known from the baseline); `breaches` are gates that
-    the run as a whole did not pass, a sentence each. `is_selection` tells that some tests were left out on purpose.
-    `shard` names the static share that this run was, such as `2/4`, and `share` tells what of the plan that is.
+    the run as a whole did not pass, a sentence each. `warnings` are pytest's; `plugin_summary` is what plugins print at
+    a session's end. `not_run` are cases that were collected and not begun when the tests themselves, or an option,
+    ended the run. `exit_code` is what `pytest.exit` asked for. `is_selection` tells that some tests were left out on
+    purpose. `shard` names the static share that this run was, such as `2/4`, and `share` what of the plan that is.
     """
 
     id: str
@@ -112,6 +125,10 @@ class Run:
     workers: tuple[WorkerInfo, ...] = ()
     findings: tuple[Finding, ...] = ()
     notices: tuple[Notice, ...] = ()
+    warnings: tuple[PytestWarning, ...] = ()
+    plugin_summary: str = ""
+    not_run: tuple[str, ...] = ()
+    exit_code: int | None = None
     shard: str = ""
     share: Share | None = None
     missing_shards: tuple[str, ...] = ()

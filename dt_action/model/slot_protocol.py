@@ -2,7 +2,7 @@
 What a slot's process tells and is told: every message between the runner and the engine, and the one parser of them.
 
 A message is one JSON object in a line. `e` names what is told, `op` what is commanded. The runner, which lives in the
-tests' own interpreter and knows no class of ours, is the other end (dt_action/runner/session.py).
+tests' own interpreter and knows no class of ours, is the other end (dt_action/runner/slot.py, controller.py).
 
 A test runs in the process that tells all this and can write whatever it likes into the line. So nothing is believed
 before `parse_line` (from a process) or `parse_relayed` (from a host on another machine) has read it. Fields that are
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, TypeAlias, cast
 
 from dt_action.errors import UnreadableError
@@ -29,6 +29,9 @@ MAX_TEXT = 1 << 20
 
 MAX_LINE_BYTES = 64 << 20
 """A line longer than this is no message: the largest ones name every case of a file, or every file of a project."""
+
+CONTROLLER = "controller"
+"""The name under which the controller session's process stands among the slots of a host."""
 
 Name = Annotated[str, Bound(f"1 to {MAX_TEXT:,} characters", lambda text: 0 < len(text) <= MAX_TEXT)]
 Text = Annotated[str, Cut(MAX_TEXT)]
@@ -50,29 +53,65 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """Its plugins or options allow one process only, as plain pytest has it: `reason` says which. It waits."""
+
+    word: ClassVar[str] = "alone"
+
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedsController:
+    """A plugin, conftest or option (`reasons`) would miss a controller session: it waits for `Begin`."""
+
+    word: ClassVar[str] = "needs_controller"
+
+    reasons: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
     """
-    The process can take work. `files` is all that pytest would collect.
-
-    `base` is the way from pytest's rootdir to where it was started, `rootdir` the way back.
+    pytest has started and begins to collect. `base` is the way from its rootdir to where it was started, `rootdir` the
+    way back. `cache` is where pytest keeps what it remembers, empty where it need not be written for this process.
     """
 
     word: ClassVar[str] = "ready"
 
-    files: tuple[Name, ...]
     python: Name
     pytest: Name
     base: Name
     rootdir: Name
+    cache: Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Importing:
-    """It imports a test module before it asks for work."""
+    """It imports a test module before it asks for work; without a `file`, it is done with that."""
 
     word: ClassVar[str] = "importing"
 
-    file: Name
+    file: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """
+    It has collected, and can take work. `files` is all that pytest would collect, in its order.
+
+    Where `whole` says why all of it had to be collected, `cases` has every test in the order in which pytest would run
+    them, but for those of `late` files, whose import ended another process; `digest` is the same for processes that
+    found the same. Else the cases of a file are told when it is collected, in its turn.
+    """
+
+    word: ClassVar[str] = "collection"
+
+    files: tuple[Name, ...]
+    whole: tuple[Text, ...] = ()
+    cases: tuple[Found, ...] = ()
+    late: tuple[Name, ...] = ()
+    digest: Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,23 +151,29 @@ class Collected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncollectable:
-    """A file, folder or class that cannot be collected; pytest's id of the whole session is empty."""
+    """
+    A file, folder or class that cannot be collected; pytest's id of the whole session is empty.
+
+    `report` is pytest's own, as JSON that is not looked into, for the controller session, where there is one.
+    """
 
     word: ClassVar[str] = "uncollectable"
 
     id: Text
     message: Text
     detail: Text
+    report: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSkipped:
-    """A file, or a class in it, that skipped itself while it was collected."""
+    """A file, or a class in it, that skipped itself while it was collected; `report` as in `Uncollectable`."""
 
     word: ClassVar[str] = "file_skipped"
 
     file: Text
     reason: Text
+    report: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +187,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A case is over; the fields are those of `model.case.Attempt`."""
+    """A case is over; the fields are those of `model.case.Attempt`. `reports` are pytest's, as in `Uncollectable`."""
 
     word: ClassVar[str] = "finished"
 
@@ -154,6 +199,21 @@ class Finished:
     detail: Text = ""
     stdout: Text = ""
     stderr: Text = ""
+    reports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """A warning was recorded. `id` is the test's, or empty; `full` is what a controller session needs to tell it."""
+
+    word: ClassVar[str] = "warning"
+
+    category: Text
+    text: Text
+    file: Text
+    line: Count = 0
+    id: Text = ""
+    full: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +223,60 @@ class Exit:
     word: ClassVar[str] = "exit"
 
     reason: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """It tore down what belongs to the whole session, which must not be set up twice in a process: it leaves."""
+
+    word: ClassVar[str] = "spent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What the plugins of its session have for those of the controller session."""
+
+    word: ClassVar[str] = "output"
+
+    workeroutput: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded:
+    """
+    The session ended with pytest's exit status `status`.
+
+    `gate` tells that a plugin or conftest made it so, and not the tests' outcomes. `exit_code` is the one that
+    `pytest.exit` asked for. `summary` is what plugins printed at the end, `error` the traceback of what they raised.
+    """
+
+    word: ClassVar[str] = "ended"
+
+    status: int
+    gate: bool = False
+    exit_code: int | None = None
+    summary: Text = ""
+    error: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """The controller session is configured; `options` and `environ` are what a slot is to take over from it."""
+
+    word: ClassVar[str] = "configured"
+
+    options: Any = None
+    environ: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfigured:
+    """The controller session's plugins have said what the slot is given."""
+
+    word: ClassVar[str] = "node"
+
+    slot: Name
+    workerinput: Any = None
 
 
 # --- what a host tells of a slot's process ----------------------------------------------------------------------------
@@ -211,8 +325,11 @@ class Died:
 
 
 FromProcess: TypeAlias = (
-    Ready
+    Alone
+    | NeedsController
+    | Ready
     | Importing
+    | Collection
     | Want
     | Collecting
     | Collected
@@ -220,7 +337,13 @@ FromProcess: TypeAlias = (
     | FileSkipped
     | Started
     | Finished
+    | Warned
     | Exit
+    | Spent
+    | Output
+    | SessionEnded
+    | Configured
+    | NodeConfigured
     | Garbled
 )
 Message: TypeAlias = FromProcess | Printed | Log | Died
@@ -228,8 +351,11 @@ Message: TypeAlias = FromProcess | Printed | Log | Died
 _FROM_PROCESS: Mapping[str, Any] = {
     kind.word: kind
     for kind in (
+        Alone,
+        NeedsController,
         Ready,
         Importing,
+        Collection,
         Want,
         Collecting,
         Collected,
@@ -237,7 +363,13 @@ _FROM_PROCESS: Mapping[str, Any] = {
         FileSkipped,
         Started,
         Finished,
+        Warned,
         Exit,
+        Spent,
+        Output,
+        SessionEnded,
+        Configured,
+        NodeConfigured,
     )
 }
 _RELAYED: Mapping[str, Any] = {**_FROM_PROCESS, **{kind.word: kind for kind in (Garbled, Printed, Log, Died)}}
@@ -290,7 +422,7 @@ class Unit:
     `cases` is empty for a whole file, whose cases are not known before a slot collects it. Of those, the slot leaves
     out what its worker cannot run and reports it as withheld: the cases that `withheld` names, or, where `only` is
     not empty, all that `only` does not name. Both are keys of `FileNeeds.cases`. `type` is the file's test type, where
-    the run has tests of several.
+    the run has tests of several. `tried` tells how often cases were tried before, where they were.
     """
 
     file: Name
@@ -299,6 +431,7 @@ class Unit:
     only: tuple[Name, ...] = ()
     portion: Portion | None = None
     type: Text = ""
+    tried: Mapping[str, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,10 +489,37 @@ class Avoid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The test files that were discovered, relative to where the session was started: a part of them is the slot's."""
+
+    word: ClassVar[str] = "files"
+
+    files: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """
+    Go on to configure the session. With `reports`, each case comes with pytest's own reports.
+
+    The others are what the controller session decided: `Configured` and `NodeConfigured`.
+    """
+
+    word: ClassVar[str] = "begin"
+
+    reports: bool = True
+    workerinput: Any = None
+    options: Any = None
+    environ: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """There is nothing for the slot now; it should tear down what it holds and wait."""
+    """There is nothing for the slot now. With `clear`, it should tear down all that it holds: others wait for it."""
 
     word: ClassVar[str] = "rest"
+
+    clear: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,13 +529,99 @@ class Stop:
     word: ClassVar[str] = "stop"
 
 
-Command: TypeAlias = Assign | Grant | Recall | Drop | Avoid | Rest | Stop
-
-_COMMANDS: Mapping[str, Any] = {kind.word: kind for kind in (Assign, Grant, Recall, Drop, Avoid, Rest, Stop)}
+# --- what the controller session's process is told --------------------------------------------------------------------
 
 
-def command_to_jsonable(command: Command) -> dict[str, Any]:
-    """A command as a slot's process is sent it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigureNode:
+    """A slot is about to begin: ask the plugins what it is given."""
+
+    word: ClassVar[str] = "configure"
+
+    slot: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReady:
+    """A slot's session has started."""
+
+    word: ClassVar[str] = "ready"
+
+    slot: Name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDown:
+    """A slot's session has ended, or died of `error`."""
+
+    word: ClassVar[str] = "down"
+
+    slot: Name
+    workeroutput: Any = None
+    error: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """So many tests are known by now."""
+
+    word: ClassVar[str] = "counted"
+
+    count: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayCollect:
+    """A file could not be collected, or skipped itself."""
+
+    word: ClassVar[str] = "collect_report"
+
+    report: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayCase:
+    """A case has its outcome: pytest's reports of its last try."""
+
+    word: ClassVar[str] = "case"
+
+    id: Name
+    slot: Text = ""
+    reports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayCrash:
+    """A case has an outcome that pytest did not tell: its process died, or was ended."""
+
+    word: ClassVar[str] = "crash"
+
+    id: Name
+    text: Text
+    slot: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayWarning:
+    """A slot recorded a warning."""
+
+    word: ClassVar[str] = "warning"
+
+    warning: Warned
+
+
+Command: TypeAlias = Assign | Grant | Recall | Drop | Avoid | Files | Begin | Rest | Stop
+ToController: TypeAlias = (
+    ConfigureNode | NodeReady | NodeDown | Counted | ReplayCollect | ReplayCase | ReplayCrash | ReplayWarning | Stop
+)
+
+_COMMANDS: Mapping[str, Any] = {
+    kind.word: kind for kind in (Assign, Grant, Recall, Drop, Avoid, Files, Begin, Rest, Stop)
+}
+
+
+def command_to_jsonable(command: Command | ToController) -> dict[str, Any]:
+    """A command as a slot's process, or the controller session's, is sent it."""
     return {"op": command.word, **to_jsonable(command)}
 
 

@@ -184,6 +184,14 @@ class Settings:
         group="tests",
         unset="pytest's testpaths, else here",
     )
+    paths: tuple[str, ...] = option(
+        many(text("a file, directory or test", "tests/test_api.py::test_get")),
+        (),
+        "files, directories and tests to run, as pytest takes them; on the command line they need no flag",
+        group="tests",
+        has_flag=False,
+        unset="all tests",
+    )
     test_pattern: str | None = option(
         text("a glob", "**/test_*.py"),
         None,
@@ -315,7 +323,24 @@ class Settings:
         unset="tell at once",
     )
     pytest_args: tuple[str, ...] = option(
-        ARGUMENTS, (), "more arguments for pytest, quoted as in a shell", group="execution", takes_dashes=True
+        ARGUMENTS,
+        (),
+        "more arguments for pytest, quoted as in a shell; on the command line most need no flag, and all may follow --",
+        group="execution",
+        takes_dashes=True,
+    )
+    import_path: str = option(
+        choice("cwd", "script"),
+        "cwd",
+        "where tests import the project from: cwd, as `python -m pytest`, or script: what is installed, as `pytest`",
+        group="execution",
+    )
+    dist: str | None = option(
+        choice("load", "loadfile", "loadscope", "loadgroup"),
+        None,
+        "what stays in one process, as pytest-xdist has it: nothing, a file, a class or module, a group",
+        group="execution",
+        unset="the project's own --dist",
     )
 
     timeout_s: float = option(DURATION, 3600.0, "longest wait for the whole run", group="limits")

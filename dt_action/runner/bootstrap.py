@@ -1,4 +1,4 @@
-"""The slot process's entry: become what `python -m pytest` would be, then hand over to the session."""
+"""The entry of a process of pytest: become what `pytest` would be there, then hand over to the slot or controller."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ PACKAGE = "_dt_runner"
 
 
 def main() -> int:
-    """`bootstrap.py CONFIG`, where CONFIG is JSON: {"channel": ..., "args": [...], "slot": ..., ...}."""
+    """`bootstrap.py CONFIG`, where CONFIG is JSON: {"role": ..., "channel": ..., "args": [...], "slot": ..., ...}."""
     config = json.loads(sys.argv[1])
+    if config["shares_hash_seed"]:  # of no concern to what the tests start
+        os.environ.pop("PYTHONHASHSEED", None)
     _load_package()
     channel_module = importlib.import_module(PACKAGE + ".channel")
     channel = channel_module.Channel.connect(config["channel"])
-    _enter_the_project()
+    _enter_the_project(as_script=config["import_path"] == "script")
     if config.get("record"):
         importlib.import_module(PACKAGE + ".recording").start(config["record"])
     # Before pytest is imported, as under `coverage run -m pytest`: plugins of the project are measured, too.
@@ -29,8 +31,8 @@ def main() -> int:
     )
     try:
         _pose_as_pytest(config["args"])
-        session_module = importlib.import_module(PACKAGE + ".session")
-        return int(session_module.run(channel, config, measuring))
+        role = importlib.import_module("%s.%s" % (PACKAGE, config["role"]))
+        return int(role.run(channel, config, measuring))
     finally:
         if measuring:
             measuring.finish()
@@ -48,10 +50,13 @@ def _load_package() -> None:
     spec.loader.exec_module(module)
 
 
-def _enter_the_project() -> None:
-    """sys.path[0] is this file's folder now; tests import their project from the working directory instead."""
+def _enter_the_project(*, as_script: bool) -> None:
+    """
+    sys.path[0] is this file's folder now. `python -m pytest` has the working directory there, and tests import their
+    project from it; the script `pytest` has its own folder, and tests import what is installed.
+    """
     if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = os.getcwd()
+        sys.path[0] = os.path.dirname(sys.executable) if as_script else os.getcwd()
 
 
 def _pose_as_pytest(args: list[str]) -> None:

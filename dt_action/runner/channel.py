@@ -1,4 +1,4 @@
-"""The line between a slot and its fleet: JSON lines both ways over one socket that no test sees."""
+"""The line between a process of pytest and its fleet: JSON lines both ways over one socket that no test sees."""
 
 from __future__ import annotations
 
@@ -46,9 +46,10 @@ class Streams:
 
 class Channel:
     """
-    Sends events, receives commands. Never inherited by an executed child; silent in a forked one.
+    Sends events, receives commands. Never inherited by an executed child; silent and deaf in a forked one.
 
-    A test may fork and go on running pytest's code in the child: its events would be told twice.
+    A test may fork and go on running pytest's code in the child: it would tell its events twice, and read the commands
+    that its parent waits for.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -81,9 +82,14 @@ class Channel:
         sock.sendall(secret.encode("ascii") + b"\n")
         return cls(sock)
 
+    @property
+    def is_ours(self) -> bool:
+        """False in a child that a test forked."""
+        return _getpid() == self._pid
+
     def send(self, event: str, **fields: Any) -> None:
         """Tell one event, at once: the fleet blames a crash on what was told last."""
-        if _getpid() != self._pid:
+        if not self.is_ours:
             return
         line = _dumps({"e": event, **fields}, separators=(",", ":"))
         try:
@@ -92,7 +98,14 @@ class Channel:
             os._exit(70)  # the fleet is gone, and nobody is left to tell
 
     def receive(self) -> Optional[Message]:
-        """Wait for one command; None when the fleet has hung up."""
+        """
+        Wait for one command; None when the fleet has hung up.
+
+        A forked child that comes here goes on as if it were its parent: it ends, without a teardown of what is not its
+        own.
+        """
+        if not self.is_ours:
+            os._exit(1)
         while b"\n" not in self._pending:
             data = self._recv(65536)
             if not data:
@@ -105,7 +118,7 @@ class Channel:
     def waiting(self) -> List[Message]:
         """The commands that have arrived, without waiting."""
         commands = []
-        while b"\n" in self._pending or self._readable():
+        while self.is_ours and (b"\n" in self._pending or self._readable()):
             command = self.receive()
             if command is None:
                 break

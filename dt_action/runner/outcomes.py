@@ -19,10 +19,15 @@ class CaseRecord:
     Gathers the reports of one node id: setup, call, teardown, reruns and subtests.
 
     `duration_s` is wall time around all of them, pytest's own work included: what a schedule has to make room for.
+    `tries` counts the runs of the case in this process. `is_left` tells that the test left the whole session, by
+    `pytest.exit`, and has no outcome. `reports` are pytest's own, serialised, where a controller session wants them.
     """
 
-    def __init__(self, started_at: float) -> None:
+    def __init__(self, started_at: float, tries: int = 1) -> None:
         self.started_at = started_at
+        self.tries = tries
+        self.is_left = False
+        self.reports: List[Any] = []
         self.outcome = ""
         self.duration_s = 0.0
         self.message = ""
@@ -47,6 +52,11 @@ class CaseRecord:
             self.message = _reason(report)
             self.skipped_at = _place(report)
 
+    @property
+    def is_failing(self) -> bool:
+        """True where the test is red by what was reported so far."""
+        return self.outcome in ("failed", "error")
+
     def finished(self) -> Dict[str, Any]:
         """The fields of a `finished` event. Output is told only where somebody will look for it."""
         fields: Dict[str, Any] = {
@@ -59,7 +69,7 @@ class CaseRecord:
         if self.message:
             fields["message"] = self.message[:2000]
         if self.details:
-            fields["detail"] = shortened("\n".join(self.details))
+            fields["detail"] = shortened("\n".join([*self.details, *self._of_plugins()]))
         elif self.skipped_at and self.outcome == "skipped":
             fields["detail"] = self.skipped_at
         if self.outcome in ("failed", "error"):
@@ -70,7 +80,17 @@ class CaseRecord:
             log = "".join(content for title, content in self.sections if title.startswith("Captured log"))
             if log:
                 fields["stderr"] = shortened(fields.get("stderr", "") + "\n--- captured log ---\n" + log)
+        if self.reports:
+            fields["reports"] = self.reports
         return fields
+
+    def _of_plugins(self) -> List[str]:
+        """Sections that plugins and conftest files add to a failing report: where a screenshot lies, say."""
+        return [
+            "\n--- %s ---\n%s" % (title, content)
+            for title, content in self.sections
+            if content and not title.startswith("Captured ")
+        ]
 
 
 def shortened(text: str, kept: int = KEPT_CHARACTERS) -> str:

@@ -1,4 +1,4 @@
-"""The slot of all tests and simulations: what `dt_action.runner.session` does with commands, without a process."""
+"""The slot of all tests and simulations: what `dt_action.runner.slot` does with commands, without a process."""
 
 from __future__ import annotations
 
@@ -36,10 +36,22 @@ class FakeFile:
 
 @dataclass(slots=True)
 class Suite:
-    """The files by path, and how often each case and import was tried so far, over all slots."""
+    """
+    The files by path, and how often each case and import was tried so far, over all slots.
+
+    Where it `is_whole`, slots collect all of it before the first test, in the order of `cases`. A failing case is tried
+    again at once up to `retries` times.
+    """
 
     files: Mapping[str, FakeFile]
+    is_whole: bool = False
+    retries: int = 0
     tries: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def cases(self) -> list[FakeCase]:
+        """Every case that can be collected, in pytest's order."""
+        return [case for file in self.files.values() if not file.error for case in file.cases]
 
     def next_outcome(self, case: FakeCase) -> str:
         """What the attempt that begins now will come to."""
@@ -114,8 +126,10 @@ class FakeSlot:
         self._units: deque[Unit] = deque()
         self._queue: deque[FakeCase] = deque()
         self._credit = 0
+        self._tried: dict[str, int] = {}
         self._seen = 0
         self._is_resting = False
+        self._must_clear = False
 
     @property
     def is_stopped(self) -> bool:
@@ -137,7 +151,15 @@ class FakeSlot:
         return told
 
     def _live(self) -> Steps:
-        yield Told(protocol.Ready(files=tuple(self._suite.files), base=".", rootdir=".", python="3", pytest="9"))
+        suite = self._suite
+        yield Told(protocol.Ready(base=".", rootdir=".", python="3", pytest="9"))
+        if suite.is_whole:
+            for path, file in suite.files.items():
+                if file.error:
+                    yield Told(protocol.Uncollectable(id=path, message="no", detail=""))
+        whole = ("asked for",) if suite.is_whole else ()
+        cases = _described(suite.cases) if suite.is_whole else ()
+        yield Told(protocol.Collection(files=tuple(suite.files), whole=whole, cases=cases, digest="one"))
         while (yield from self._may_start()):
             yield from self._run_case(self._queue.popleft())
 
@@ -164,6 +186,7 @@ class FakeSlot:
                 self._units = deque(unit for unit in self._units if unit.file not in files)
             case protocol.Rest():
                 self._is_resting = True
+                self._must_clear = command.clear
             case protocol.Stop():
                 self._is_stopping = True
 
@@ -180,7 +203,10 @@ class FakeSlot:
         self._apply_waiting()
         while True:
             yield from self._fill()
-            if (self._queue and self._credit > 0) or self._is_stopping or self._is_resting:
+            if (self._queue and self._credit > 0) or self._is_stopping:
+                return
+            if self._is_resting and self._must_clear:
+                self._must_clear = False
                 return
             yield from self._ask_and_wait()
 
@@ -197,6 +223,7 @@ class FakeSlot:
 
     def _collect(self, unit: Unit) -> Steps:
         path = unit.file
+        self._tried.update(unit.tried)
         file = self._suite.files[path]
         yield Told(protocol.Collecting(file=path))
         yield Works(file.collect_s)
@@ -217,20 +244,26 @@ class FakeSlot:
 
     def _run_case(self, case: FakeCase) -> Steps:
         self._credit -= 1
-        self.running = case.id
-        yield Told(protocol.Started(id=case.id))
-        has_next = bool(self._queue) and self._credit > 0
-        outcome = self._suite.next_outcome(case)
-        yield Works(case.duration_s)
-        if outcome == "crashed":
-            yield DIES
-        if not has_next:
-            yield from self._settle_next()
-        self.running = ""
-        finished = protocol.Finished(
-            id=case.id, outcome=cast("Outcome", outcome), duration_s=case.duration_s, started_at=1.0
-        )
-        yield Told(self.change(finished))
+        tries = self._tried.get(case.id, 0)
+        while True:
+            tries += 1
+            self.running = case.id
+            yield Told(protocol.Started(id=case.id))
+            has_next = bool(self._queue) and self._credit > 0
+            outcome = self._suite.next_outcome(case)
+            yield Works(case.duration_s)
+            if outcome == "crashed":
+                yield DIES
+            tries_again = outcome in ("failed", "error") and tries <= self._suite.retries
+            if not has_next and not tries_again:
+                yield from self._settle_next()
+            self.running = ""
+            finished = protocol.Finished(
+                id=case.id, outcome=cast("Outcome", outcome), duration_s=case.duration_s, started_at=1.0
+            )
+            yield Told(self.change(finished))
+            if not tries_again:
+                return
 
 
 def _described(cases: Sequence[FakeCase]) -> tuple[protocol.Found, ...]:

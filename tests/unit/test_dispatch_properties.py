@@ -57,6 +57,8 @@ class Scene:
     places: tuple[Place, ...]
     limits: Limits
     isolation: str
+    is_whole: bool
+    slot_retries: int
     moves: tuple[int, ...]
 
 
@@ -82,7 +84,7 @@ class World:
     """A host of simulated slots. In each move, chance picks what happens next; it watches what must never happen."""
 
     def __init__(self, scene: Scene) -> None:
-        self.suite = Suite(scene.suite)
+        self.suite = Suite(scene.suite, is_whole=scene.is_whole, retries=scene.slot_retries)
         self.requirements = {
             case.id: _needs(scene, path).of(case.id.partition("::")[2])
             for path, file in scene.suite.items()
@@ -106,7 +108,7 @@ class World:
     def slots(self) -> tuple[str, ...]:
         return tuple(name for name, process in self.processes.items() if process.is_alive)
 
-    def start(self, slot: str, worker: str) -> None:
+    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
         assert worker in self.machines, "a slot is started only on a worker that is there"
         there = [process for process in self.processes.values() if process.is_alive and process.worker == worker]
         assert sum(not process.is_stopped for process in there) < self.machines[worker].slots
@@ -296,7 +298,16 @@ def scenes(draw: st.DrawFn) -> Scene:
     plan = Plan(files=tuple(planned), is_selection=draw(st.booleans()))
     moves = tuple(draw(st.lists(st.integers(0, 255), max_size=200)))
     isolation = draw(st.sampled_from(("session", "session", "file")))
-    return Scene(plan=plan, suite=suite, places=places, limits=limits, isolation=isolation, moves=moves)
+    return Scene(
+        plan=plan,
+        suite=suite,
+        places=places,
+        limits=limits,
+        isolation=isolation,
+        is_whole=draw(st.booleans()),
+        slot_retries=draw(st.sampled_from((limits.retries, limits.retries, 0))),
+        moves=moves,
+    )
 
 
 @st.composite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import pytest
@@ -40,8 +41,12 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
         return STRATEGIES[hint]
     if getattr(hint, "__origin__", None) is tuple:
         return st.lists(_values(get_args(hint)[0]), max_size=3).map(tuple)
-    if hint in (protocol.Found, protocol.Unit):
+    if hint in (protocol.Found, protocol.Unit, protocol.Warned):
         return instances(hint)
+    if getattr(hint, "__origin__", None) is Mapping:
+        return st.dictionaries(*map(_values, get_args(hint)), max_size=2)
+    if hint is Any:
+        return st.none() | st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=4), max_size=2)
     return st.from_type(hint)
 
 

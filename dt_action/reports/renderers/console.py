@@ -18,6 +18,7 @@ STDIO_CHARACTERS = 4_000
 FULL_PER_ERROR = 3
 """Failures with the same error that are shown in full; further ones get two lines each."""
 IDS_PER_GROUP = 5
+MOST_WARNINGS = 20
 
 Painter = Callable[..., str]
 
@@ -46,6 +47,8 @@ class Console:
         sections = [
             *self._groups("Skipped", seen.skips, show_ids=False),
             *self._slowest(seen),
+            *self._warnings(run),
+            *self._of_plugins(run),
             *self._remarks(run, seen),
             *self._flaky(seen),
             *self._left_out(run, seen),
@@ -79,6 +82,25 @@ class Console:
         yield from self._title("Slowest")
         yield from (f"{seconds(result.duration_s):>14}  {one_line(result.id)}" for result in seen.slowest)
 
+    def _warnings(self, run: Run) -> Iterator[str]:
+        if not run.warnings:
+            return
+        yield from self._title(f"Warnings: {sum(warning.count for warning in run.warnings)}", "yellow")
+        for warning in run.warnings[:MOST_WARNINGS]:
+            times = f" ({warning.count} times)" if warning.count > 1 else ""
+            place = f"{one_line(warning.file)}:{warning.line}"
+            yield f"  {place}: {self._paint(one_line(warning.category), 'yellow')}{times}"
+            yield f"    {one_line(warning.text, 500)}"
+        if len(run.warnings) > MOST_WARNINGS:
+            yield f"  and {len(run.warnings) - MOST_WARNINGS} more, in the JSON report"
+
+    def _of_plugins(self, run: Run) -> Iterator[str]:
+        if not run.plugin_summary:
+            return
+        yield from self._title("What plugins say")
+        shown = cut_middle(run.plugin_summary, STDIO_CHARACTERS * 2)
+        yield from (f"  │ {plain(line)}" for line in shown.splitlines())
+
     def _remarks(self, run: Run, seen: Digest) -> Iterator[str]:
         if not (run.notices or run.findings or seen.nowhere):
             return
@@ -107,6 +129,8 @@ class Console:
         yield from self._groups("Lost", (lost,) if lost.ids else (), show_ids=True)
         files = Group(reason="planned, but never collected", ids=run.uncollected)
         yield from self._groups("Files", (files,) if files.ids else (), show_ids=True)
+        not_run = Group(reason=f"not begun, since {run.reason}", ids=run.not_run)
+        yield from self._groups("Not run", (not_run,) if run.not_run else (), show_ids=True)
 
     def _failures(self, seen: Digest) -> Iterator[str]:
         if not seen.failures:

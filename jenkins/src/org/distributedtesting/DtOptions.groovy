@@ -28,6 +28,8 @@ class DtOptions implements Serializable {
         'rayAddress',
         'rayWait',
         'pytestArgs',
+        'importPath',
+        'dist',
         'timeout',
         'pollInterval',
         'caseTimeout',
