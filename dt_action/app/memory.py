@@ -16,6 +16,7 @@ from dt_action.model.build import Build
 from dt_action.model.case import TestFile, id_in
 from dt_action.model.change import Baseline, FlakyRate, Owned
 from dt_action.model.event import Notice
+from dt_action.model.paths import Paths
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.model.run import Run
 from dt_action.options import Settings
@@ -268,15 +269,31 @@ class Memory:
         from dt_action.judging.baseline import joined
 
         environments = sorted({result.environment for result in run.results}) or [""]
-        found = {name: self._baseline_of(past.of(name) if name else past) for name in environments}
+        found = {name: self._baseline_of(past.of(name) if name else past, run) for name in environments}
         parts = {name: part for name, part in found.items() if part is not None}
         return joined(parts) if parts else None
 
-    def _baseline_of(self, past: KnownPast) -> Baseline | None:
+    def _baseline_of(self, past: KnownPast, run: Run) -> Baseline | None:
+        from dt_action.judging.baseline import with_moved_files
+
         base = self.base.commit
         found = past.baseline(self._git.ancestors(base)) if base else None
         found = found or past.baseline_of_default_branch(self.build.commit)
+        if found is not None and found.commit:
+            return with_moved_files(found, self._moved(run, found))
         return found or (past.baseline(()) if self.build.provider == "generic" else None)
+
+    def _moved(self, run: Run, baseline: Baseline) -> Mapping[str, str]:
+        """The test files that were moved since the baseline, as pytest named them then and does now."""
+        now = {result.case.file for result in run.results}
+        then = {case.partition("::")[0] for case in baseline.before}
+        paths = run.paths or Paths(below=self._git.prefix().rstrip("/"))
+        gone, new = then - now, {paths.in_repository(file): file for file in now - then}
+        if not gone or not new:
+            return {}
+        renamed = self._git.renamed(baseline.commit)
+        moved = {file: new.get(renamed.get(paths.in_repository(file), ""), "") for file in gone}
+        return {file: name for file, name in moved.items() if name}
 
     def _owners(self, run: Run) -> Iterable[Owned]:
         from dt_action.judging.owners import read_owners
@@ -284,7 +301,8 @@ class Memory:
         concerned = {result.case.file for result in run.results if result.final.is_failing or result.is_flaky}
         if not concerned:
             return ()
-        return read_owners(self._git.top()).of_all(concerned, self._git.prefix())
+        paths = run.paths or Paths(below=self._git.prefix().rstrip("/"))
+        return read_owners(self._git.top()).of_all({file: paths.in_repository(file) for file in concerned})
 
     def _remarks(self, run: Run, failing: Sequence[str]) -> list[Notice]:
         texts = [*self.quarantine.expired(failing)]

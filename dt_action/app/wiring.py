@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
     from dt_action.model.hardware import FileNeeds
+    from dt_action.model.paths import Paths
     from dt_action.model.plan import Plan
     from dt_action.model.report import Publication
     from dt_action.model.run import Run
@@ -165,7 +166,15 @@ class Wiring:
             run, data = self.attempts.continued(run), self.attempts.data_files()
         if self._measurement is not None and plan.files:
             run = self.covered(run, [*data, *self._measurement.data_files()], self._measurement.workspaces())
-        return self.memory.judged(run)
+        return self.memory.judged(replace(run, paths=self._paths()))
+
+    def _paths(self) -> Paths:
+        """How pytest's names lead to the files, as it was started here."""
+        from dt_action.app.places import paths_here
+
+        settings = self.settings
+        arguments = collection_arguments(settings, settings.test_files)
+        return paths_here(settings.root, arguments, settings.pytest_args, self.environ)
 
     def _noting_cache(self, listener: Listener) -> Listener:
         """Where pytest keeps its cache is told by the first of its processes."""
@@ -244,7 +253,7 @@ class Wiring:
 
         settings = self.settings
         publication = reporting.publication(
-            run,
+            run if run.paths else replace(run, paths=self._paths()),
             formats=settings.report_formats,
             timestamp=datetime.now().strftime("%Y%m%d_%H%M%S"),  # local time: the name is for people
             redact=Redactor(secret_values(settings, self.environ)),
@@ -397,7 +406,6 @@ class Wiring:
             badge_dir=settings.badge_dir,
             leg=settings.leg or "",
             output_dir=settings.output_dir,
-            root_prefix=_prefix_in_repository(settings.root, self.environ),
             environment=settings.label or "",
             report_url=settings.report_url or "",
         )
@@ -408,14 +416,6 @@ def is_selection(settings: Settings) -> bool:
     types, hardware = settings.test_type, settings.hardware
     by_type, by_hardware = bool(types) and "all" not in types, bool(hardware) and "all" not in hardware
     return bool(settings.test_files or settings.test_pattern or by_type or by_hardware)
-
-
-def _prefix_in_repository(root: Path, environ: Mapping[str, str]) -> str:
-    """Where the project lies in the repository that the CI service checked out, such as `python/`; empty at its top."""
-    top = environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR") or ""
-    if not top or not root.is_relative_to(top) or root == Path(top):
-        return ""
-    return f"{root.relative_to(top).as_posix()}/"
 
 
 def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str, ...]:

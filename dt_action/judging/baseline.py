@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dt_action.model.case import FAILING, TestResult, id_in
 from dt_action.model.change import Baseline, Before, Change, Slower
@@ -72,6 +73,22 @@ def _removed(run: Run, baseline: Baseline) -> Iterator[str]:
         unknown = any(id_in(environment, file) in there for environment in environments)
         if case != file and not unknown and file not in skipped:
             yield case
+
+
+def with_moved_files(baseline: Baseline, moved: Mapping[str, str]) -> Baseline:
+    """The baseline with the cases of files that were moved since (`moved`: old to new) under their new names."""
+    if not moved:
+        return baseline
+
+    def now(case: str) -> str:
+        file, colons, rest = case.partition("::")
+        return f"{moved.get(file, file)}{colons}{rest}"
+
+    return replace(
+        baseline,
+        before={now(case): seen for case, seen in baseline.before.items()},
+        expected=frozenset(map(now, baseline.expected)),
+    )
 
 
 def joined(parts: Mapping[str, Baseline]) -> Baseline:

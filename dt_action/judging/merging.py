@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from dt_action.judging import shards
 from dt_action.model.build import Build
-from dt_action.model.case import FAILING, LOST, Attempt, TestResult
+from dt_action.model.case import FAILING, LOST, Attempt, TestCase, TestResult
 from dt_action.model.event import Notice
+from dt_action.model.paths import Paths
 from dt_action.model.run import Run, Status, Unplaced, WorkerInfo
 from dt_action.reports.formats import run_json
 
@@ -48,7 +49,7 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
     baseline) stays only where all tell the same: work it out anew from the merged run. An empty `runs` gives a run
     in which every expected shard is missing.
     """
-    legs = _legs(_not_included(runs))
+    legs = _legs(_seen_from_one_folder(_not_included(runs)))
     last = [leg.last for leg in legs]
     names = _worker_names(legs)
     ids = sorted({run.id for run in last})
@@ -85,6 +86,7 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
         makespan_s=max((run.makespan_s for run in last), default=0.0),
         collect_s=sum(run.collect_s for run in last),
         command=_same([run.command for run in last], ""),
+        paths=_same([run.paths for run in last], None),
     )
 
 
@@ -114,6 +116,34 @@ def _legs(runs: Iterable[Run]) -> list[_Leg]:
         ordered = sorted(distinct.values(), key=lambda entry: entry[:3])
         legs.append(_Leg(_label(key[0], key[1]), tuple(entry[3] for entry in ordered)))
     return legs
+
+
+def _seen_from_one_folder(runs: Sequence[Run]) -> Sequence[Run]:
+    """
+    The runs, with files named from the repository's top where they are of several projects in it.
+
+    Each names its files from its own folder, and two of them may call different files by one name.
+    """
+    if len({run.paths for run in runs}) < 2 or not all(run.paths for run in runs):
+        return runs
+    return [_seen_from_top(run, run.paths) for run in runs if run.paths]
+
+
+def _seen_from_top(run: Run, paths: Paths) -> Run:
+    def renamed(case: TestCase) -> TestCase:
+        file = paths.in_repository(case.file) or case.file
+        return replace(case, id=file + case.id.removeprefix(case.file), file=file)
+
+    return replace(
+        run,
+        results=tuple(replace(result, case=renamed(result.case)) for result in run.results),
+        unplaced=tuple(replace(item, case=renamed(item.case)) for item in run.unplaced),
+        uncollected=tuple(paths.in_repository(file) or file for file in run.uncollected),
+        skipped_files=tuple(
+            replace(item, path=paths.in_repository(item.path) or item.path) for item in run.skipped_files
+        ),
+        paths=Paths(),
+    )
 
 
 def _results(legs: Sequence[_Leg], names: dict[tuple[str, str], str]) -> Iterator[TestResult]:

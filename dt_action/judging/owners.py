@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,12 @@ class Owners:
         """The owners of a path relative to the repository's top; none where no rule has one."""
         return next((owners for pattern, owners in reversed(self.rules) if pattern.match(path)), ())
 
-    def of_all(self, paths: Iterable[str], prefix: str = "") -> Iterator[Owned]:
-        """The paths that have owners, each once and sorted; `prefix` is where the project lies in the repository."""
-        for path in sorted(set(paths)):
-            owners = self.of(prefix + path)
+    def of_all(self, files: Mapping[str, str]) -> Iterator[Owned]:
+        """The files that have owners, sorted, by the path of each relative to the repository's top."""
+        for file, path in sorted(files.items()):
+            owners = self.of(path) if path else ()
             if owners:
-                yield Owned(path=path, owners=owners)
+                yield Owned(path=file, owners=owners)
 
 
 def read_owners(top: Path) -> Owners:

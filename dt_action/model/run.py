@@ -13,6 +13,7 @@ from dt_action.model.change import Change, FlakyRate, Owned, Selection, Tolerate
 from dt_action.model.coverage import Coverage
 from dt_action.model.event import Notice
 from dt_action.model.hardware import Capability, Finding
+from dt_action.model.paths import Paths
 from dt_action.model.plan import Share
 
 Conclusion = Literal["failed", "timeout", "cancelled", "incomplete", "passed", "skipped", "no-tests"]
@@ -114,6 +115,7 @@ class Run:
     a session's end. `not_run` are cases that were collected and not begun when the tests themselves, or an option,
     ended the run. `exit_code` is what `pytest.exit` asked for. `is_selection` tells that some tests were left out on
     purpose. `shard` names the static share that this run was, such as `2/4`, and `share` what of the plan that is.
+    `paths` says where the files lie that the results are of; None where nobody knows.
     """
 
     id: str
@@ -147,6 +149,7 @@ class Run:
     makespan_s: float = 0.0
     collect_s: float = 0.0
     command: str = ""
+    paths: Paths | None = None
 
     def totals(self) -> Totals:
         """Count the results by outcome."""

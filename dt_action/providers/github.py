@@ -157,10 +157,7 @@ class GitHub:
 
     def _annotate(self, run: Run, publication: Publication) -> None:
         settings = self._settings
-        annotations = [
-            replace(item, path=f"{settings.root_prefix}{item.path}" if item.path else "")
-            for item in publication.annotations[: settings.max_annotations]
-        ]
+        annotations = publication.annotations[: settings.max_annotations]
         if self._api is None or not (annotations or settings.check_name):
             refused = None
         else:

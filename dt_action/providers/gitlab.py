@@ -97,12 +97,7 @@ class GitLab:
     def _files(self, run: Run, publication: Publication) -> None:
         directory = Path(self._settings.output_dir)
         directory.mkdir(parents=True, exist_ok=True)
-        remarks = [
-            replace(item, path=f"{self._settings.root_prefix}{item.path}")
-            for item in publication.annotations[: self._settings.max_annotations]
-            if item.path
-        ]
-        (directory / CODE_QUALITY).write_bytes(codequality.write(remarks))
+        (directory / CODE_QUALITY).write_bytes(codequality.write(publication.annotations))
         found = outputs.of(run, publication, self._settings.output_dir)
         (directory / DOTENV).write_text(outputs.dotenv(found), encoding="utf-8", newline="\n")
         (directory / ANNOTATIONS).write_text(json.dumps(self._links(found), indent=1) + "\n", encoding="utf-8")
@@ -111,11 +106,16 @@ class GitLab:
         """Links on the job's page to the documents among its artifacts (GitLab 16.3)."""
         job = self._environ.get("CI_JOB_URL", "")
         links = [
-            {"external_link": {"label": label, "url": f"{job}/artifacts/file/{quote(found[name])}"}}
+            {"external_link": {"label": label, "url": f"{job}/artifacts/file/{quote(self._in_artifacts(found[name]))}"}}
             for name, label in (("report_html", "Test report (HTML)"), ("report_md", "Test report (Markdown)"))
             if job and found[name]
         ]
         return {"distributed_testing": links}
+
+    def _in_artifacts(self, path: str) -> str:
+        """A path as artifacts name it: from the project's folder, wherever in it dt was started."""
+        top, whole = Path(self._environ.get("CI_PROJECT_DIR") or ".").resolve(), Path(path).resolve()
+        return whole.relative_to(top).as_posix() if whole.is_relative_to(top) else path
 
     def _coverage(self, run: Run, publication: Publication) -> None:
         if run.coverage is not None:

@@ -13,10 +13,9 @@ class Settings:
     """
     How a provider publishes.
 
-    `output_dir` is where the documents were written, as the user named it; `root_prefix` is the path of the project
-    inside the repository, with a trailing slash, for annotations. `check_run_id` is the check of the job itself
-    (`job.check_run_id` on GitHub). `environment` tells the legs of a matrix apart, and where it is empty `leg`, which
-    is the JSON of a leg's values. `report_url` is where the whole report can be read.
+    `output_dir` is where the documents were written, as the user named it. `check_run_id` is the check of the job
+    itself (`job.check_run_id` on GitHub). `environment` tells the legs of a matrix apart, and where it is empty `leg`,
+    which is the JSON of a leg's values. `report_url` is where the whole report can be read.
     """
 
     token: str = ""
@@ -28,7 +27,6 @@ class Settings:
     badge_branch: str = ""
     badge_dir: str = ".github/badges"
     output_dir: str = "test_reports"
-    root_prefix: str = ""
     environment: str = ""
     leg: str = ""
     report_url: str = ""

@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError, PublishingError
 from dt_action.model.case import TestResult
+from dt_action.model.paths import Paths
 from dt_action.model.report import Annotation, Document, Publication
 from dt_action.model.run import Run
 from dt_action.reports.formats import junit, run_json
@@ -58,7 +60,8 @@ def publication(
     """
     Everything that is to be told of `run`; the JUnit document is always among it.
 
-    Secrets are masked first, before anything is cut. `timestamp` goes into the names of the documents.
+    Secrets are masked first, before anything is cut. Files are named from the top of the repository wherever a service
+    links to them; a remark on one that lies outside has no path. `timestamp` goes into the names of the documents.
     Raises ConfigurationError for a format that does not exist or a template that cannot be rendered.
     """
     wanted = chosen_formats(formats)
@@ -128,7 +131,10 @@ def remarks_of(run: Run, seen: Digest) -> tuple[Annotation, ...]:
         return not any(result.id in seen.new for result in error), -len(error)
 
     remarks = [_failure(error) for error in sorted(alike.values(), key=rank)]
-    return (*remarks, *_not_run(run, seen), *_doubts(run, seen))
+    remarks += [*_not_run(run, seen), *_doubts(run, seen)]
+    places = run.paths or Paths()
+    findings = (replace(remark, path=places.of_start(remark.path)) for remark in _findings(run))
+    return (*(replace(remark, path=places.in_repository(remark.path)) for remark in remarks), *findings)
 
 
 _SUFFIXES = {
@@ -236,6 +242,9 @@ def _doubts(run: Run, seen: Digest) -> Iterator[Annotation]:
                 title=f"{result.outcome}, but tolerated: {one_line(result.case.name, 200)}",
                 message=one_line(tolerated[result.id], 1_000),
             )
+
+
+def _findings(run: Run) -> Iterator[Annotation]:
     for finding in run.findings:
         yield Annotation(
             path=finding.evidence.file,

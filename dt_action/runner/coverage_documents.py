@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -142,6 +143,8 @@ def write(cov: Any, order: Order, word: str, path: str) -> str:
                 cov.json_report(outfile=path, show_contexts=contexts)
             elif word == "xml":
                 cov.xml_report(outfile=path)
+                if not order.get("is_relative"):
+                    _anchor_sources(path)
             elif word == "lcov":
                 cov.lcov_report(outfile=path)
             else:
@@ -155,10 +158,34 @@ def write(cov: Any, order: Order, word: str, path: str) -> str:
     return remark
 
 
+def _anchor_sources(path: str) -> None:
+    """
+    Name the folders of sources in full, as coverage.py does where the project does not ask for relative files.
+
+    GitLab finds the project's own path in them (lib/gitlab/ci/parsers/coverage/sax_document.rb), and without that
+    takes a file below a folder for one of the repository's top.
+    """
+    here = os.path.realpath(os.getcwd())
+    seen: Set[str] = set()
+
+    def anchored(found: Any) -> str:
+        folder = os.path.normpath(os.path.join(here, html.unescape(found.group(2)))).replace("\\", "/")
+        if folder in seen:
+            return ""
+        seen.add(folder)
+        return "%s<source>%s</source>" % (found.group(1), html.escape(folder, quote=False))
+
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(re.sub(r"(\s*)<source>([^<]*)</source>", anchored, text))
+
+
 def _coverage(order: Order) -> Any:
     import coverage
 
     cov = coverage.Coverage(data_file=order["combined"])
+    order.setdefault("is_relative", bool(cov.get_option("run:relative_files")))
     cov.set_option("run:relative_files", True)
     return cov
 

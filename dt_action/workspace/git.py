@@ -99,9 +99,16 @@ class Git:
         return self._text("rev-parse", "--show-prefix") or ""
 
     def top(self) -> Path:
-        """The top of the repository; `root` where there is none."""
+        """
+        The top of the repository; `root` where there is none.
+
+        Where git does not want to tell, because the repository is somebody else's, it is where `.git` lies.
+        """
         found = self._text("rev-parse", "--show-toplevel")
-        return Path(found) if found else self.root
+        if found:
+            return Path(found)
+        root = self.root.resolve()
+        return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), self.root)
 
     def changes(self, base: str) -> tuple[Changed, ...] | None:
         """

@@ -209,7 +209,18 @@ def test_a_ref_that_is_not_here_is_an_error_before_anything_runs(project: Projec
     for option in ("--changed-since", "--base"):
         told = project.run(option, "origin/nowhere")
         assert told.code == 4
-        assert "fetch-depth: 0" in told.console
+        assert "origin/NAME" in told.console
+
+
+def test_a_known_failure_in_a_file_that_was_moved_is_no_regression(project: Project) -> None:
+    project.branch()
+    (project.root / "tests" / "old").mkdir()
+    project.git("mv", "tests/test_known.py", "tests/old/test_known_for_long.py")
+    project.git("commit", "-q", "-m", "move")
+    told = project.run("--base", "main", "--fail-on", "regressions")
+    assert told.code == 0, told.console
+    assert len(told.change["still_failing"]) == 30
+    assert "removed_tests" not in told.change
 
 
 def test_coverage_of_a_change_is_a_gate(project: Project) -> None:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from past_samples import result, run_of
 
-from dt_action.judging.baseline import compare
+from dt_action.judging.baseline import compare, joined, with_moved_files
+from dt_action.judging.gates import tolerate
 from dt_action.model.case import FAILING
-from dt_action.model.change import Baseline, Before, Change
+from dt_action.model.change import Baseline, Before, Change, Tolerated
 from dt_action.model.run import SkippedFile
 
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed", "timeout", "crashed")
@@ -108,3 +109,37 @@ def test_too_few_samples_say_nothing() -> None:
 def test_a_slower_machine_makes_no_case_slower() -> None:
     assert timed(3.0, 1.0, 1.0, 1.0, others=3.0) == ()
     assert timed(9.0, 1.0, 1.0, 1.0, others=3.0) == ("t.py::a",)
+
+
+def in_legs(**outcomes: str) -> object:
+    """A merged run of `t.py::a` in several environments."""
+    return run_of(*(replace(result("t.py::a", outcome), environment=name) for name, outcome in outcomes.items()))
+
+
+def test_a_failure_is_known_in_the_leg_that_had_it_and_new_in_every_other() -> None:
+    run = in_legs(linux="failed", windows="failed", mac="failed")
+    known = joined({"linux": baseline(a="passed"), "windows": baseline(a="failed")})
+    change = compare(run, known)  # type: ignore[arg-type]
+    assert change.new_failures == ("t.py::a (linux)", "t.py::a (mac)")
+    assert change.still_failing == ("t.py::a (windows)",)
+    judged = tolerate(replace(run, change=change), (), fail_on="regressions")  # type: ignore[type-var]
+    assert [item.id for item in judged.failures()] == ["t.py::a (linux)", "t.py::a (mac)"]
+
+
+def test_a_quarantine_is_of_a_case_in_every_leg() -> None:
+    run = in_legs(linux="failed", windows="failed")
+    judged = tolerate(run, (Tolerated(id="t.py::a", reason="known"),), fail_on="failures")  # type: ignore[arg-type]
+    assert judged.failures() == ()
+    assert [item.id for item in judged.tolerated] == ["t.py::a (linux)", "t.py::a (windows)"]
+
+
+def test_one_leg_fixes_and_loses_tests_of_its_own() -> None:
+    known = joined({"linux": baseline(a="failed", gone="passed"), "windows": baseline(a="passed")})
+    change = compare(in_legs(linux="passed", windows="passed"), known)  # type: ignore[arg-type]
+    assert (change.fixed, change.removed_tests) == (("t.py::a (linux)",), ("t.py::gone (linux)",))
+
+
+def test_a_test_in_a_file_that_was_moved_is_the_same_test() -> None:
+    known = with_moved_files(baseline(a="failed", b="passed"), {"t.py": "sub/new.py"})
+    change = compare(run_of(result("sub/new.py::a", "failed"), result("sub/new.py::b", "passed")), known)
+    assert change == Change(against="commit c", commit="c", still_failing=("sub/new.py::a",))

@@ -83,12 +83,12 @@ def a_publication() -> Publication:
     return Publication(title="t", summary_markdown="# t", documents=(report,), annotations=(remark,))
 
 
-def test_gitlab_is_left_its_reports_under_fixed_names_with_paths_from_the_repository(tmp_path: Path) -> None:
+def test_gitlab_is_left_its_reports_under_fixed_names(tmp_path: Path) -> None:
     log: list[str] = []
-    settings = Settings(output_dir=str(tmp_path), root_prefix="python/")
+    settings = Settings(output_dir=str(tmp_path))
     assert GitLab(MERGE_REQUEST, settings, write=log.append).publish(a_run(), a_publication()) == []
     quality = json.loads((tmp_path / "gl-code-quality.json").read_bytes())
-    assert quality[0]["location"] == {"path": "python/tests/test_a.py", "lines": {"begin": 4}}
+    assert quality[0]["location"] == {"path": "tests/test_a.py", "lines": {"begin": 4}}
     assert "DT_RESULT_FAILED=1\n" in (tmp_path / "dt.env").read_text()
     assert log == ["TOTAL 200 50 75.0%"]
 

@@ -53,9 +53,10 @@ def test_a_project_below_the_top_of_its_repository_is_found_by_its_prefix(tmp_pa
     (tmp_path / ".github").mkdir()
     (tmp_path / ".github/CODEOWNERS").write_text("/python/tests/ @py\n")
     owners = read_owners(tmp_path)
-    assert [(item.path, item.owners) for item in owners.of_all(["tests/a.py", "b.py"], "python/")] == [
-        ("tests/a.py", ("@py",))
-    ]
+    assert [
+        (item.path, item.owners)
+        for item in owners.of_all({"tests/a.py": "python/tests/a.py", "b.py": "python/b.py", "/x": ""})
+    ] == [("tests/a.py", ("@py",))]
 
 
 def test_no_file_has_no_owners(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ def write(annotations: Sequence[Annotation]) -> bytes:
     seen: dict[str, int] = {}
     issues = []
     for remark in annotations:
+        if not remark.path:  # GitLab can show a remark beside a line only
+            continue
         key = f"{remark.path}\0{remark.title}\0{remark.level}"
         seen[key] = seen.get(key, 0) + 1
         issues.append(

@@ -11,6 +11,7 @@ from typing import Any
 from dt_action import __version__
 from dt_action.model.case import Attempt, TestCase, TestResult
 from dt_action.model.change import Tolerated
+from dt_action.model.paths import Paths
 from dt_action.model.run import Run
 from dt_action.reports.formats.text import strip_ansi
 
@@ -50,15 +51,16 @@ def write(run: Run) -> bytes:
 def _tests(run: Run) -> Iterator[dict[str, Any]]:
     tolerated = {item.id: item for item in run.tolerated}
     new = frozenset(run.change.new_failures if run.change and run.change.against else ())
+    paths = run.paths or Paths()
     for result in run.results:
-        yield _test(result) | _told_of_failure(result, tolerated, new)
+        yield _test(result, paths) | _told_of_failure(result, tolerated, new)
     for item in run.unplaced:
         yield _pending(item.case, item.reason)
     for path in run.uncollected:
         yield _pending(TestCase(id=path, file=path), "never collected")
 
 
-def _test(result: TestResult) -> dict[str, Any]:
+def _test(result: TestResult, paths: Paths) -> dict[str, Any]:
     case, final = result.case, result.final
     test: dict[str, Any] = {
         "name": case.name or "?",
@@ -66,7 +68,7 @@ def _test(result: TestResult) -> dict[str, Any]:
         "rawStatus": final.outcome,
         "duration": _milliseconds(result.duration_s),
         "suite": [case.file],
-        "filePath": case.file,
+        "filePath": paths.in_repository(case.file) or case.file,
     }
     if case.line:
         test["line"] = case.line

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.paths import Paths
 from dt_action.model.run import Run, WorkerInfo
 from dt_action.reports.formats.text import cut_middle, iso_time, one_line, told, xml_text
 
@@ -77,26 +78,34 @@ def _module(file: str) -> str:
 
 def _entries(run: Run) -> Iterator[_Entry]:
     seen: Counter[tuple[str, str]] = Counter()
+    paths = run.paths or Paths()
     excused = {item.id: item.reason for item in run.tolerated}
     for result in run.results:
         worker = result.final.worker
         verdict, inside = _excused(result, excused[result.id]) if result.id in excused else _verdict(result)
-        element = _testcase(result.case, result.duration_s, inside, seen, worker)
+        element = _testcase(result.case, result.duration_s, inside, seen, worker, paths)
         yield _Entry(worker, element, verdict, result.duration_s)
     missing = [(item.case, "unplaced", item.reason) for item in run.unplaced]
     missing += [(TestCase(id=path, file=path), "uncollected", "never collected") for path in run.uncollected]
     for case, kind, reason in missing:
-        yield _Entry("", _testcase(case, 0.0, _element("error", kind, reason), seen, ""), "error", 0.0)
+        yield _Entry("", _testcase(case, 0.0, _element("error", kind, reason), seen, "", paths), "error", 0.0)
 
 
-def _testcase(case: TestCase, duration_s: float, inside: str, seen: Counter[tuple[str, str]], worker: str) -> str:
-    """GitLab keeps the first of two cases with one class and name, so a second one gets its worker's name too."""
+def _testcase(
+    case: TestCase, duration_s: float, inside: str, seen: Counter[tuple[str, str]], worker: str, paths: Paths
+) -> str:
+    """
+    GitLab keeps the first of two cases with one class and name, so a second one gets its worker's name too.
+
+    It links to the file from the top of the repository.
+    """
     class_name, name = class_and_name(case)
     seen[class_name, name] += 1
     count = seen[class_name, name]
     if count > 1:
         name = f"{name} ({worker})" if worker and count == 2 else f"{name} ({worker or 'again'}, {count})"
-    attributes = f'classname="{_attribute(class_name)}" name="{_attribute(name)}" file="{_attribute(case.file)}"'
+    file = paths.in_repository(case.file) or case.file
+    attributes = f'classname="{_attribute(class_name)}" name="{_attribute(name)}" file="{_attribute(file)}"'
     line = f' line="{case.line}"' if case.line else ""
     start = f'<testcase {attributes}{line} time="{duration_s:.6f}"'
     return f"{start}>{inside}</testcase>" if inside else f"{start}/>"

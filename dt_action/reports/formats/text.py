@@ -77,7 +77,7 @@ def told(message: str, detail: str) -> str:
 
 def reproduce(case_id: str) -> str:
     """
-    The command that runs one case again, on one line, quoted for bash.
+    The command that runs one case again, on one line, quoted for bash; `case_id` is seen from where it is to be run.
 
     The id is in single quotes even where it needs none, so that the command survives being edited.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dt_action.model.case import TestResult
 from dt_action.model.run import Run
-from dt_action.reports.formats.text import cut_middle, one_line, plain, reproduce, seconds, told
+from dt_action.reports.formats.text import cut_middle, one_line, plain, seconds, told
 from dt_action.reports.renderers.change import SHORT_LINES, change_title
 from dt_action.reports.renderers.colors import CONCLUSION_COLORS, paint
 from dt_action.reports.renderers.digest import Digest, Group, bound_line, coverage_line, digest, nowhere_line
@@ -141,8 +141,7 @@ class Console:
             error = seen.alike[result.id]
             shown[error] += 1
             yield ""
-            is_new = result.id in seen.new
-            yield from self._failure(number, result, is_new=is_new, in_full=shown[error] <= FULL_PER_ERROR)
+            yield from self._failure(number, result, seen, in_full=shown[error] <= FULL_PER_ERROR)
         if len(seen.failures) > FULL_PER_ERROR:
             yield from self._title("In short", "red")
             yield from (
@@ -151,10 +150,10 @@ class Console:
                 for result in seen.failures
             )
 
-    def _failure(self, number: int, result: TestResult, *, is_new: bool, in_full: bool) -> Iterator[str]:
+    def _failure(self, number: int, result: TestResult, seen: Digest, *, in_full: bool) -> Iterator[str]:
         final = result.final
         where = f" on {one_line(final.worker)}" if final.worker else ""
-        new = ", new: the baseline does not have it" if is_new else ""
+        new = ", new: the baseline does not have it" if result.id in seen.new else ""
         tries = f", attempt {len(result.attempts)}" if len(result.attempts) > 1 else ""
         yield self._paint(f"{number}. {one_line(result.id)}", "bold", "red")
         place = f"{one_line(result.case.file)}:{result.case.line}, " if result.case.line else ""
@@ -169,7 +168,7 @@ class Console:
                     yield from self._gutter(text, STDIO_CHARACTERS)
         else:
             yield from self._gutter(final.message or final.outcome, STDIO_CHARACTERS)
-        yield f"   again: {self._paint(reproduce(result.case.id), 'cyan')}"
+        yield f"   again: {self._paint(seen.again(result), 'cyan')}"
 
     def _gutter(self, text: str, limit: int, emphasis: str = "") -> Iterator[str]:
         for line in plain(cut_middle(text.strip("\n"), limit)).split("\n"):

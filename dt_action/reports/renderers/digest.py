@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.hardware import Requirement
+from dt_action.model.paths import Paths
 from dt_action.model.run import Conclusion, Run, Totals
-from dt_action.reports.formats.text import one_line, seconds
+from dt_action.reports.formats.text import one_line, reproduce, seconds
 from dt_action.reports.renderers.change import Section, change_line, change_sections
 
 SLOWEST = 10
@@ -52,6 +53,11 @@ class Digest:
     breaches: tuple[str, ...] = ()
     new: frozenset[str] = frozenset()
     nowhere: tuple[Group, ...] = ()
+    paths: Paths = field(default_factory=Paths)
+
+    def again(self, result: TestResult) -> str:
+        """The command that runs a test again, where dt was started."""
+        return reproduce(self.paths.from_start(result.case.id))
 
 
 def digest(run: Run) -> Digest:
@@ -79,6 +85,7 @@ def digest(run: Run) -> Digest:
         breaches=run.breaches,
         new=new,
         nowhere=_groups(_nowhere(run, remarkable)),
+        paths=run.paths or Paths(),
     )
 
 

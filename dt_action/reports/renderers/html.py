@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Run
-from dt_action.reports.formats.text import cut_middle, one_line, reproduce, seconds, told
+from dt_action.reports.formats.text import cut_middle, one_line, seconds, told
 from dt_action.reports.renderers.ansi_html import ansi_to_html
 from dt_action.reports.renderers.change import change_title
 from dt_action.reports.renderers.digest import (
@@ -157,7 +157,7 @@ def _failure(result: TestResult, seen: Digest, limit: int, *, is_open: bool) -> 
         f'<details class="failure"{" open" if is_open else ""}><summary>{badge} '
         f'<code class="id">{_text(result.id)}</code> {message}</summary>\n'
         f'<p class="about">{" · ".join(_text(word) for word in about if word)}</p>\n{_told(final, limit)}{earlier}'
-        f'<pre class="again">{escape(reproduce(case.id))}</pre></details>\n'
+        f'<pre class="again">{escape(seen.again(result))}</pre></details>\n'
     )
 
 
