@@ -14,8 +14,8 @@ import uvicorn
 from coordinator_rig import free_port, wait_until
 
 from dt_action.coordinator import server
-from dt_action.coordinator.auth import make_enrolment, make_key
 from dt_action.coordinator.connections import Connections
+from dt_action.coordinator.credentials import make_enrolment, make_key
 from dt_action.coordinator.oidc import Oidc
 from dt_action.coordinator.protection import Failures
 from dt_action.coordinator.service import Config, Service
@@ -29,7 +29,15 @@ from dt_action.remote import wire
 class Server:
     """A coordinator in a thread."""
 
-    def __init__(self, data: Path, oidc: Oidc | None = None, *, most_failures: int = 10**9, **config: Any) -> None:
+    def __init__(
+        self,
+        data: Path,
+        oidc: Oidc | None = None,
+        *,
+        most_failures: int = 10**9,
+        trusted_proxies: tuple[str, ...] = (),
+        **config: Any,
+    ) -> None:
         self.service = Service(Config(data=data, **{"max_bundle_bytes": 1 << 20, **config}), oidc=oidc or Oidc([]))
         self.service.failures = Failures(most=most_failures)
         self.connections = Connections()
@@ -37,7 +45,11 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.api = self.url + wire.API
         self._server = uvicorn.Server(
-            server.settings(self.service, server.Listening(host="127.0.0.1", port=self.port), self.connections)
+            server.settings(
+                self.service,
+                server.Listening(host="127.0.0.1", port=self.port, trusted_proxies=trusted_proxies),
+                self.connections,
+            )
         )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()

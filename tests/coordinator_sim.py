@@ -14,7 +14,8 @@ from support.fake_slot import FakeSlot, suite_of
 
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.roster import Owner, Patience
-from dt_action.coordinator.store import EVENTS, Changes, migrate, open_engine, rows_of
+from dt_action.coordinator.schema import migrate
+from dt_action.coordinator.store import EVENTS, Changes, open_engine, rows_of
 from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan, PlannedFile

@@ -20,16 +20,16 @@ class Parser(argparse.ArgumentParser):
     Mistakes are ConfigurationErrors: exit code 4, not argparse's 2, which means interrupted here.
     """
 
-    def __init__(self, command: str, summary: str) -> None:
+    def __init__(self, command: str, summary: str, *, epilog: str = "") -> None:
         super().__init__(
             prog=command if " " in command else f"dt {command}",
             description=f"{summary[0].upper()}{summary[1:]}.",
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog="An option can also stand in the environment (DT_TEST_DIR=tests) or in [tool.dt] of pyproject.toml"
-            " or dt.yml (test-dir: tests).",
+            epilog=epilog,
         )
+        self._takes_table = False
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse has to say."""
@@ -37,6 +37,11 @@ class Parser(argparse.ArgumentParser):
 
     def add_table(self) -> None:
         """Add every option of the table, group by group."""
+        self._takes_table = True
+        self.epilog = (
+            "An option can also stand in the environment (DT_TEST_DIR=tests) or in [tool.dt] of pyproject.toml"
+            " or dt.yml (test-dir: tests)."
+        )
         for group, title in GROUPS.items():
             section = self.add_argument_group(title)
             for row in OPTIONS:
@@ -53,12 +58,16 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, word: str) -> ConfigurationError:
         from difflib import get_close_matches
 
+        lists = f"`{self.prog} --help` lists what it takes"
+        if not word.startswith("-") and not self._takes_table:
+            return ConfigurationError(f"expected no {word!r} here", hint=lists)
         if not word.startswith("-"):
             hint = "name files with --test-files, a directory with --test-dir, pytest's own with --pytest-args"
             return ConfigurationError(f"expected an option, found {word!r}", hint=hint)
         flag = word.partition("=")[0]
         closest = get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.7)
-        hint = f"did you mean {closest[0]}?" if closest else f'for an option of pytest: --pytest-args "{word}"'
+        otherwise = f'for an option of pytest: --pytest-args "{word}"' if self._takes_table else lists
+        hint = f"did you mean {closest[0]}?" if closest else otherwise
         return ConfigurationError(f"no option {flag}", hint=hint)
 
 

@@ -72,7 +72,7 @@ async def readyz(service: Serving) -> Response:
 @_HEALTH.get("/metrics")
 async def prometheus(service: Serving) -> Response:
     """Counts for Prometheus and for autoscalers; no names of tests, keys or repositories."""
-    text = await service.do(lambda _: metrics.text(service.desk))
+    text = await service.do(lambda _: metrics.text(service.desk, is_in_maintenance=bool(service.maintenance)))
     return Response(text, media_type="text/plain; version=0.0.4")
 
 

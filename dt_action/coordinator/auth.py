@@ -9,8 +9,8 @@ import os
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
 from dt_action.coordinator.roster import Owner
-from dt_action.coordinator.store import ENROLMENTS, KEYS, SESSIONS, WORKERS, Changes, as_text, rows_of, storable
+from dt_action.coordinator.store import ENROLMENTS, KEYS, SESSIONS, WORKERS, Changes, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError
 
@@ -122,51 +122,6 @@ def load_secret(directory: Path) -> bytes:
     if len(secret) < 32:
         raise ConfigurationError(f"{path} is damaged: expected 32 bytes, found {len(secret)}")
     return secret
-
-
-def make_key(
-    changes: Changes,
-    *,
-    name: str,
-    scopes: Sequence[str],
-    repositories: Sequence[str] = (),
-    expires_s: float | None = None,
-    quota: Quota = Quota(),
-) -> str:
-    """A new API key. It is shown once; only its hash is kept."""
-    unknown = [scope for scope in scopes if scope not in SCOPES]
-    if unknown or not scopes:
-        raise ConfigurationError(f"the scopes are {list(scopes)}; expected some of {', '.join(SCOPES)}")
-    id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    changes.add(
-        KEYS,
-        id=id,
-        name=storable(name, 255),
-        hash=digest(secret),
-        scopes=as_text(list(scopes)),
-        repositories=as_text(list(repositories)),
-        **asdict(quota),
-        created_at=time.time(),
-        expires_at=None if expires_s is None else time.time() + expires_s,
-    )
-    changes.audit("operator", "key created", f"{name} ({id}): {', '.join(scopes)}")
-    return f"dtk_{id}_{secret}"
-
-
-def make_enrolment(changes: Changes, *, name: str, uses: int | None, expires_s: float | None) -> str:
-    """A new enrolment token, good for `uses` workers (None: a pool of any size)."""
-    id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    changes.add(
-        ENROLMENTS,
-        id=id,
-        name=storable(name, 255),
-        hash=digest(secret),
-        uses_left=uses,
-        created_at=time.time(),
-        expires_at=None if expires_s is None else time.time() + expires_s,
-    )
-    changes.audit("operator", "enrolment token created", f"{name} ({id})")
-    return f"dte_{id}_{secret}"
 
 
 class Guard:

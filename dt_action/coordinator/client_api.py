@@ -49,6 +49,13 @@ async def submit(service: Serving, caller: Calling, submission: Submission) -> R
     """Begin a run. The same nonce is the same run, however often it is sent."""
     caller.require("submit")
     caller.require_repository(submission.repository)
+    if service.maintenance:
+        raise RefusalError(
+            503,
+            f"the coordinator takes no new runs: {service.maintenance}",
+            hint="try again later; an operator ends this with: dt coordinator resume",
+            retry_after_s=30,
+        )
     _check(submission)
     if not await run_in_threadpool(bundles.holds, service, caller, submission.bundle):
         raise RefusalError(409, "the bundle is not here", hint=f"first PUT {wire.API}/blobs/{submission.bundle}")

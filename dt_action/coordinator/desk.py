@@ -375,13 +375,13 @@ class Desk:
         warnings = infeasible(submission.plan, self._capabilities(), submission.isolation)
         return wire.Submitted(run=run.id, warnings=tuple(warnings))
 
-    def cancel(self, changes: Changes, run_id: str, *, who: str, reason: str) -> None:
-        """End a run early. One that is over stays as it is."""
+    def cancel(self, changes: Changes, run_id: str, *, who: str, reason: str, status: str = "cancelled") -> None:
+        """End a run early, as `cancelled` or `stopped`. One that is over stays as it is."""
         run = self.runs.get(run_id)
         if run is None or run.is_over:
             return
         changes.audit(who, "run cancelled", run_id)
-        self._put(changes, run, "cancel", status="cancelled", reason=reason or f"cancelled by {who}")
+        self._put(changes, run, "cancel", status=status, reason=reason or f"cancelled by {who}")
 
     def tick(self, changes: Changes) -> None:
         """Time passed: look for what is overdue, for workers that are silent, and for places that are free."""

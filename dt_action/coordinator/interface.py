@@ -10,7 +10,16 @@ from pydantic import TypeAdapter
 
 from dt_action.remote import wire
 
-MESSAGES = (wire.Submission, wire.Cancel, wire.Enrolment, wire.Poll, wire.Told)
+MESSAGES = (
+    wire.Submission,
+    wire.Cancel,
+    wire.Enrolment,
+    wire.Poll,
+    wire.Told,
+    wire.KeyWish,
+    wire.EnrolmentWish,
+    wire.Maintenance,
+)
 _REFERENCE = "#/components/schemas/{model}"
 
 

@@ -12,12 +12,13 @@ SLOT_FEEDS_S = 60.0
 """One slot is asked for each minute of work that waits; a process for less would hardly pay for its start."""
 
 
-def text(desk: Desk) -> str:
+def text(desk: Desk, *, is_in_maintenance: bool = False) -> str:
     """The exposition format of Prometheus. To be called by the writer's thread."""
     states = Counter("silent" if worker.is_silent else worker.state for worker in desk.workers.values())
     lines = [
         *_gauge("dt_workers", "workers by state", {("state", state): states[state] for state in _STATES}),
         *_gauge("dt_runs_live", "runs that are not over", {(): sum(not run.is_over for run in desk.runs.values())}),
+        *_gauge("dt_maintenance", "1 where no new runs are taken", {(): int(is_in_maintenance)}),
         *_gauge("dt_leases", "slots at work", {(): len(desk.leases)}),
     ]
     slots, busy, waiting, waiting_s = _by_class(desk)

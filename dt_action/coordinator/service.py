@@ -13,27 +13,27 @@ from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
+from starlette.concurrency import run_in_threadpool
 
 from dt_action.coordinator import bundles, journal
 from dt_action.coordinator.auth import Caller, Guard, load_secret
 from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.events import Bells, Pages
+from dt_action.coordinator.notes import MAINTENANCE, note_of
 from dt_action.coordinator.private import make_private
 from dt_action.coordinator.protection import REQUEST_ID, Failures, InFlight
+from dt_action.coordinator.pulse import Pulse
 from dt_action.coordinator.readiness import Readiness
+from dt_action.coordinator.retention import Cleaning, Retention
 from dt_action.coordinator.roster import Patience
+from dt_action.coordinator.schema import migrate
 from dt_action.coordinator.seat import patiently
 from dt_action.coordinator.store import (
-    EVENTS,
-    INPUTS,
-    LEASES,
     PARCELS,
-    RESULTS,
     RUNS,
     SESSIONS,
     Changes,
-    migrate,
     open_engine,
     rows_of,
 )
@@ -51,17 +51,18 @@ MOST_STREAMS = 256
 """So many streams of events may one key hold: one for each run that is followed."""
 
 CLEAN_EVERY_S = 600.0
+WATCH_EVERY_S = 1.0
 BLOB_KEPT_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """How a coordinator is set up. `retention_s` is how long runs are kept after their end."""
+    """How a coordinator is set up."""
 
     data: Path
     database: str = ""
     patience: Patience = field(default_factory=Patience)
-    retention_s: float = 30 * 24 * 3600.0
+    retention: Retention = field(default_factory=Retention)
     max_bundle_bytes: int = wire.MAX_BUNDLE_BYTES
     max_blobs_bytes: int = 50 << 30
 
@@ -93,9 +94,12 @@ class Service:
         self.writer = Writer(
             self.engine, restore=self.desk.load, delivered=self._delivered, hand_over=self._on_the_loop
         )
-        self.started_at = time.time()
+        self._cleaning = Cleaning(self.engine, self.do, config.retention, lambda run: run in self.desk.runs)
+        self._pulse = Pulse(self.engine, config.data)
+        self.maintenance = ""
         self.is_ready = False
         self._is_open = False
+        self._was_restored = False
         self._bells: Bells | None = None
         self._pages: Pages | None = None
         self._reading: asyncio.Semaphore | None = None
@@ -131,6 +135,7 @@ class Service:
         if not self._is_open:
             patiently(self.writer.connect)
             migrate(self.engine)
+            self._was_restored = self._pulse.lags()
             self.desk.load()
             self._is_open = True
 
@@ -143,8 +148,11 @@ class Service:
         self._reading = asyncio.Semaphore(2)
         self.open()
         self.writer.start()
+        if self._was_restored:
+            await self.do(self._end_what_was_restored)
+        await self._watch()
         self.is_ready = True
-        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._clean())]
+        tasks = [asyncio.create_task(work()) for work in (self._tick, self._clean, self._keep_watching)]
         try:
             yield
         finally:
@@ -187,26 +195,37 @@ class Service:
                     noted_at = time.monotonic()
                     await self.do(self.guard.note_uses)
 
+    def _end_what_was_restored(self, changes: Changes) -> None:
+        """Workers and clients are ahead of a database that was restored: what runs cannot be taken up again."""
+        changes.audit("coordinator", "database restored", f"{len(self.desk.runs)} runs that were under way end")
+        for run in [*self.desk.runs]:
+            reason = "the coordinator's database was restored from a backup"
+            self.desk.cancel(changes, run, who="coordinator", reason=reason, status="stopped")
+
+    async def _keep_watching(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            with contextlib.suppress(UnavailableError, sa.exc.SQLAlchemyError, OSError):
+                await self._watch()
+
+    async def _watch(self) -> None:
+        """Learn whether an operator's command has begun or ended maintenance, and give a sign of life now and then."""
+        note = await run_in_threadpool(note_of, self.engine, MAINTENANCE)
+        self.maintenance = note.value if note is not None else ""
+        if self._pulse.is_due:
+            await self.do(self._pulse.beat)
+            await run_in_threadpool(self._pulse.keep)
+
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(CLEAN_EVERY_S)
             try:
-                await self.do(self._forget_old_runs)
+                await self._cleaning.clean()
                 gone = await asyncio.to_thread(self.collect_garbage)
                 await self.do(partial(bundles.forget, gone))
                 self.bells.forget({*self.desk.runs, *self.desk.workers})
             except Exception:
                 journal.LOG.exception("cleaning failed; it is tried again later")
-
-    def _forget_old_runs(self, changes: Changes) -> None:
-        oldest = time.time() - self.config.retention_s
-        rows = rows_of(self.engine, sa.select(RUNS.c.id).where(RUNS.c.ended_at < oldest).limit(200))
-        for row in rows:
-            if row.id not in self.desk.runs:
-                for table in (EVENTS, INPUTS, LEASES, PARCELS, RESULTS):
-                    changes.execute(table.delete().where(table.c.run == row.id))
-                changes.execute(RUNS.delete().where(RUNS.c.id == row.id))
-        changes.execute(SESSIONS.delete().where(SESSIONS.c.expires_at < time.time()))
 
     def collect_garbage(self) -> list[str]:
         """Remove the bundles, and the coverage data, that no live run needs; the digests of the bundles."""

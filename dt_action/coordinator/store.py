@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -93,6 +92,7 @@ RUNS = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("totals", sa.Text, nullable=False),
+    sa.Column("bytes", _SEQ),
     sa.UniqueConstraint("owner", "nonce"),
 )
 
@@ -176,6 +176,15 @@ HISTORY = sa.Table(
     sa.Column("payload", sa.Text, nullable=False),
 )
 
+NOTES = sa.Table(
+    "notes",
+    METADATA,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)
+"""What the coordinator is to know over its restarts, one value for a name: see `upkeep`."""
+
 AUDIT = sa.Table(
     "audit",
     METADATA,
@@ -211,18 +220,6 @@ def open_engine(url: str) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
-
-
-def migrate(engine: sa.Engine) -> None:
-    """Bring the tables to this version's form, step by step from whichever version made them."""
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
 
 
 def storable(text: str, most: int = 0) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from dt_action.coordinator.allocation import takes
 from dt_action.coordinator.auth import Caller
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.live_run import LiveLease
-from dt_action.coordinator.store import EVENTS, RESULTS, RUNS, rows_of
+from dt_action.coordinator.store import EVENTS, RESULTS, RUNS, WORKERS, rows_of
 from dt_action.model.json_codec import to_jsonable
 
 if TYPE_CHECKING:
@@ -81,6 +82,25 @@ def workers(desk: Desk, caller: Caller) -> list[dict[str, Any]]:
             }
         )
     return told
+
+
+def removed_workers(engine: sa.Engine) -> list[dict[str, Any]]:
+    """The workers that an operator removed, and that may not enrol again."""
+    chosen = sa.select(WORKERS).where(WORKERS.c.state == "removed").order_by(WORKERS.c.name).limit(500)
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "state": "removed",
+            "slots": row.slots,
+            "busy": 0,
+            "silent_s": round(time.time() - row.seen_at, 1),
+            "version": row.version,
+            "capability": json.loads(row.capability),
+            "doing": [],
+        }
+        for row in rows_of(engine, chosen)
+    ]
 
 
 def _doing(desk: Desk, lease: LiveLease, caller: Caller) -> dict[str, Any]:

@@ -235,6 +235,37 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyWish:
+    """An operator wants an API key. `expires_s` is from now on; None is for ever. See `coordinator.auth.Quota`."""
+
+    name: str
+    scopes: tuple[str, ...] = ("submit", "read")
+    repositories: tuple[str, ...] = ()
+    expires_s: float | None = None
+    max_slots: int = 0
+    max_runs: int = 0
+    max_priority: int = 0
+    max_storage_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentWish:
+    """An operator wants an enrolment token, for `uses` workers or for a pool of any size."""
+
+    name: str = "worker"
+    uses: int = 1
+    is_pool: bool = False
+    expires_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """An operator wants nothing new to begin; `reason` is what clients are told."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """An event of the stream: no worker could start pytest for the run at all."""
 

@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from coordinator_sim import World, files_of, until_over
 
+from dt_action.coordinator.schema import migrate
 from dt_action.coordinator.service import Config, Service
 from dt_action.coordinator.store import (
     INPUTS,
@@ -21,7 +22,6 @@ from dt_action.coordinator.store import (
     LEASES,
     METADATA,
     Changes,
-    migrate,
     open_engine,
     rows_of,
     storable,
