@@ -10,6 +10,7 @@ from dt_action.model.recording import Recording
 FOREIGN = "*"
 """Opened by a library's code, which may keep it for anybody."""
 
+PROGRAM = "program"
 UNFOLLOWED = frozenset({"child", "network"})
 """Traits of a case that may have run, or read, what nobody saw."""
 
@@ -24,7 +25,8 @@ class Readers:
 
 class Knowledge:
     """
-    Recordings as one, the newest first; each case by the newest that has it and for which it is not stale.
+    Recordings as one; of each case, all that those have seen for which it is not stale: one run may take another way
+    than the next.
 
     A case that is known but not `followed` may have done what nobody saw.
     """
@@ -34,13 +36,14 @@ class Knowledge:
         self._by_file: dict[str, set[str]] = {}
         self._outside: set[tuple[str, str]] = set()
         self._readers: dict[tuple[str, str], Readers] = {}
-        self._followed: dict[str, bool] = {}
+        self._unfollowed: set[str] = set()
+        self._with_programs: set[str] = set()
         self._expected: dict[str, set[str]] = {}
         self._cases: dict[str, set[str]] = {}
 
     def add(self, recorded: Recording, *, stale: Collection[str] = (), arguments: str = "") -> None:
         """
-        Take in a recording, older than those before.
+        Take in a recording.
 
         `stale` are cases and files of which it no longer tells the truth; `arguments` are pytest's now: the cases that
         those of the recording left out are left out again where they are the same.
@@ -50,11 +53,7 @@ class Knowledge:
         left_out = recorded.left_out if recorded.arguments == arguments else frozenset()
         self._expect(recorded, left_out)
         self._outside.update(recorded.units[number] for number in recorded.outside)
-        fresh = {
-            case
-            for case in recorded.cases
-            if case not in self._followed and case not in stale and case.partition("::")[0] not in stale
-        }
+        fresh = {case for case in recorded.cases if case not in stale and case.partition("::")[0] not in stale}
         users: dict[str, list[str]] = {}
         for case in fresh:
             seen = recorded.cases[case]
@@ -66,7 +65,10 @@ class Knowledge:
                 if shared is not None:
                     units |= shared.units
                     traits |= shared.traits
-            self._followed[case] = not (traits & UNFOLLOWED)
+            if not traits.isdisjoint(UNFOLLOWED):
+                self._unfollowed.add(case)
+            if PROGRAM in traits:
+                self._with_programs.add(case)
             self._cases.setdefault(case.partition("::")[0], set()).add(case)
             for number in units:
                 unit = recorded.units[number]
@@ -103,12 +105,17 @@ class Knowledge:
         """The known cases of a test file."""
         return self._cases.get(file, ())
 
-    def unknown(self, file: str) -> Collection[str] | None:
-        """The cases of a test file of which not everything is known; None where that is all there is to say of it."""
+    def unknown(self, file: str, *, reads: bool = False) -> Collection[str] | None:
+        """
+        The cases of a test file of which not everything is known; None where that is all there is to say of it.
+
+        With `reads` also those that started a program which runs no Python of ours, but may read any file.
+        """
         known = self._cases.get(file)
         if not known:
             return None
-        return {case for case in self._expected.get(file, known) if not self._followed.get(case, False)}
+        unseen = self._expected.get(file, known) - known
+        return unseen | (known & self._unfollowed) | (known & self._with_programs if reads else set())
 
     def entered(self, unit: tuple[str, str]) -> Collection[str]:
         """The cases that entered a function."""

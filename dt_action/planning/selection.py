@@ -25,6 +25,25 @@ from dt_action.planning.reach.syntax_changes import Difference
 
 MOST_STEPS = 6
 MOST_NAMED = 3
+READ_BY_LIBRARIES = (
+    *(
+        ".xml",
+        ".xsd",
+        ".xslt",
+        ".h5",
+        ".hdf5",
+        ".nc",
+        ".parquet",
+        ".feather",
+        ".arrow",
+        ".orc",
+        ".shp",
+        ".tif",
+        ".tiff",
+    ),
+    *(".mo", ".so", ".dll", ".dylib", ".onnx", ".pt", ".mp4", ".wav", ".ttf", ".otf"),
+)
+"""Data that libraries of other languages open themselves, which nobody hears."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,11 +234,9 @@ class Reasons:
         """True where a function that changed also ran outside of tests, or may run where nobody sees it."""
         if not self._knowledge:
             return True
-        return any(
-            self._knowledge.is_outside((path, name))
-            or (name in difference.handed_on and not self._knowledge.entered((path, name)))
-            for name in difference.functions
-        )
+        if difference.compiled:
+            return True
+        return any(self._knowledge.is_outside((path, name)) for name in difference.functions)
 
     def _add_document(self, change: FileChange) -> None:
         """A document concerns those in reach of a text that names it, and those that list where it lies."""
@@ -241,10 +258,10 @@ class Reasons:
         """Data concerns those that were seen to open it, and all of which not everything was seen."""
         path = change.path
         is_read = self._take_readers(change)
-        if not change.is_there:
+        if not change.is_there or path.endswith(READ_BY_LIBRARIES):
             named_in = [file for file, facts in self._facts() if mentions(facts, path)]
             is_read |= self._take_reaching(
-                self._graph.reached_by(named_in), lambda way: f"{way[-1]} may name {path}, which is new or gone"
+                self._graph.reached_by(named_in), lambda way: f"{way[-1]} may name {path}, which changed"
             )
         if not is_read:
             self._take_all(f"{path} changed, and it is not known which tests read it")
@@ -269,7 +286,9 @@ class Reasons:
     def _take_all(self, why: str) -> None:
         self._for_all = self._for_all or why
 
-    def _take_reaching(self, reach: Reach, why: Callable[[Sequence[str]], str], *, but_known: bool = False) -> bool:
+    def _take_reaching(
+        self, reach: Reach, why: Callable[[Sequence[str]], str], *, but_known: bool = False, reads: bool = True
+    ) -> bool:
         is_any = False
         for test in self._tests:
             if test in reach:
@@ -277,14 +296,14 @@ class Reasons:
                 if not self._tests[test]:
                     reason = why(reach.way(test))
                     if but_known:
-                        self._take_but_known(test, reason)
+                        self._take_but_known(test, reason, reads=reads)
                     else:
                         self._take(test, reason)
         return is_any
 
-    def _take_but_known(self, test: str, why: str) -> None:
-        """A test file, without those of its cases of which everything was seen."""
-        unknown = self._knowledge.unknown(test)
+    def _take_but_known(self, test: str, why: str, *, reads: bool = True) -> None:
+        """A test file, without those of its cases of which everything was seen; `reads`, also all that they read."""
+        unknown = self._knowledge.unknown(test, reads=reads)
         if unknown is None:
             self._take(test, why)
         else:
@@ -297,7 +316,7 @@ class Reasons:
         def why(way: Sequence[str]) -> str:
             return f"{_as_reason(way, 'which changed', self._graph)}; not all that it does was seen"
 
-        self._take_reaching(reach, why, but_known=True)
+        self._take_reaching(reach, why, but_known=True, reads=False)
 
     def _take_readers(self, change: FileChange) -> bool:
         """Those that were seen to open a file, or to list its folder where it is new or gone; and those that may."""

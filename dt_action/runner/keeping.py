@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import opcode
-from typing import Any, Iterator, Tuple
+from typing import Any, Iterator, List, Tuple
 
 _MUTATORS = frozenset({"append", "add", "update", "setdefault", "extend", "insert", "appendleft", "__setitem__"})
 _FIRST = ("__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__", "__setstate__", "setUp")
@@ -18,18 +18,32 @@ _STORES = frozenset(
 )
 
 
-def keeps_state(code: Any, frame: Any) -> bool:
-    """
-    True where a function stores in a module-level variable, a class, or a container that outlives the call.
+ALWAYS = "always"
+BY_CLOSURE = "by closure"
+"""A function keeps state in its own variables of an outer one: for as long as the outer call's function lives."""
 
-    A later caller then may find what an earlier one made, without entering what made it.
+
+def keeps_state(code: Any, frame: Any) -> str:
     """
+    Whether a function stores in a module-level variable, a class, or a container that outlives the call.
+
+    A later caller then may find what an earlier one made, without entering what made it. Empty where it does not.
+    """
+    if _keeps(code, frame, [], with_free=False):
+        return ALWAYS
+    free = [*map(frame.f_locals.get, code.co_freevars)] if code.co_freevars else []
+    return BY_CLOSURE if free and _keeps(code, frame, free, with_free=True) else ""
+
+
+def _keeps(code: Any, frame: Any, kept: List[Any], *, with_free: bool) -> bool:
     variables, names = frame.f_globals, code.co_names
-    kept = [variables.get(name) for name in names]
+    kept = [*kept, *(variables.get(name) for name in names)]
     function = variables.get(code.co_name)
     kept += getattr(function, "__defaults__", None) or ()
-    if code.co_freevars:
-        kept += map(frame.f_locals.get, code.co_freevars)
+    if code.co_argcount:
+        owner = frame.f_locals.get(code.co_varnames[0])
+        kinds = (owner if isinstance(owner, type) else type(owner)).__mro__[:-1]
+        kept += [vars(kind).get(name) for kind in kinds for name in names]
     has_container = any(isinstance(value, _CONTAINERS) for value in kept)
     if has_container and not _MUTATORS.isdisjoint(names):
         return True
@@ -39,7 +53,7 @@ def keeps_state(code: Any, frame: Any) -> bool:
             return True
         if name == "STORE_SUBSCR" and has_container:
             return True
-        if name == "STORE_DEREF" and code.co_freevars and _is_free(code, argument):
+        if name == "STORE_DEREF" and with_free and _is_free(code, argument):
             return True
         if name == "STORE_ATTR":
             loaded = _NAMES[before]

@@ -12,7 +12,7 @@ _abspath, _realpath = os.path.abspath, os.path.realpath
 _STARTS = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.startfile"}
 )
-_HEARD = _STARTS | {"open", "os.listdir", "os.scandir", "socket.connect", "_winapi.CreateProcess"}
+_HEARD = _STARTS | {"open", "os.listdir", "os.scandir", "sqlite3.connect", "socket.connect", "_winapi.CreateProcess"}
 _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")  # noqa: S104 - an address that is connected to, not one that is bound
 _OTHER_PROGRAMS = frozenset(
     {
@@ -121,6 +121,8 @@ class Observer:
                 self._note_open(*args[:3])
             elif event in ("os.listdir", "os.scandir"):
                 self._note_path(args[0] if args else None, "list")
+            elif event == "sqlite3.connect":
+                self._note_path(args[0] if args else None, "open")
             elif event == "socket.connect":
                 self._note_connection(args[1] if len(args) > 1 else None)
             else:

@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
-from .keeping import keeps_state, stores_in_its_object
+from .keeping import ALWAYS, BY_CLOSURE, keeps_state, stores_in_its_object
 from .observing import CHILD, FOREIGN, IMPORTS, REPORTS, STANDARD, Observer, Places
 
 _getframe = sys._getframe
@@ -21,6 +21,7 @@ _dumps = json.dumps
 
 _active: Optional[Recording] = None
 
+_RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MULTIPROCESSING = ("popen_spawn_posix.py", "popen_forkserver.py", "popen_spawn_win32.py")
 
 
@@ -63,7 +64,10 @@ class Recording:
         self._traits: Set[str] = set()
         self._used: Set[str] = set()
         self._outside_traits: Set[str] = set()
-        self._stack: Tuple[Set[int], ...] = (self._outside,)
+        self._contexts: Tuple[Set[int], ...] = (self._outside,)
+        self._stack: Tuple[Set[int], ...] = (
+            self._contexts
+        )  # and the outside, within a function that keeps what it makes
         self._case = ""
         self._fixture = ""
         self._numbers: Dict[int, int] = {}
@@ -72,6 +76,9 @@ class Recording:
         self._kept: List[Any] = []  # codes are known by their identity: they must stay
         self._caching: Set[int] = set()
         self._storing: Set[int] = set()
+        self._closures: Set[int] = set()
+        self._by_name: Dict[Tuple[str, str], int] = {}
+        self._shared_values: Set[int] = set()
         self._extent: Optional[Tuple[int, Any, int]] = None
         self._cached_codes: Set[int] = set()
         self._threads: Dict[int, Tuple[Set[int], ...]] = {}
@@ -109,7 +116,7 @@ class Recording:
     @contextmanager
     def outside(self) -> Iterator[None]:
         """What runs here belongs to no test, whichever runs."""
-        before, case = self._stack, self._case
+        before, case = self._contexts, self._case
         if case:
             self._switch((*before, self._outside))
         try:
@@ -121,7 +128,7 @@ class Recording:
     @contextmanager
     def fixture(self, key: str) -> Iterator[None]:
         """What runs here belongs to all users of a fixture."""
-        before, outer = self._stack, self._fixture
+        before, outer = self._contexts, self._fixture
         seen: Set[int] = set()
         traits, self._traits = self._traits, set()
         used, self._used = self._used, set()
@@ -142,7 +149,7 @@ class Recording:
         self._used.add(key)
 
     def _switch(self, stack: Tuple[Set[int], ...]) -> None:
-        self._stack = stack
+        self._stack = self._contexts = stack
         self._extent = None
         if self._source is not None:
             self._source.arm()
@@ -152,25 +159,32 @@ class Recording:
     def discover(self, code: Any, frame: Any) -> bool:
         """A code object runs for the first time. True where it is the project's, to be told of again."""
         owner = self._places.owner(code.co_filename)
-        if owner in (STANDARD, IMPORTS, REPORTS, FOREIGN):
-            return self._discover_foreign(code)
+        if owner in (STANDARD, IMPORTS, FOREIGN):
+            return self._discover_foreign(code, frame)
+        if owner == REPORTS:
+            return False
         self._kept.append(code)
         number = self._numbers[id(code)] = len(self._units)
         name = code.co_name if code.co_flags & inspect.CO_OPTIMIZED else "<module>"  # or a class's body
         self._units.append((owner, getattr(code, "co_qualname", ""), code.co_firstlineno, name))
-        if code.co_name == "<module>" or id(code) in self._cached_codes or keeps_state(code, frame):
+        self._by_name[self._units[number][:2]] = number
+        keeps = keeps_state(code, frame)
+        if code.co_name == "<module>" or id(code) in self._cached_codes or keeps == ALWAYS:
             self._caching.add(number)
-        elif not _is_test_side(owner) and stores_in_its_object(code, frame):
+        elif keeps == BY_CLOSURE:
+            self._closures.add(number)
+        elif stores_in_its_object(code, frame):
             self._storing.add(number)
         self.enter(code, frame)
         return True
 
-    def _discover_foreign(self, code: Any) -> bool:
+    def _discover_foreign(self, code: Any, frame: Any) -> bool:
         if id(code) in self._cached_codes or code.co_filename.endswith(_MULTIPROCESSING):
             self._kept.append(code)
             number = self._numbers[id(code)] = len(self._units)
             self._units.append(("", code.co_name, 0, code.co_filename))
             self._caching.add(number)
+            self.enter(code, frame)
             return True
         return False
 
@@ -178,7 +192,7 @@ class Recording:
         """A function of the project is entered, for the first time since contexts changed."""
         number = self._numbers[id(code)]
         if self._extent is not None and self._has_left_extent(frame):
-            self._switch(self._stack[:-1])
+            self._switch(self._contexts)
         for seen in self._stack:
             seen.add(number)
         ident = _get_ident()
@@ -192,11 +206,20 @@ class Recording:
             self.note_trait(CHILD)
 
     def _is_kept_for_others(self, number: int, frame: Any) -> bool:
-        return number in self._caching or (number in self._storing and self._is_old(frame))
+        if number in self._caching or (number in self._storing and self._is_old(frame)):
+            return True
+        return number in self._closures and self._is_old_closure(number)
+
+    def _is_old_closure(self, number: int) -> bool:
+        """True where the call that made a function was not in this context, as far as that can be told."""
+        owner, name = self._units[number][:2]
+        outer = self._by_name.get((owner, name.rpartition(".<locals>.")[0]))
+        return outer is None or outer not in self._stack[0]
 
     def _enter_extent(self, code: Any, frame: Any) -> None:
-        stack = (*self._stack, self._outside)
-        self._switch(stack)
+        contexts = self._contexts
+        self._switch((*contexts, self._outside))
+        self._contexts = contexts
         self._extent = (id(frame), code, _get_ident())
 
     def _has_left_extent(self, frame: Any) -> bool:
@@ -210,15 +233,27 @@ class Recording:
             frame = frame.f_back
         return True
 
+    def note_value(self, value: Any) -> None:
+        """What a fixture of wider scope made; it is known by its identity, as long as it lives."""
+        self._shared_values.add(id(value))
+
+    def forget_value(self, value: Any) -> None:
+        """The fixture's end has come, and another object may lie there later."""
+        self._shared_values.discard(id(value))
+
     def _is_old(self, frame: Any) -> bool:
         """True where a method stores in an object that was not made in this context, as far as that can be told."""
         names = frame.f_code.co_varnames
         instance = frame.f_locals.get(names[0]) if names else None
         initialiser = getattr(getattr(type(instance), "__init__", None), "__code__", None)
-        if initialiser is None:
-            return False
         number = self._numbers.get(id(initialiser))
-        return number is not None and number not in self._stack[0]
+        if number is not None:
+            return number not in self._stack[0]
+        if id(instance) in self._shared_values:
+            return True
+        home = sys.modules.get(getattr(type(instance), "__module__", ""))
+        held = [*frame.f_globals.values(), *(vars(home).values() if home is not None else ())]
+        return any(value is instance for value in held)
 
     def note_input(self, path: str, how: str, by: str) -> None:
         """A file or folder below the top was opened or listed by code of `by`."""
@@ -302,7 +337,8 @@ class _Monitoring:
         self._monitoring: Any = getattr(sys, "monitoring")
         free = [tool for tool in (4, 3, 5, 2) if self._monitoring.get_tool(tool) is None]
         self._scout, self._tool = free[0], free[1]
-        self._start = self._monitoring.events.PY_START
+        events = self._monitoring.events
+        self._start, self._resume = events.PY_START, events.PY_RESUME
         self._disable = self._monitoring.DISABLE
         self._set_local = self._monitoring.set_local_events
         self._recording = recording
@@ -311,14 +347,15 @@ class _Monitoring:
         for tool, callback in ((self._scout, self._on_first), (self._tool, self._on_start)):
             self._monitoring.use_tool_id(tool, "dt")
             self._monitoring.register_callback(tool, self._start, callback)
+        self._monitoring.register_callback(self._tool, self._resume, self._on_start)
         self._monitoring.set_events(self._scout, self._start)
 
     def arm(self) -> None:
         """Contexts changed: hear every function again."""
         fired, self._fired = self._fired, []
-        tool, event, set_local = self._tool, self._start, self._set_local
-        for code in fired:
-            set_local(tool, code, event)
+        tool, start, both, set_local = self._tool, self._start, self._start | self._resume, self._set_local
+        for code in fired:  # a generator may be started by one test and go on in another
+            set_local(tool, code, both if code.co_flags & _RESUMED else start)
 
     def _on_first(self, code: Any, _: int) -> Any:
         if self._discover(code, _getframe(1)):

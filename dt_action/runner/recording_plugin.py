@@ -36,8 +36,10 @@ class RecordingPlugin:
         @functools.wraps(finish)
         def finished(definition: Any, request: Any) -> Any:
             key = fixture_key(definition)
-            if not key or getattr(definition, "cached_result", None) is None:
+            made = getattr(definition, "cached_result", None)
+            if not key or made is None:
                 return finish(definition, request)
+            recording.forget_value(made[0])
             with recording.fixture(key):
                 return finish(definition, request)
 
@@ -61,6 +63,9 @@ class RecordingPlugin:
             return
         with self._recording.fixture(key):
             yield
+        made = getattr(fixturedef, "cached_result", None)
+        if made is not None:
+            self._recording.note_value(made[0])
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self) -> Iterator[None]:

@@ -66,6 +66,38 @@ def heavy():
 ONE = Lazy()
 
 
+class Counter:
+    seen = {}
+
+    def count(self, key):
+        if key not in self.seen:
+            self.seen[key] = counted(key)
+        return self.seen[key]
+
+
+def counted(key):
+    return len(key)
+
+
+def numbers():
+    yield 1
+    yield 2
+
+
+class Keeper(dict):
+    def value(self):
+        if "made" not in vars(self):
+            self.made = made_once()
+        return self.made
+
+
+def made_once():
+    return 5
+
+
+KEEPER = Keeper()
+
+
 def at_import():
     return 1
 
@@ -89,6 +121,10 @@ from pkg import core
 def fourteen(six):
     return six + core.add(3, 5)
 
+@pytest.fixture(scope="module")
+def generator():
+    return core.numbers()
+
 class TestAll:
     def test_add(self): assert core.add(1, 2) == 3
     def test_add_two(self): assert core.add(1, 2) == 3
@@ -99,6 +135,11 @@ class TestAll:
     def test_table(self): assert core.table() == [1]
     def test_lazy(self): assert core.ONE.value() == 3
     def test_own_lazy(self): assert core.Lazy().value() == 3
+    def test_count(self): assert core.Counter().count("ab") == 2
+    def test_count_again(self): assert core.Counter().count("ab") == 2
+    def test_number(self, generator): assert next(generator) == 1
+    def test_number_again(self, generator): assert next(generator) == 2
+    def test_keeper(self): assert core.KEEPER.value() == 5
     def test_data(self): assert open("tests/data.txt").read() == "x"
     @pytest.mark.parametrize("a", [1, 2])
     def test_parameters(self, a): assert core.multiply(a, 1) == a
@@ -165,7 +206,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.git("add", ".")
     project.git("commit", "-q", "-m", "one")
     told = project.record()
-    assert "15 passed" in told, told
+    assert "20 passed" in told, told
     return project.root
 
 
@@ -176,6 +217,8 @@ def project(recorded: Path, tmp_path: Path) -> Project:
 
 
 WHOLE = "tests/test_core.py"
+CLOSING = () if hasattr(sys, "monitoring") else ("nothing",)
+"""Where calls are traced, the last case is seen to enter a generator that is closed."""
 
 
 @pytest.mark.parametrize(
@@ -197,6 +240,9 @@ WHOLE = "tests/test_core.py"
         ("pkg/core.py", "return load()", "return None", {WHOLE}),
         ("pkg/core.py", "read_text())", "read_text() or '')", {WHOLE}),
         ("pkg/core.py", "def heavy():\n    return 3", "def heavy():\n    return 4", {WHOLE}),
+        ("pkg/core.py", "return len(key)", "return 0", {WHOLE}),
+        ("pkg/core.py", "def made_once():\n    return 5", "def made_once():\n    return 6", {WHOLE}),
+        ("pkg/core.py", "yield 2", "yield 3", {"number", "number_again", "child", *CLOSING}),
         ("pkg/core.py", "def at_import():\n    return 1", "def at_import():\n    return 2", {WHOLE}),
         ("pkg/table.json", "1", "2", {WHOLE}),
         # and what shows from outside concerns all that import it

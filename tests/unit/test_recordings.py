@@ -77,19 +77,27 @@ def test_many_runs_of_a_few_tests_do_not_push_out_the_one_of_all() -> None:
     assert len(kept) <= MOST_RECORDED
 
 
-def test_the_newest_recording_of_each_case_counts_unless_it_is_stale() -> None:
+def test_all_recordings_count_for_a_case_but_those_in_which_it_is_stale() -> None:
     old = Recording(units=UNITS, cases={"t::a": CaseSeen(frozenset({0})), "t::b": CaseSeen(frozenset({0}))})
     new = Recording(units=UNITS, cases={"t::a": CaseSeen(frozenset({1}))})
     knowledge = Knowledge()
     knowledge.add(new)
     knowledge.add(old)
-    assert set(knowledge.entered(("pkg/a.py", "add"))) == {"t::b"}
+    assert set(knowledge.entered(UNITS[0])) == {"t::a", "t::b"}
+    assert set(knowledge.entered(UNITS[1])) == {"t::a"}
     assert knowledge.unknown("t") == set()
     stale = Knowledge()
     stale.add(new, stale={"t::a"})
     assert stale.unknown("t") is None
     stale.add(old, stale={"t::b"})
     assert stale.unknown("t") == {"t::b"}
+
+
+def test_a_program_that_may_read_anything_leaves_open_what_a_case_reads_but_not_what_it_enters() -> None:
+    knowledge = Knowledge()
+    knowledge.add(Recording(cases={"t::a": CaseSeen(frozenset(), (), frozenset({"program"}))}))
+    assert knowledge.unknown("t") == set()
+    assert knowledge.unknown("t", reads=True) == {"t::a"}
 
 
 def test_a_fixture_hands_on_what_it_entered_and_what_its_own_fixtures_did() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ _PLAIN_DECORATORS = frozenset(
         *("asynccontextmanager", "fixture", "dataclass", "parametrize", "skip", "skipif", "xfail", "usefixtures"),
     }
 )
+_COMPILING = re.compile(r"jit|compil|script|kernel|vectorize|stencil|vmap|pmap|tf\.function|macro|autotune|primitive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +27,15 @@ class Difference:
 
     `functions` are the qualified names (`Class.method.<locals>.inner`) of functions whose bodies alone differ.
     `is_whole` tells that something else differs, which runs when the file is imported or tells others what is in it;
-    `has_docs`, that docstrings differ; `moves_lines`, that lines stand elsewhere. `handed_on` are those of `functions`
-    that a decorator may turn into something that Python does not run itself.
+    `has_docs`, that docstrings differ; `moves_lines`, that lines stand elsewhere. `compiled` are those of `functions`
+    that a decorator may turn into something that Python does not run itself, such as `numba.njit`.
     """
 
     functions: frozenset[str] = frozenset()
     is_whole: bool = False
     has_docs: bool = False
     moves_lines: bool = False
-    handed_on: frozenset[str] = frozenset()
+    compiled: frozenset[str] = frozenset()
 
     @property
     def is_silent(self) -> bool:
@@ -63,7 +65,7 @@ def difference(before: bytes, after: bytes) -> Difference:
         has_docs=bool(docs),
         is_whole=bool(docs & looked_at),
         moves_lines=before.count(b"\n") != after.count(b"\n"),
-        handed_on=changed & looked_at,
+        compiled=changed & (old.compiled | new.compiled),
     )
 
 
@@ -82,6 +84,7 @@ class _Version:
         self.bodies: dict[str, list[str]] = {}
         self.docs: dict[str, list[str]] = {}
         self.looked_at: set[str] = set()
+        self.compiled: set[str] = set()
         self._take_apart(tree.body, "")
         self._cut_doc(tree, "")
         self.shell = ast.dump(tree)
@@ -107,6 +110,8 @@ class _Version:
         """Cut the body out, those of functions within first; what says how it is called stays in the shell."""
         if not all(_is_plain(decorator) for decorator in node.decorator_list):
             self.looked_at.add(name)
+        if any(_COMPILING.search(ast.unparse(decorator)) for decorator in node.decorator_list):
+            self.compiled.add(name)
         self._cut_doc(node, name)
         for child in node.body:
             self._enter(child, f"{name}.<locals>.")
