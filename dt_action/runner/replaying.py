@@ -7,16 +7,33 @@ import json
 import warnings
 from typing import Any, Dict
 
+from .outcomes import shortened
 from .values import decoded, encoded, is_plain
 
 Data = Dict[str, Any]
+
+MOST_CHARACTERS = 1 << 20
+"""Of each text in a report, so many are passed on, from its start and its end together."""
 
 _dumps = json.dumps  # tests patch it
 
 
 def report_data(config: Any, report: Any) -> str:
-    """A report as text in JSON, by pytest's own serialisation, which plugins may extend."""
-    return _dumps(encoded(config.hook.pytest_report_to_serializable(config=config, report=report)))
+    """
+    A report as text in JSON, by pytest's own serialisation, which plugins may extend.
+
+    Output of hundreds of megabytes is cut in its middle: no reader of a report looks at it.
+    """
+    data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    return _dumps(_cut(encoded(data)))
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return shortened(value, MOST_CHARACTERS)
+    if isinstance(value, list):
+        return [_cut(item) for item in value]
+    return {key: _cut(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def report_from(config: Any, text: str) -> Any:
