@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -69,6 +69,9 @@ class Past(Protocol):
 
     def cases_of(self, file: str) -> Mapping[str, float]:
         """The known cases of a file by id, and their seconds."""
+
+    def kept_whole(self) -> Collection[str]:
+        """The files whose tests must stay together, as an earlier run found out."""
 
 
 class History(Protocol):

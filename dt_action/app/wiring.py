@@ -312,7 +312,12 @@ class Wiring:
     def _limits(self) -> Limits:
         from dt_action.engine import Limits
 
-        return self._limits_as(Limits)
+        settings = self.settings
+        return replace(
+            self._limits_as(Limits),
+            collect_timeout_s=settings.collect_timeout_s,
+            confirm_budget_s=settings.confirm_budget_s,
+        )
 
     def _limits_as(self, kind: Callable[..., L]) -> L:
         """The run's limits as the scheduler has them (`Limits`) or as they are sent (`RunLimits`)."""

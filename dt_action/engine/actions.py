@@ -15,10 +15,10 @@ class Limits:
     When to give up, and how to deal work out. Seconds throughout; None is no limit.
 
     `case_timeout_s` is for one case, `collect_timeout_s` for the import and collection of one file. `retries` is how
-    often a failing case is tried again. `fail_fast` ends the run after so many failing cases, 0
-    never. `batch_s` is about how much work a slot is handed at once (less towards the end of the run), `window_s`
-    how much of it the slot may start without asking: it must cover the way there and back. `steal_s` is the least
-    work worth moving from a busy slot to an idle one.
+    often a failing case is tried again. `fail_fast` ends the run after so many failing cases, 0 never. Failures that
+    splitting may have made are confirmed in `confirm_budget_s`, 0 never. `batch_s` is about how much work a slot is
+    handed at once (less towards the end of the run), `window_s` how much of it the slot may start without asking: it
+    must cover the way there and back. `steal_s` is the least work worth moving from a busy slot to an idle one.
     """
 
     case_timeout_s: float | None = None
@@ -27,6 +27,7 @@ class Limits:
     run_timeout_s: float | None = 3600.0
     retries: int = 0
     fail_fast: int = 0
+    confirm_budget_s: float = 0.0
     batch_s: float = 0.25
     window_s: float = 0.25
     steal_s: float = 0.05

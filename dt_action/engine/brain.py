@@ -8,6 +8,7 @@ from typing import Literal
 
 from dt_action.engine.actions import Action, Kill, Limits, Send, Tell
 from dt_action.engine.backlog import Backlog
+from dt_action.engine.confirming import Doubt
 from dt_action.engine.dealing import Dealer
 from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
@@ -45,6 +46,10 @@ class Dispatcher:
         self._is_dealt = False
         self._digest = ""
         self._listed: dict[str, frozenset[str]] = {}
+        self._order: list[tuple[str, tuple[str, ...]]] = []
+        self._doubts: dict[str, Doubt] = {}
+        self._ran_in: dict[str, set[str]] = {}
+        self._took_s: dict[str, float] = {}
         self.is_finished = False
 
     @property
@@ -157,7 +162,7 @@ class Dispatcher:
         elif state.running:
             timed = replace(attempt, duration_s=max(0.0, now - state.since))
             actions += self._verdicts.conclude(state.running, timed, now=now)
-        elif not state.has_work:
+        elif not state.has_work and not state.is_leaving:
             actions.append(Tell(Notice(level="warning", text=f"{slot}: {reason}, while it held no test")))
         for piece in state.unfinished(self._verdicts.pieces):
             is_cleared = suspect is not None or bool(state.running)
@@ -223,6 +228,7 @@ class Dispatcher:
             self._ledger.close_file(path)
             actions.append(Tell(FileCollected(file=path, cases=fresh, worker=state.worker, slot=state.name)))
         opened = []
+        self._order = [(path, tuple(case.id for case in cases)) for path, cases in segments]
         for path, cases in segments:
             wanted = [case.id for case in cases if case.id in self._listed.get(path, ())]
             if wanted:
@@ -341,6 +347,7 @@ class Dispatcher:
             return self.distrusted(slot, f"expected {expected}, found the start of {case}", now)
         if not state.begin_case(case, now):
             return []
+        self._ran_in.setdefault(state.file_of(case), set()).add(slot)
         told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))
         return [told, *self._dealer.began(state, case)]
 
@@ -358,9 +365,49 @@ class Dispatcher:
         if state.is_resting:
             self._dealer.unlock(slot)
         self._dealer.learn(state, case, attempt.duration_s)
+        self._took_s[case] = attempt.duration_s
         placed = replace(attempt, worker=state.worker, slot=slot)
+        if self._is_doubtful(case, attempt):
+            file = self._ledger[case].case.file
+            was_split = len(self._ran_in[file]) > 1
+            self._doubts[case] = Doubt(case=case, file=file, attempt=placed, was_split=was_split)
+            return self._after(now)
         has_torn_down = state.is_leaving or state.is_resting
         return self._verdicts.conclude(case, placed, now=now, by=None if has_torn_down else state) + self._after(now)
+
+    # --- failures that plain pytest might not have ------------------------------------------------------------------
+
+    def _is_doubtful(self, case: str, attempt: Attempt) -> bool:
+        is_asked = self._limits.confirm_budget_s > 0 and not self._limits.fail_fast
+        return is_asked and attempt.outcome in ("failed", "error") and not self._ledger.may_retry(case)
+
+    @property
+    def can_confirm(self) -> bool:
+        """True where there are doubts, and nothing else that an idle slot could do."""
+        if self.is_finished or not self._doubts or len(self._backlog):
+            return False
+        return self._ledger.awaits_only(len(self._doubts)) or bool(self._dealer.resting)
+
+    def doubts(self) -> tuple[list[Doubt], list[tuple[str, tuple[str, ...]]]]:
+        """The doubts that are open, and all cases in pytest's order."""
+        known = [(path, tuple(cases)) for path, cases in self._ledger.cases_in_order()]
+        for case, doubt in self._doubts.items():
+            self._doubts[case] = replace(doubt, was_split=len(self._ran_in[doubt.file]) > 1)
+        return list(self._doubts.values()), self._order or known
+
+    def seconds_of(self, case: str) -> float:
+        """The seconds that a case took in this run."""
+        return self._took_s.get(case, 0.0)
+
+    def dismiss_idle(self, worker: str, now: float) -> list[Action]:
+        """Let an idle slot of the worker end: its place is needed."""
+        return self._dealer.dismiss_idle(worker, now)
+
+    def settle(self, case: str, attempt: Attempt, now: float) -> list[Action]:
+        """What became of a doubt."""
+        if self._doubts.pop(case, None) is None or self.is_finished:
+            return []
+        return self._verdicts.conclude(case, attempt, now=now, final=True) + self._after(now)
 
     def heard(self, slot: str, now: float) -> list[Action]:
         """The slot printed something."""
@@ -408,6 +455,9 @@ class Dispatcher:
         if self.is_finished:
             return []
         actions: list[Action] = []
+        for doubt in self._doubts.values():  # what failed, failed
+            actions += self._verdicts.conclude(doubt.case, doubt.attempt, now=now, final=True)
+        self._doubts.clear()
         for state in self._dealer.slots.values():
             if status == "timeout" and state.running:
                 attempt = Attempt(outcome="timeout", message=reason, worker=state.worker, slot=state.name)
@@ -426,7 +476,7 @@ class Dispatcher:
             return self.cancel("stopped", reason, now, is_wanted=True)
         if self._ledger.is_settled:
             return self._end("completed", "")
-        if self._dealer.held and self._ledger.awaits_only(self._dealer.held):
+        if self._dealer.held and self._ledger.awaits_only(self._dealer.held + len(self._doubts)):
             return self._dealer.release_held(now)
         return self._dealer.feed_resting() if self._backlog.has_news else []
 

@@ -151,6 +151,15 @@ class Dealer:
         self._held.clear()
         return [Send(slot=slot.name, command=Stop()) for slot in held]
 
+    def dismiss_idle(self, worker: str, now: float) -> list[Action]:
+        """End one slot of the worker that waits for work."""
+        for slot in [slot for slot in self.resting if slot.worker == worker and not slot.is_leaving][:1]:
+            slot.is_leaving, slot.is_held, slot.since = True, False, now
+            self._resting.pop(slot.name, None)
+            self._held.pop(slot.name, None)
+            return [Send(slot=slot.name, command=Stop())]
+        return []
+
     def ended_case(self, slot: Slot) -> None:
         """The slot's case is over, its teardown included."""
         self._held.pop(slot.name, None)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dt_action.engine import Action, Dispatcher, Kill, Limits, StartController, Tell
+from dt_action.engine.attempts import attempt_of
+from dt_action.engine.confirming import Confirming, Output, Settled
 from dt_action.engine.controlling import Controlling, session_over
 from dt_action.errors import ConfigurationError
 from dt_action.hosts.process import slot_name
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
-from dt_action.model.event import CaseFinished, Ended, Event, Notice, Warned, WorkerJoined
+from dt_action.model.event import CaseFinished, Ended, Event, Notice, OrderDependent, Warned, WorkerJoined
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
 from dt_action.model.slot_protocol import CONTROLLER, Died
@@ -85,6 +87,7 @@ class Execution:
         self._brain = self._new_brain(plan)
         self._controlling = Controlling(is_possible=terms.start_controller is not None)
         self._is_alone = terms.is_plain
+        self._confirming = Confirming(budget_s=self._limits.confirm_budget_s)
         self._is_based = False
         self._is_dealt = False
         self._ended: Ended | None = None
@@ -96,6 +99,8 @@ class Execution:
         self._used: set[str] = set()
         self._making_way: set[str] = set()
         self._retired: set[str] = set()
+        self._dependent: set[str] = set()
+        self._confirms_on = ""
         self._killed: dict[str, Kill] = {}
         self._printed: dict[str, int] = {}
 
@@ -112,6 +117,7 @@ class Execution:
                 self._listen()
                 yield from self._do(self._brain.tick(self._clock()))
                 self._start_missing()
+                yield from self._confirm()
                 next_tick = self._clock() + TICK_S
         yield from self._finish()
 
@@ -154,17 +160,19 @@ class Execution:
                     self._start(place.worker)
                     left -= 1
 
-    def _start(self, worker: str) -> None:
+    def _start(self, worker: str, *, is_plain: bool = False) -> str:
         slot = slot_name(self._names)
         self._names += 1
         self._worker_of[slot] = worker
         if slot not in self._host.slots:  # the first one may have been started before there was a plan
-            self._host.start(slot, worker, is_plain=self._is_alone)
+            self._host.start(slot, worker, is_plain=is_plain or self._is_alone)
         if self._plan.files:
             self._host.send(slot, protocol.Files(files=tuple(file.path for file in self._plan.files)))
         if self._brain.suspects:
             self._host.send(slot, protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
-        self._starting.add(slot)
+        if not is_plain:
+            self._starting.add(slot)
+        return slot
 
     def _start_missing(self) -> None:
         """A new process for one that died, or one more where a file turned out to be worth splitting."""
@@ -205,9 +213,12 @@ class Execution:
     def _heard(self, slot: str, message: protocol.Message, now: float) -> Iterator[Event]:
         if slot == CONTROLLER:
             yield from self._controller_heard(message, now)
-            return
-        if slot in self._retired:
-            return
+        elif slot == self._confirming.slot:
+            yield from self._settle(self._confirming.heard(message, sent=self._host.sent(slot)))
+        elif slot not in self._retired:
+            yield from self._slot_heard(slot, message, now)
+
+    def _slot_heard(self, slot: str, message: protocol.Message, now: float) -> Iterator[Event]:
         yield from self._do(self._controlling.slot_heard(slot, message))
         match message:
             case protocol.Spent():
@@ -330,6 +341,48 @@ class Execution:
         blamed = self._brain.cannot_start(id, attempt, now)
         return [*blamed, *self._brain.cancel("stopped", f"pytest could not start: {message}", now)]
 
+    # --- failures that plain pytest might not have ----------------------------------------------------------------
+
+    def _confirm(self) -> Iterator[Event]:
+        """Run doubtful failures as plain pytest would, in the place of a slot that has nothing else to do."""
+        now = self._clock()
+        if self._confirming.is_under_way:
+            yield from self._settle(self._confirming.tick(now))
+        elif self._brain.can_confirm:
+            doubts, order = self._brain.doubts()
+            self._confirms_on = doubts[0].attempt.worker
+            here = [doubt for doubt in doubts if doubt.attempt.worker == self._confirms_on]
+            yield from self._settle(self._confirming.begin(here, order, self._brain.seconds_of))
+        if self._confirming.wants_process and not self._brain.is_finished:
+            yield from self._start_confirming(now)
+
+    def _start_confirming(self, now: float) -> Iterator[Event]:
+        """On the machine where it failed, since another one may have other devices."""
+        place = self._places.get(self._confirms_on)
+        if place is None:
+            yield from self._settle(self._confirming.give_up())
+            return
+        living = sum(self._worker_of[slot] == place.worker for slot in self._host.slots if slot not in self._retired)
+        if living < place.slots:
+            slot = self._start(place.worker, is_plain=True)
+            self._confirming.started(slot, place.worker, now)
+        else:
+            yield from self._do(self._brain.dismiss_idle(place.worker, now))
+
+    def _settle(self, outputs: Sequence[Output]) -> Iterator[Event]:
+        for output in outputs:
+            if isinstance(output, Settled):
+                yield from self._settled(output)
+            else:
+                yield from self._do([output])
+
+    def _settled(self, settled: Settled) -> Iterator[Event]:
+        doubt = settled.doubt
+        if settled.passes and doubt.file not in self._dependent:
+            self._dependent.add(doubt.file)
+            yield OrderDependent(file=doubt.file, was_split=doubt.was_split)
+        yield from self._do(self._brain.settle(doubt.case, settled.attempt, self._clock()))
+
     # --- a fresh process for each file ----------------------------------------------------------------------------
 
     def _wants(self, slot: str, now: float) -> list[Action]:
@@ -435,20 +488,6 @@ def named_from(rootdir: str, base: str, path: str) -> str:
     if rootdir.startswith(".."):
         return posixpath.normpath(posixpath.join(base, path))
     return posixpath.relpath(path, rootdir)
-
-
-def attempt_of(message: protocol.Finished) -> Attempt:
-    """The attempt that a slot's `Finished` tells of."""
-    return Attempt(
-        outcome=message.outcome,
-        duration_s=message.duration_s,
-        started_at=message.started_at,
-        message=message.message,
-        detail=message.detail,
-        stdout=message.stdout,
-        stderr=message.stderr,
-        reports=message.reports,
-    )
 
 
 def crash_detail(log_tail: str) -> str:

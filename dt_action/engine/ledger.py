@@ -60,12 +60,24 @@ class Ledger:
         if add:
             for path in known:
                 self.files.setdefault(path, PlannedFile(path=path, needs=FileNeeds(path=path)))
-        self.files = {path: file for path, file in self.files.items() if path in known}
+        self.files = {path: self.files[path] for path in known if path in self.files}
         self._open_files = set(self.files)
 
     def in_order_of(self, known: Iterable[str]) -> list[PlannedFile]:
         """The files, in the order in which they stand in `known`."""
         return [self.files[path] for path in dict.fromkeys(known) if path in self.files]
+
+    def cases_in_order(self) -> list[tuple[str, list[str]]]:
+        """Every case, file by file in pytest's order."""
+        by_file: dict[str, list[str]] = {path: [] for path in self.files}
+        for id, entry in self._entries.items():
+            if id != entry.case.file:
+                by_file.setdefault(entry.case.file, []).append(id)
+        return [(path, cases) for path, cases in by_file.items() if cases]
+
+    def may_retry(self, case: str) -> bool:
+        """True where the case would be tried again if it failed now."""
+        return self._entries[case].attempts < self._retries
 
     def needs_of(self, file: str) -> FileNeeds:
         """The needs of a file; of nothing, for one that nobody planned."""
@@ -96,7 +108,8 @@ class Ledger:
                 requirement=requirement,
                 timeout_s=requirement.timeout_s,
             )
-            self._open(Entry(case=case, group=item.group))
+            group = file if planned is not None and planned.keeps_whole else item.group
+            self._open(Entry(case=case, group=group))
             fresh.append(case)
         return tuple(fresh)
 

@@ -20,13 +20,14 @@ from dt_action.model.event import (
     FileSkipped,
     FilesKnown,
     Notice,
+    OrderDependent,
     SessionOver,
     Warned,
     WorkerJoined,
 )
 from dt_action.model.hardware import Finding
 from dt_action.model.plan import Divided, Plan, Share
-from dt_action.model.run import PytestWarning, Run, SkippedFile, Unplaced, WorkerInfo
+from dt_action.model.run import DependentFile, PytestWarning, Run, SkippedFile, Unplaced, WorkerInfo
 
 
 def collect(
@@ -75,6 +76,7 @@ class Collector:
         self._notices: list[Notice] = []
         self._warnings: Counter[tuple[str, str, str, int]] = Counter()
         self._sessions: list[SessionOver] = []
+        self._dependent: dict[str, OrderDependent] = {}
         self._known: Sequence[str] | None = None
         self._collected: set[str] = set()
         self._divided: dict[str, Divided] = {}
@@ -123,6 +125,9 @@ class Collector:
                 self._warnings[(event.category, event.text, event.file, event.line)] += 1
             case SessionOver():
                 self._sessions.append(event)
+            case OrderDependent():
+                self._dependent[event.file] = event
+                self._notices.append(Notice(level="warning", text=_dependence(event)))
             case _:
                 pass
 
@@ -152,6 +157,9 @@ class Collector:
             warnings=tuple(
                 PytestWarning(category=category, text=text, file=file, line=line, count=count)
                 for (category, text, file, line), count in self._warnings.items()
+            ),
+            order_dependent=tuple(
+                DependentFile(path=path, was_split=told.was_split) for path, told in sorted(self._dependent.items())
             ),
             not_run=tuple(case.id for case in not_run),
             breaches=tuple(dict.fromkeys(map(_breach, filter(_is_breach, self._sessions)))),
@@ -211,3 +219,13 @@ def _breach(over: SessionOver) -> str:
         return f"the pytest session raised at its end: {last}"
     last = over.summary.strip().rpartition("\n")[2]
     return f"a plugin or conftest ended pytest with status {over.status}" + (f": {last}" if last else "")
+
+
+def _dependence(told: OrderDependent) -> str:
+    """What a person should know of a file whose tests need their order."""
+    if told.was_split:
+        return (
+            f"{told.file} depends on its order: tests of it failed in several processes and pass in one, as in plain "
+            "pytest; from now on they stay together"
+        )
+    return f"{told.file} depends on what runs before it: tests of it failed here and pass in pytest's own order"

@@ -40,7 +40,7 @@ def encode(records: Iterable[RunRecord]) -> bytes:
 
     A case's id is written once however many runs know it; a tick is 0.1 ms. The same records give the same bytes. A run
     that knows what files its tests ran has `"ran": {"files": [path, ...], "by": {test file: [index, ...]}}`; one that
-    knows what they entered, `"recorded"`, see `recordings.pack`.
+    knows what they entered, `"recorded"`, see `recordings.pack`; `"whole"` has files whose tests must stay together.
     """
     records = tuple(records)
     ids = sorted({case for record in records for case in record.cases})
@@ -62,6 +62,7 @@ def encode(records: Iterable[RunRecord]) -> bytes:
                 "ticks": [round(seen.duration_s * TICKS_PER_S) for _, seen in cases],
                 **_files_that_ran(record),
                 **({"recorded": record.recorded} if record.recorded else {}),
+                **({"whole": list(record.whole)} if record.whole else {}),
             }
         )
     return json.dumps({"version": VERSION, "cases": ids, "runs": runs}, separators=(",", ":")).encode("ascii")
@@ -116,6 +117,7 @@ def _record(run: dict[str, Any], ids: list[str]) -> RunRecord:
         },
         ran=_ran(run["ran"]) if "ran" in run else {},
         recorded=_value(run, "recorded", str) if "recorded" in run else "",
+        whole=tuple(_list_of(run, "whole", str)) if "whole" in run else (),
     )
 
 

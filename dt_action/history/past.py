@@ -59,6 +59,10 @@ class KnownPast:
                 newest.setdefault(test_file, frozenset(files))
         return newest
 
+    def kept_whole(self) -> frozenset[str]:
+        """The files whose tests failed when they were split, and must stay together."""
+        return frozenset(file for record in self._ours for file in record.whole)
+
     def recordings(self) -> Iterator[Recording]:
         """What tests entered and opened, the newest first; one that cannot be read is passed over."""
         for record in self._ours:

@@ -70,6 +70,7 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
         notices=_unique(_labelled(leg.label, notice) for leg in legs for notice in leg.last.notices),
         warnings=_unique(warning for run in last for warning in run.warnings),
         plugin_summary="\n".join(_unique(run.plugin_summary for run in last if run.plugin_summary)),
+        order_dependent=_unique(file for run in last for file in run.order_dependent),
         not_run=_unique(id for run in last for id in run.not_run),
         missing_shards=missing,
         change=_same([run.change for run in last], None),

@@ -99,6 +99,18 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDependent:
+    """
+    Tests of a file failed as they were dealt out, and pass as plain pytest runs them.
+
+    `was_split` tells that they ran in several processes; else it was what ran before them.
+    """
+
+    file: str
+    was_split: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOver:
     """
     A session of pytest ended, a slot's or the controller's, with pytest's exit status.
@@ -139,6 +151,7 @@ Event: TypeAlias = (
     | CaseFinished
     | CaseUnplaced
     | Warned
+    | OrderDependent
     | SessionOver
     | Notice
     | Ended

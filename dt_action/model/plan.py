@@ -33,7 +33,7 @@ class PlannedFile:
 
     `is_measured` tells whether `expected_s` comes from an earlier run or from the file's size. Where `chosen` is not
     empty, only these cases (by id) are to be run; of a file that several shards divide, only this `portion`. A file
-    that `goes_first` starts before others of its priority.
+    that `goes_first` starts before others of its priority. One that `keeps_whole` has tests that need their order.
     """
 
     path: str
@@ -45,6 +45,7 @@ class PlannedFile:
     chosen: tuple[str, ...] = ()
     portion: Portion | None = None
     goes_first: bool = False
+    keeps_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,14 @@ class PytestWarning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DependentFile:
+    """A file whose tests failed as they were dealt out, split among processes or not, and pass in plain pytest."""
+
+    path: str
+    was_split: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
     """A machine that took part. `environment` names its interpreter, such as `linux, Python 3.13.0, pytest 9.2.0`."""
 
@@ -112,10 +120,11 @@ class Run:
     ids of earlier attempts, whose results are in this one. `started_at` is Unix time in seconds. `tolerated` are
     failing results that do not make the run red (quarantined, or known from the baseline); `breaches` are gates that
     the run as a whole did not pass, a sentence each. `warnings` are pytest's; `plugin_summary` is what plugins print at
-    a session's end. `not_run` are cases that were collected and not begun when the tests themselves, or an option,
-    ended the run. `exit_code` is what `pytest.exit` asked for. `is_selection` tells that some tests were left out on
-    purpose. `shard` names the static share that this run was, such as `2/4`, and `share` what of the plan that is.
-    `paths` says where the files lie that the results are of; None where nobody knows.
+    a session's end. `order_dependent` are files whose tests need their order. `not_run` are cases that were collected
+    and not begun when the tests themselves, or an option, ended the run. `exit_code` is what `pytest.exit` asked for.
+    `is_selection` tells that some tests were left out on purpose. `shard` names the static share that this run was,
+    such as `2/4`, and `share` what of the plan that is. `paths` says where the files lie that the
+    results are of; None where nobody knows.
     """
 
     id: str
@@ -129,6 +138,7 @@ class Run:
     notices: tuple[Notice, ...] = ()
     warnings: tuple[PytestWarning, ...] = ()
     plugin_summary: str = ""
+    order_dependent: tuple[DependentFile, ...] = ()
     not_run: tuple[str, ...] = ()
     exit_code: int | None = None
     shard: str = ""

@@ -201,6 +201,12 @@ def _number(raw: object) -> float:
     return number
 
 
+SPAN: Kind[float] = Kind(
+    read=lambda raw: 0.0 if word(raw) in ("0", "0.0", "0s") else _duration_s(raw),
+    expected="a duration such as 90, 90s or 5m, or 0",
+    example="90s",
+    metavar="TIME",
+)
 DURATION: Kind[float] = Kind(
     read=_duration_s,
     expected="a duration above 0 and up to 365d, such as 90, 90s, 5m, 1h or 1h30m",

@@ -18,6 +18,7 @@ from dt_action.options.kinds import (
     PERCENT,
     PHRASE_BY_NAME,
     SHARD,
+    SPAN,
     SWITCH,
     TEXT_BY_GLOB,
     URL,
@@ -114,7 +115,7 @@ class Option:
             return str(value).lower()
         if isinstance(value, Mapping):
             return "; ".join(f"{name}: {' '.join(globs)}" for name, globs in value.items())
-        if self.kind is DURATION and isinstance(value, float):
+        if self.kind in (DURATION, SPAN) and isinstance(value, float):
             return _duration_text(value)
         if self.kind is BYTE_COUNT and isinstance(value, int):
             return format_bytes(value)
@@ -352,6 +353,16 @@ class Settings:
     )
     no_output_timeout_s: float | None = option(
         DURATION, None, "longest time without any output or progress of a test", group="limits", unset="no limit"
+    )
+    collect_timeout_s: float | None = option(
+        DURATION, None, "longest time for importing and collecting one test file", group="limits", unset="no limit"
+    )
+    confirm_budget_s: float = option(
+        SPAN,
+        60.0,
+        "a failure that splitting may have made is run as plain pytest runs it before it is told, in so much time; "
+        "0 for never",
+        group="limits",
     )
     retries: int = option(at_least(0), 0, "how often a failed test case is tried again", group="limits")
     fail_fast: int | None = option(

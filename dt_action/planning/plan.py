@@ -29,6 +29,7 @@ def make_plan(
     scaled so that the known files agree with theirs. Files in `first` come before all others.
     """
     known = {file.path: cases for file in files if (cases := dict(past.cases_of(file.path)))}
+    whole = past.kept_whole()
     rate = _seconds_per_byte(known, file_bytes)
     planned = [
         PlannedFile(
@@ -39,6 +40,7 @@ def make_plan(
             is_measured=file.path in known,
             cases_s=known.get(file.path, {}),
             goes_first=file.path in first,
+            keeps_whole=file.path in whole,
         )
         for file in files
     ]

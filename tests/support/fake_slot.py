@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -16,12 +16,20 @@ from dt_action.model.slot_protocol import Command, Died, Message, Unit
 class FakeCase:
     """
     A test. `outcomes` are those of its attempts in turn, the last one for all that follow; `crashed` ends the process.
+
+    It fails where one that it `needs` has not run before it in its process, or one that is its `bane` has.
     """
 
     id: str
     duration_s: float = 0.0
     group: str = ""
     outcomes: tuple[str, ...] = ("passed",)
+    needs: frozenset[str] = frozenset()
+    bane: frozenset[str] = frozenset()
+
+    def outcome_after(self, ran: Set[str], outcome: str) -> str:
+        """What comes of it in a process in which these tests ran before."""
+        return "failed" if not self.needs <= ran or self.bane & ran else outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +134,7 @@ class FakeSlot:
         self._units: deque[Unit] = deque()
         self._queue: deque[FakeCase] = deque()
         self._credit = 0
+        self._ran: set[str] = set()
         self._tried: dict[str, int] = {}
         self._seen = 0
         self._is_resting = False
@@ -250,7 +259,8 @@ class FakeSlot:
             self.running = case.id
             yield Told(protocol.Started(id=case.id))
             has_next = bool(self._queue) and self._credit > 0
-            outcome = self._suite.next_outcome(case)
+            outcome = case.outcome_after(self._ran, self._suite.next_outcome(case))
+            self._ran.add(case.id)
             yield Works(case.duration_s)
             if outcome == "crashed":
                 yield DIES

@@ -130,7 +130,7 @@ class World:
             process.dropped -= {unit.file, *names}
 
     def sent(self, slot: str) -> int:
-        return self.processes[slot].sent
+        return self.processes[slot].sent if slot in self.processes else -1
 
     def output_bytes(self, slot: str) -> int:
         return 0

@@ -34,6 +34,8 @@ class DtOptions implements Serializable {
         'pollInterval',
         'caseTimeout',
         'noOutputTimeout',
+        'collectTimeout',
+        'confirmBudget',
         'retries',
         'failFast',
         'python',

@@ -1,0 +1,121 @@
+"""A failure that only the dealing out of tests made is never told, whatever tests need of one another."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.fake_slot import FakeCase, FakeFile
+from test_dispatch_properties import Scene, World
+
+from dt_action.engine import Limits
+from dt_action.engine.confirming import Confirming, Doubt, Settled
+from dt_action.engine.execution import Execution, Place, Terms
+from dt_action.model.case import Attempt
+from dt_action.model.event import CaseFinished, Event, OrderDependent
+from dt_action.model.hardware import Capability, FileNeeds
+from dt_action.model.plan import Plan, PlannedFile
+
+FAILED = Attempt(outcome="failed", worker="w0")
+NAMES = [(f"test_{file}.py", f"test_{file}.py::t{number}") for file in range(3) for number in range(4)]
+
+
+@st.composite
+def suites(draw: st.DrawFn) -> dict[str, FakeFile]:
+    """Tests that need others to have run before them, or not to have run, as suites come to do over the years."""
+    ids = [id for _, id in NAMES]
+    some = st.frozensets(st.sampled_from(ids), max_size=2)
+    files: dict[str, list[FakeCase]] = {}
+    for path, id in NAMES:
+        case = FakeCase(id=id, duration_s=0.01, needs=draw(some) - {id}, bane=draw(some) - {id})
+        files.setdefault(path, []).append(case)
+    return {path: FakeFile(cases=tuple(cases), collect_s=0.001) for path, cases in files.items()}
+
+
+def in_one_process(suite: dict[str, FakeFile]) -> dict[str, str]:
+    """What plain pytest tells."""
+    ran: set[str] = set()
+    told: dict[str, str] = {}
+    for file in suite.values():
+        for case in file.cases:
+            told[case.id] = case.outcome_after(ran, "passed")
+            ran.add(case.id)
+    return told
+
+
+def run(suite: dict[str, FakeFile], *, slots: int, is_whole: bool, moves: tuple[int, ...]) -> list[Event]:
+    files = tuple(
+        PlannedFile(
+            path=path,
+            needs=FileNeeds(path=path),
+            is_measured=True,
+            cases_s={case.id: case.duration_s for case in file.cases},
+        )
+        for path, file in suite.items()
+    )
+    limits = Limits(confirm_budget_s=1000.0, batch_s=0.0, window_s=0.0, steal_s=0.0)
+    places = (Place(worker="w0", capability=Capability(), slots=slots),)
+    scene = Scene(
+        plan=Plan(files=files),
+        suite=suite,
+        places=places,
+        limits=limits,
+        isolation="session",
+        is_whole=is_whole,
+        slot_retries=0,
+        moves=moves,
+    )
+    world = World(scene)
+    return list(Execution(scene.plan, Terms(limits=limits), world, places, clock=lambda: world.now).events())
+
+
+@given(
+    suites(),
+    st.integers(2, 4),
+    st.booleans(),
+    st.lists(st.integers(0, 15).map(lambda number: 16 * number + 5), max_size=80),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_told_as_failed_fails_in_plain_pytest_too(
+    suite: dict[str, FakeFile], slots: int, is_whole: bool, moves: list[int]
+) -> None:
+    truth = in_one_process(suite)
+    told = {
+        event.case.id: event.attempt.outcome
+        for event in run(suite, slots=slots, is_whole=is_whole, moves=tuple(moves))
+        if isinstance(event, CaseFinished)
+    }
+    assert told.keys() == truth.keys()
+    assert {id for id, outcome in told.items() if outcome == "failed"} <= {
+        id for id, outcome in truth.items() if outcome == "failed"
+    }
+
+
+def test_a_file_whose_tests_build_on_each_other_is_named_when_it_was_split() -> None:
+    ids = [f"test_a.py::t{number}" for number in range(6)]
+    cases = tuple(FakeCase(id=id, duration_s=1.0, needs=frozenset(ids[:index])) for index, id in enumerate(ids))
+    suite = {
+        "test_a.py": FakeFile(cases=cases, collect_s=0.0),
+        "test_b.py": FakeFile(cases=(FakeCase(id="test_b.py::t"),), collect_s=0.0),
+    }
+    events = run(suite, slots=2, is_whole=True, moves=())
+    assert {event.attempt.outcome for event in events if isinstance(event, CaseFinished)} == {"passed"}
+    assert [event for event in events if isinstance(event, OrderDependent)] == [
+        OrderDependent(file="test_a.py", was_split=True)
+    ]
+
+
+def test_failures_beyond_the_budget_are_told_as_they_are_and_the_others_confirmed() -> None:
+    order = [("a.py", ("a.py::t",)), ("b.py", ("b.py::t",))]
+    doubts = [Doubt(case=f"{name}.py::t", file=f"{name}.py", attempt=FAILED) for name in "ab"]
+    confirming = Confirming(budget_s=10.0)
+    settled = confirming.begin(doubts, order, lambda case: 1.0 if case == "a.py::t" else 100.0)
+    assert settled == [Settled(doubt=doubts[1], attempt=FAILED)]
+    assert confirming.wants_process
+
+
+def test_what_cannot_be_run_again_stays_failed() -> None:
+    confirming = Confirming(budget_s=10.0)
+    doubt = Doubt(case="a.py::t", file="a.py", attempt=FAILED)
+    confirming.begin([doubt], [("a.py", ("a.py::t",))], lambda case: 1.0)
+    assert confirming.give_up() == [Settled(doubt=doubt, attempt=FAILED)]
+    assert not confirming.is_under_way
