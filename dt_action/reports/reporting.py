@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError, PublishingError
@@ -120,8 +121,9 @@ def remarks_of(run: Run, seen: Digest) -> tuple[Annotation, ...]:
     """
     Remarks beside the code, the most useful first, since a CI service shows only some.
 
-    One for each distinct error, new ones before those that the baseline has, then those with most victims first;
-    then what could not run, then flaky and tolerated tests, then findings.
+    One for each failing test, at its own line: first one of each error, new errors before those that the baseline
+    has, then those with most victims; then the second of each, and so on. Then what could not run, then flaky and
+    tolerated tests, then findings.
     """
     alike: dict[int, list[TestResult]] = {}
     for result in seen.failures:
@@ -130,7 +132,13 @@ def remarks_of(run: Run, seen: Digest) -> tuple[Annotation, ...]:
     def rank(error: list[TestResult]) -> tuple[bool, int]:
         return not any(result.id in seen.new for result in error), -len(error)
 
-    remarks = [_failure(error) for error in sorted(alike.values(), key=rank)]
+    errors = sorted(alike.values(), key=rank)
+    remarks = [
+        _failure(result, seen, like_it=len(error) - 1 if turn == 0 else 0)
+        for turn, row in enumerate(zip_longest(*errors))
+        for error, result in zip(errors, row, strict=True)
+        if result is not None
+    ]
     remarks += [*_not_run(run, seen), *_doubts(run, seen)]
     places = run.paths or Paths()
     findings = (replace(remark, path=places.of_start(remark.path)) for remark in _findings(run))
@@ -176,27 +184,28 @@ def _write_whole(content: bytes, path: Path) -> Path:
     return path
 
 
-def _failure(error: Sequence[TestResult]) -> Annotation:
-    first = error[0]
-    case, final = first.case, first.final
-    others = [result.id for result in error[1:]]
+def _failure(result: TestResult, seen: Digest, *, like_it: int) -> Annotation:
+    case, final = result.case, result.final
     message = one_line(final.message, ANNOTATION_CHARACTERS // 2) or final.outcome
-    if others:
-        named = ", ".join(one_line(name, 200) for name in others[:5]) + (", ..." if len(others) > 5 else "")
-        message += f"\n{len(others)} more fail{'s' * (len(others) == 1)} like this: {named}"
+    if like_it:
+        message += f"\n{like_it:,} more fail{'s' * (like_it == 1)} like this"
+    where = f" ({one_line(result.environment, 50)})" if result.environment else ""
     return Annotation(
         path=case.file,
-        line=_line_of(first),
+        line=_line_of(result, seen.paths),
         level="failure",
-        title=f"{final.outcome}: {one_line(case.name, 200)}",
+        title=f"{final.outcome}: {one_line(case.name, 200)}{where}",
         message=message[:ANNOTATION_CHARACTERS],
         detail=strip_ansi(final.detail)[-ANNOTATION_CHARACTERS:],
     )
 
 
-def _line_of(result: TestResult) -> int:
+def _line_of(result: TestResult, paths: Paths) -> int:
     """The line in the test's own file where the traceback ends, else the line of the test."""
-    places = re.findall(rf"^{re.escape(result.case.file)}:(\d{{1,7}}):", strip_ansi(result.final.detail), re.MULTILINE)
+    names = {result.case.file, paths.from_start(result.case.file)}  # pytest's tracebacks are seen from the start
+    names |= {name.replace("/", "\\") for name in names}
+    pattern = "|".join(map(re.escape, sorted(names)))
+    places = re.findall(rf"^(?:{pattern}):(\d{{1,7}}):", strip_ansi(result.final.detail), re.MULTILINE)
     return int(places[-1]) if places else max(result.case.line, 1)
 
 
@@ -237,7 +246,7 @@ def _doubts(run: Run, seen: Digest) -> Iterator[Annotation]:
         if result.final.is_failing and result.id in tolerated:
             yield Annotation(
                 path=result.case.file,
-                line=_line_of(result),
+                line=_line_of(result, seen.paths),
                 level="notice",
                 title=f"{result.outcome}, but tolerated: {one_line(result.case.name, 200)}",
                 message=one_line(tolerated[result.id], 1_000),

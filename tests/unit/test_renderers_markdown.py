@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from report_samples import HOSTILE, attempt, result, runs, sample_run
 
 from dt_action.model.run import Run
-from dt_action.reports.renderers.budget import LADDER, fit
+from dt_action.reports.renderers.budget import LADDER, Cut, fit
 from dt_action.reports.renderers.markdown import Markdown, code, fence
 
 PARSER = MarkdownIt("gfm-like", {"linkify": False})
@@ -56,7 +56,24 @@ def test_passing_tests_go_first_then_skipped_ones_then_traces() -> None:
     assert "Left out to fit: 30 passing." in tight
     tiny = Markdown(budget_bytes=2_500).render(run).decode()
     assert "the traces of" in tiny
-    assert "- failed `tests/a.py::test_0`: `boom 0`" in tiny
+    assert re.search(r"failed: `boom \d+`\n\n- `tests/a.py::test_\d+`\n", tiny)
+
+
+@pytest.mark.parametrize("budget", [60_000, 1_000_000])
+def test_of_ten_thousand_failures_a_few_of_each_error_are_told_in_full_before_thousands_of_names(budget: int) -> None:
+    trace = "Traceback " + "x" * 1_500
+    tried = [attempt("failed", f"value {n} of kind {chr(97 + n % 26)}", detail=trace) for n in range(10_000)]
+    failures = (result(f"tests/test_{n % 200}.py::test_{n}", item) for n, item in enumerate(tried))
+    page = Markdown(budget_bytes=budget).render(Run(id="r", results=tuple(failures))).decode()
+    assert len(page.encode()) <= budget
+    in_full = re.findall(r"<b>failed</b> <code>[^<]+</code> <code>value \d+ of kind (.)</code>", page)
+    assert len(set(in_full)) == min(26, len(in_full))
+    assert len(in_full) >= budget // 5_000
+    assert page.count("xxx\n```") == len(in_full)
+    named = page.count("\n- `tests/test_")
+    left_out = 10_000 - named - len(in_full)
+    assert left_out == 0 or len(page.encode()) > 0.8 * budget
+    assert left_out == 0 or f"{left_out} failures" in page.splitlines()[-1]
 
 
 def test_where_few_failures_fit_each_error_is_shown_before_a_second_victim_of_one() -> None:
@@ -72,13 +89,17 @@ def test_a_budget_below_the_headline_still_holds() -> None:
 def test_the_planner_takes_the_fullest_that_fits() -> None:
     tried: list[int] = []
 
-    def render(cut: object) -> str:
+    def render(cut: Cut) -> str:
         tried.append(1)
-        return "x" * (100 - LADDER.index(cut))  # type: ignore[arg-type]
+        if cut in LADDER:
+            return "x" * (1_000 - LADDER.index(cut))
+        return "x" * (min(cut.in_full, 500) + min(cut.failures, 900) // 2)
 
-    assert len(fit(render, 97)) == 97
-    assert len(fit(render, 1_000)) == 100
-    assert len(tried) < 12
+    assert len(fit(render, 997)) == 997
+    assert len(fit(render, 2_000)) == 1_000
+    assert len(fit(render, 400)) == 100 + 250  # 100 in full are below 240 bytes, and 500 names fit beside them
+    assert len(fit(render, 0)) == 0
+    assert len(tried) < 40
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "a\\|b", "``", "`", "| --- |", "[x](http://evil)", "<!-- -->", "&lt;"])

@@ -14,6 +14,7 @@ from report_samples import HOSTILE, attempt, result, sample_run
 
 from dt_action.errors import ConfigurationError
 from dt_action.model.change import Change, Tolerated
+from dt_action.model.paths import paths_of
 from dt_action.model.report import Document, Publication
 from dt_action.model.run import Run
 from dt_action.reports import reporting
@@ -131,13 +132,35 @@ def test_where_there_is_no_room_the_small_documents_are_whole_and_the_large_one_
     assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == {"10.md": 10, "20.md": 20}
 
 
-def test_one_error_with_many_victims_is_one_annotation_and_new_errors_come_first() -> None:
+def test_each_failing_test_has_its_annotation_one_of_each_error_first_and_new_errors_before_all() -> None:
     same = [result(f"tests/a.py::test_{n}", attempt("failed", f"timeout after {n} s")) for n in range(9)]
     other = result("tests/b.py::test_b", attempt("failed", "KeyError: 'x'", detail="tests/b.py:77: KeyError"))
     change = Change(against="main", new_failures=("tests/b.py::test_b",))
     made = published(Run(id="r", results=(*same, other), change=change), ["json"]).annotations
-    assert [(remark.path, remark.line) for remark in made] == [("tests/b.py", 77), ("tests/a.py", 12)]
-    assert "8 more fail like this: tests/a.py::test_1" in made[1].message
+    assert [(remark.path, remark.line) for remark in made[:3]] == [
+        ("tests/b.py", 77),
+        ("tests/a.py", 12),
+        ("tests/a.py", 12),
+    ]
+    assert [remark.title for remark in made[1:]] == [f"failed: test_{n}" for n in range(9)]
+    assert made[1].message == "timeout after 0 s\n8 more fail like this"
+    assert made[2].message == "timeout after 1 s"
+
+
+@pytest.mark.parametrize("written", ["py/tests/a.py", "tests/a.py", "tests\\a.py"])
+def test_a_failure_stands_at_the_line_where_its_traceback_ends_in_the_tests_own_file(written: str) -> None:
+    """pytest writes tracebacks as seen from where it was started, and node ids as seen from its root."""
+    trace = f"{written}:40: in test\n    check()\n{written}:7: in check\nlib.py:3: AssertionError"
+    failed = result("py/tests/a.py::test", attempt("failed", "no", detail=trace))
+    paths = paths_of(top="/r", start="/r/py", root="/r")
+    (remark,) = published(Run(id="r", results=(failed,), paths=paths), ["json"]).annotations
+    assert (remark.path, remark.line) == ("py/tests/a.py", 7)
+
+
+def test_one_test_that_fails_in_two_legs_has_two_annotations() -> None:
+    legs = [replace(result("a.py::t", attempt("failed", "no")), environment=name) for name in ("linux", "windows")]
+    made = published(Run(id="r", results=tuple(legs)), ["json"]).annotations
+    assert [remark.title for remark in made] == ["failed: t (linux)", "failed: t (windows)"]
 
 
 def test_two_new_failures_among_thirty_known_ones_are_told_first_and_apart() -> None:

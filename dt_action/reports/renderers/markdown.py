@@ -62,9 +62,9 @@ class Markdown:
             "failures": _failures(seen, cut),
             "left_out": _left_out(run, seen, cut),
             "flaky": _flaky(seen, cut),
-            "slowest": _slowest(seen) if cut.trace_characters else "",
+            "slowest": _slowest(seen) if cut.in_full else "",
             "skipped": _skipped(seen) if cut.skipped else "",
-            "remarks": _remarks(run, seen) if cut.trace_characters else "",
+            "remarks": _remarks(run, seen) if cut.in_full else "",
             "passing": passing() if cut.passing else "",
             "foot": _foot(seen, cut, self.link),
         }
@@ -122,8 +122,22 @@ def _change(run: Run, seen: Digest, cut: Cut) -> str:
 def _failures(seen: Digest, cut: Cut) -> str:
     if not seen.failures or not cut.failures:
         return ""
-    shown = _distinct_first(seen, cut.failures)
-    return f"### Failures: {len(seen.failures)}\n\n" + "".join(_failure(result, seen, cut) for result in shown) + "\n"
+    told = _distinct_first(seen, cut.failures)
+    in_full, rest = told[: cut.in_full], told[cut.in_full :]
+    parts = [f"### Failures: {len(seen.failures)}\n\n", *(_failure(result, seen, cut) for result in in_full)]
+    return "".join([*parts, *_by_error(rest, seen), "\n"])
+
+
+def _by_error(results: Sequence[TestResult], seen: Digest) -> Iterator[str]:
+    """Failures that are told by name only, those of one error together, the most frequent one first."""
+    errors: dict[int, list[TestResult]] = {}
+    for result in results:
+        errors.setdefault(seen.alike[result.id], []).append(result)
+    for same in sorted(errors.values(), key=len, reverse=True):
+        first = same[0].final
+        said = code(one_line(first.message, 200)) or first.outcome
+        yield f"\n{len(same)} {'' if len(same) > 1 else 'time '}{first.outcome}: {said}\n\n"
+        yield from (f"- {'**new** ' if result.id in seen.new else ''}{code(result.id)}\n" for result in same)
 
 
 def _distinct_first(seen: Digest, count: int) -> Sequence[TestResult]:
@@ -142,9 +156,6 @@ def _distinct_first(seen: Digest, count: int) -> Sequence[TestResult]:
 def _failure(result: TestResult, seen: Digest, cut: Cut) -> str:
     final, case = result.final, result.case
     message = one_line(final.message, 200)
-    if not cut.trace_characters:
-        new = "**new** " if result.id in seen.new else ""
-        return f"- {new}{final.outcome} {code(result.id)}{': ' if message else ''}{code(message)}\n"
     place = f"{case.file}:{case.line}" if case.line else case.file
     about = [code(place), f"{seconds(final.duration_s)}"]
     about += [f"on {code(final.worker)}"] if final.worker else []
@@ -182,7 +193,7 @@ def _group_list(groups: Iterable[Group]) -> str:
 
 
 def _flaky(seen: Digest, cut: Cut) -> str:
-    if not seen.flaky or not cut.trace_characters:
+    if not seen.flaky or not cut.in_full:
         return ""
     rows = []
     for result in seen.flaky[:ROWS]:
@@ -243,10 +254,11 @@ def _omitted(seen: Digest, cut: Cut) -> Iterator[str]:
     hidden = len(seen.failures) - cut.failures
     if hidden > 0:
         yield f"{hidden} failures"
-    traces = min(len(seen.failures), cut.failures)
-    if not cut.trace_characters and traces:
-        yield f"the traces of {traces} failures"
-    elif cut.trace_characters < Cut().trace_characters and traces:
+    told = min(len(seen.failures), cut.failures)
+    in_full = min(told, cut.in_full)
+    if told > in_full:
+        yield f"the traces of {told - in_full} failures"
+    if in_full and cut.trace_characters < Cut().trace_characters:
         yield f"what traces have beyond {cut.trace_characters:,} characters"
 
 
