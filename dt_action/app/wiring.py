@@ -269,16 +269,11 @@ class Wiring:
         return publication
 
     def publish(self, run: Run, publication: Publication) -> Sequence[str]:
-        """Show the run in the CI service, and tell the webhook."""
-        refused = self.provider().publish(run, publication)
-        if not self.settings.notify:
-            return refused
-        from dt_action.providers.notifications import notify
+        """Show the run in the CI service, and tell whoever else wants to know."""
+        from dt_action.app.listeners import tell_others
 
-        told = notify(
-            run, self.settings.notify, when=self.settings.notify_on, secrets=secret_values(self.settings, self.environ)
-        )
-        return (*refused, *told)
+        refused = self.provider().publish(run, publication)
+        return (*refused, *tell_others(run, self.settings, self.environ))
 
     def fleet(self, plan: Plan) -> Fleet:
         """The fleet that the settings name."""

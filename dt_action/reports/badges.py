@@ -125,17 +125,22 @@ def find_results(directory: Path) -> list[Path]:
     if not directory.is_dir():
         raise ConfigurationError(f"--input-dir is {str(directory)!r}; expected a directory, found none")
     found = sorted(directory.glob("test-results-*/results.json"))
-    by_folder: dict[Path, Path] = {}
-    for path in sorted(directory.rglob("test_report_*.json")):
-        if not path.name.endswith(".ctrf.json") and not path.name.endswith(".codequality.json"):
-            by_folder[path.parent] = path  # the name holds the time, so that the last one is the newest
-    found += [path for path in by_folder.values() if path.parent / "results.json" not in found]
+    found += [path for path in newest_reports(directory) if path.parent / "results.json" not in found]
     if not found:
         raise ConfigurationError(
             f"no results are in {str(directory)!r}; expected test-results-<type>/results.json or test_report_*.json",
             hint="run dt with --report-formats json first, and name its output directory",
         )
     return found
+
+
+def newest_reports(directory: Path) -> list[Path]:
+    """The newest JSON report of each folder below a directory, sorted by folder."""
+    by_folder: dict[Path, Path] = {}
+    for path in sorted(directory.rglob("test_report_*.json")):
+        if not path.name.endswith((".ctrf.json", ".codequality.json")):
+            by_folder[path.parent] = path  # the name holds the time, so that the last one is the newest
+    return [*by_folder.values()]
 
 
 def read_results(path: Path, *, test_type: str = "") -> Iterator[Result]:

@@ -11,6 +11,7 @@ from dt_action.model.coverage import Coverage, MissedLines, Patch
 from dt_action.model.run import Run
 from dt_action.reports import reporting
 from dt_action.reports.formats import run_json
+from dt_action.reports.formats.text import one_line
 from dt_action.reports.renderers.change import change_line, change_sections
 from dt_action.reports.renderers.console import Console
 from dt_action.reports.renderers.digest import digest, headline
@@ -91,7 +92,10 @@ def test_hostile_names_and_reasons_stay_text() -> None:
 
 def test_annotations_are_for_new_failures_alone() -> None:
     remarks = reporting.remarks_of(run(), digest(run()))
-    assert {remark.title for remark in remarks if remark.level == "failure"} == {"failed: new"}
+    change = run().change
+    assert change is not None
+    new = {f"failed: {one_line(case.partition('::')[2])}" for case in change.new_failures}
+    assert {remark.title for remark in remarks if remark.level == "failure"} == new
 
 
 def test_a_selection_is_told_with_its_reasons() -> None:

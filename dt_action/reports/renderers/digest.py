@@ -35,7 +35,8 @@ class Digest:
     `shortfalls` says why the run is not whole, a sentence each. `failures` are those that are not tolerated, those
     that the baseline does not have (`new`) first; `alike` gives each of their ids the number of its error, so that one
     error with many victims can be told once. `nowhere` are tests for which no machine of the run has what they need:
-    they are green because they are skipped everywhere. `change` is what the run says against earlier ones.
+    they are green because they are skipped everywhere. `change` is what the run says against earlier ones, where it
+    `is_compared` with any.
     """
 
     totals: Totals
@@ -54,6 +55,7 @@ class Digest:
     new: frozenset[str] = frozenset()
     nowhere: tuple[Group, ...] = ()
     paths: Paths = field(default_factory=Paths)
+    is_compared: bool = False
 
     def again(self, result: TestResult) -> str:
         """The command that runs a test again, where dt was started."""
@@ -86,6 +88,7 @@ def digest(run: Run) -> Digest:
         new=new,
         nowhere=_groups(_nowhere(run, remarkable)),
         paths=run.paths or Paths(),
+        is_compared=bool(run.change and run.change.against),
     )
 
 
