@@ -35,12 +35,11 @@ RUN apt-get update -q \
     && useradd --create-home --uid 10001 dt && install -d -o dt -g dt /data
 COPY --from=build /opt/dt /opt/dt
 COPY --from=build /opt/tests /opt/tests
-RUN ln -s /opt/dt/bin/dt /usr/local/bin/dt
-# The certificates of the base image count, so that a private authority is trusted once it is in there.
-# Defaults, which the project's own configuration outranks.
+RUN ln -s /opt/dt/bin/dt /opt/dt/bin/uv /usr/local/bin/
+# The certificates of the base image count, so that a private authority is trusted once it is in there. DT_DEFAULT_* are
+# defaults, which the project's own configuration outranks.
 ENV DT_DEFAULT_PYTHON=/opt/tests/bin/python DT_DEFAULT_REQUIREMENTS=auto DT_IN_IMAGE=1 \
-    XDG_CACHE_HOME=/tmp/.cache \
-    UV_CACHE_DIR=/tmp/.cache/uv UV_LINK_MODE=copy UV_SYSTEM_CERTS=1 \
+    XDG_CACHE_HOME=/tmp/.cache UV_SYSTEM_CERTS=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
     REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt \
     PYTHONUNBUFFERED=1

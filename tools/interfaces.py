@@ -38,7 +38,13 @@ OUTPUT_HELP: Mapping[str, str] = {
     "report_html": "path of the HTML report",
     "report_junit": "path of the JUnit report",
     "report_ctrf": "path of the CTRF report",
+    "matrix": "the matrix of jobs, as JSON for `strategy.matrix` (command: plan)",
+    "attempt": "the attempt at the workflow run in which the matrix was made (command: plan)",
 }
+
+
+OF_PLAN = ("matrix", "attempt")
+"""The outputs of `command: plan`."""
 
 
 def action_options() -> list[Option]:
@@ -87,6 +93,7 @@ def composite_action() -> str:
             "      shell: bash",
             "      env:",
             "        ACTION_PATH: ${{ github.action_path }}",
+            "        COVERAGE: ${{ inputs.coverage || env.DT_COVERAGE }}",
             '      run: bash "$ACTION_PATH/install.sh"',
             "    - name: Run the tests",
             "      id: dt",
@@ -191,8 +198,8 @@ def _inputs(*, python: bool = False) -> list[str]:
 
 def _outputs(value: str) -> list[str]:
     lines = ["outputs:"]
-    for name in (*outputs.NAMES, "matrix"):
-        text = OUTPUT_HELP.get(name, "the matrix of jobs, as JSON for `strategy.matrix` (command: plan)")
+    for name in (*outputs.NAMES, *OF_PLAN):
+        text = OUTPUT_HELP[name]
         lines += [f"  {name}:", f"    description: {_quoted(text)}"]
         lines += [f"    value: {value.replace('NAME', name)}"] if value else []
     return lines

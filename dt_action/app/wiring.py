@@ -398,7 +398,8 @@ class Wiring:
         settings = self.settings
         return Publishing(
             token=settings.token or "",
-            comment=cast("CommentMode", settings.comment),
+            comment=cast("CommentMode", "off" if settings.part else settings.comment),
+            is_part=settings.part,
             check_name=settings.check_name or "",
             check_run_id=settings.check_run_id,
             badges=settings.badges,

@@ -56,13 +56,15 @@ def _tell_matrix(plan: Plan, wiring: Wiring, environ: Mapping[str, str]) -> None
         runners=read_runners(settings.runners),
         most_shards=wiring.shards.most,
         is_one_fleet=settings.fleet == "coordinator",
+        pythons=settings.python_versions,
     )
-    matrix = json.dumps({"include": [leg.as_json() for leg in found]}, ensure_ascii=True, separators=(",", ":"))
+    attempt = wiring.provider().build().attempt
+    matrix = json.dumps({"include": [leg.as_json(attempt) for leg in found]}, ensure_ascii=True, separators=(",", ":"))
     print(matrix)
     if environ.get("GITHUB_OUTPUT"):
         from dt_action.providers.github_commands import append_outputs
 
-        append_outputs(Path(environ["GITHUB_OUTPUT"]), {"matrix": matrix})
+        append_outputs(Path(environ["GITHUB_OUTPUT"]), {"matrix": matrix, "attempt": str(attempt)})
 
 
 def _as_json(plan: Plan) -> dict[str, object]:

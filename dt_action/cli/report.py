@@ -14,6 +14,7 @@ from dt_action.cli.run import present
 from dt_action.errors import ConfigurationError, NoTestsError
 from dt_action.judging.coverage_data import shard_data_files
 from dt_action.judging.merging import merge
+from dt_action.model.change import Selection
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
 from dt_action.options import Settings
@@ -27,9 +28,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     settings, given = settings_from(parser, argv, environ)
     settings = replace(settings, shard=None)  # a job that merges has no share, even where it is one of several copies
     named = tuple(getattr(given, "parts", ())) or settings.reports
-    expected = expected_shards(settings)
-    files = find_parts([settings.root / name for name in named])
-    if not files and not expected:
+    expected = expected_parts(settings)
+    places = [settings.root / name for name in named]
+    # Where every job died, nothing was gathered: they are missing, and that is to be told.
+    files = find_parts([path for path in places if path.exists() or not settings.expect])
+    if not files and not settings.expect:
         raise NoTestsError(
             f"there is no JSON report in {', '.join(named) or 'no directory at all'}",
             hint="name the directories with the reports of the jobs: dt report parts",
@@ -38,29 +41,45 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return present(settings, environ, lambda wiring: _publish(wiring, files, expected, data))
 
 
-def _publish(wiring: Wiring, files: Sequence[Path], expected: Sequence[str], data: Sequence[Path]) -> Outcome:
+def _publish(wiring: Wiring, files: Sequence[Path], expected: Mapping[str, int], data: Sequence[Path]) -> Outcome:
     run = _merged(files, expected)
+    if wiring.settings.expect and not expected:
+        run = replace(run, selection=Selection(asked="the plan, which left no test to run"))
     run = wiring.memory.judged(wiring.covered(run, data) if data else run)
     publication = wiring.report(run)
     return Outcome(run=run, publication=publication, refusals=wiring.publish(run, publication))
 
 
-def _merged(files: Sequence[Path], expected: Sequence[str]) -> Run:
-    """The runs as one. A part that cannot be read is a part that never came: the run is incomplete and says so."""
+def _merged(files: Sequence[Path], expected: Mapping[str, int]) -> Run:
+    """
+    The runs as one. A part that cannot be read is a part that never came: the run is incomplete and says so.
+
+    So is one that a job left before the matrix was made: when everything is run again, what an artifact still has of
+    the attempt before is no answer.
+    """
     runs, unreadable = read_parts(files)
-    run = merge(runs, expected)
+    run = merge((run for run in runs if run.build.attempt >= expected.get(part_name(run), 1)), expected)
     notices = (Notice(level="error", text=text) for text in unreadable)
     names = (f"an unreadable report ({number})" for number in range(1, len(unreadable) + 1))
     return replace(run, missing_shards=(*run.missing_shards, *names), notices=(*run.notices, *notices))
 
 
-def expected_shards(settings: Settings) -> tuple[str, ...]:
-    """The names, as `merge` takes them, of the jobs of the matrix in `--expect`. Raises ConfigurationError."""
+def part_name(run: Run) -> str:
+    """The name of the job that made a run, as `expected_parts` has it."""
+    return f"{run.build.environment} {run.shard}".strip()
+
+
+def expected_parts(settings: Settings) -> Mapping[str, int]:
+    """
+    The jobs of the matrix in `--expect` by name, as `merge` takes them, and the CI attempt in which it was made.
+
+    Raises ConfigurationError.
+    """
     if not settings.expect:
-        return ()
+        return {}
     try:
         jobs = json.loads(settings.expect)["include"]
-        return tuple(f"{job['label']} {job['shard']}".strip() for job in jobs)
+        return {f"{job['label']} {job['shard']}".strip(): int(job.get("attempt", 1)) for job in jobs}
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ConfigurationError(
             f"{settings.told_by('expect')} is {settings.expect[:60]!r}; expected the matrix that dt plan gave",

@@ -102,26 +102,29 @@ def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiri
         print(_last_words(outcome.run, secrets, environ), end="", flush=True)
     give_back(settings.root, (settings.output_dir, ".dt_cache"), environ)
     was_told = not wiring.problems and not (settings.strict_publishing and outcome.refusals)
-    return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on))
+    return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on, is_part=settings.part))
 
 
-def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failures") -> int:
+def exit_code(
+    run: Run, *, are_reports_whole: bool = True, fail_on: str = "failures", is_part: bool = False
+) -> int:
     """
     What the shell is told. What became of the tests outranks what became of the reports.
 
     A code that the tests themselves asked for, by `pytest.exit`, is passed on, as pytest does.
 
     `fail_on="never"` forgives failed tests; a run that is not whole, or code that is not covered, is never forgiven.
-    A selection, or a shard, may well have left nothing to run.
+    A selection, or a shard, may well have left nothing to run. A test that no worker of a part could take may have run
+    in another part, which only the report of all knows.
     """
     if run.exit_code:
         return run.exit_code
-    judged = run
+    judged = replace(run, unplaced=()) if is_part else run
     if fail_on == "never":
         failing = (result.id for result in run.results if result.final.is_failing)
-        judged = replace(run, tolerated=tuple(Tolerated(id=id, reason="--fail-on never") for id in failing))
+        judged = replace(judged, tolerated=tuple(Tolerated(id=id, reason="--fail-on never") for id in failing))
     code = CODES[judged.conclusion()]
-    if code is ExitCode.NO_TESTS and (run.selection or run.shard):
+    if code is ExitCode.NO_TESTS and (run.selection or run.shard or run.unplaced):
         code = ExitCode.PASSED
     return ExitCode.PUBLISHING if code is ExitCode.PASSED and not are_reports_whole else code
 

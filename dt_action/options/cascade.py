@@ -90,9 +90,14 @@ def secret_variables() -> tuple[str, ...]:
 
 
 def secret_values(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The values that no output may show: those of secret options, and those that the user asks to mask."""
+    """
+    The values that no output may show: those of secret options, and those that the user asks to mask.
+
+    A workflow around dt names in `DT_REDACT_ALSO` what it keeps secret, whatever the user says besides.
+    """
     values = [getattr(settings, row.name) for row in OPTIONS if row.secret]
-    return tuple(str(value) for value in [*values, *map(environ.get, settings.redact)] if value)
+    named = [*settings.redact, *environ.get("DT_REDACT_ALSO", "").split()]
+    return tuple(str(value) for value in [*values, *map(environ.get, named)] if value)
 
 
 def _start(

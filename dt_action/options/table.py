@@ -571,6 +571,20 @@ class Settings:
         group="matrix",
         unset="default=ubuntu-latest",
     )
+    python_versions: tuple[str, ...] = option(
+        many(text("a version of Python", "3.12")),
+        (),
+        "versions of Python; the matrix has jobs for each",
+        group="matrix",
+        unset="one that fits the project",
+    )
+    part: bool = option(
+        SWITCH,
+        False,
+        "this run is one of several that dt report merges: it shows nothing but the log, and leaves tests that no "
+        "worker here could take to the report",
+        group="matrix",
+    )
     plan_file: str | None = option(
         text("a file", "dt-plan.json"),
         None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dt_action.errors import ConfigurationError
 from dt_action.model.case import OTHER_TYPE
@@ -28,20 +30,23 @@ class Leg:
     runs_on: tuple[str, ...]
     kind: str
     expected_s: float
+    python: str = ""
 
     @property
     def label(self) -> str:
-        """What tells the leg from those of other types and hardware; its shards share it."""
-        return f"{self.test_type}-{self.kind}" if self.kind else self.test_type
+        """What tells the leg from those of other types, hardware and versions of Python; its shards share it."""
+        return "-".join(filter(None, (self.test_type, self.kind, self.python and f"py{self.python}")))
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self, attempt: int = 1) -> dict[str, object]:
         """
         The leg as an entry of `include`; `name` is unique, and safe in the name of an artifact.
+
+        `attempt` is the CI service's at which the matrix is made: no job of it can have reported before.
 
         `container` is false where the runner's own Python is wanted: a container on GitHub sees no device.
         """
         return {
-            "name": f"{self.label}-{self.shard.replace('/', '-of-')}" if self.shard else self.label,
+            "name": _file_name(f"{self.label}-{self.shard.replace('/', '-of-')}" if self.shard else self.label),
             "test_type": self.test_type,
             "hardware": " ".join(self.hardware),
             "shard": self.shard,
@@ -49,7 +54,15 @@ class Leg:
             "runs_on": list(self.runs_on),
             "container": not self.kind,
             "expected_s": round(self.expected_s, 1),
+            "python": self.python,
+            "attempt": attempt,
         }
+
+
+def _file_name(text: str) -> str:
+    """The text where it is safe in a file's name, else with what makes it unlike any other."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "-", text)
+    return safe if safe == text else f"{safe}-{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def read_runners(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -77,9 +90,10 @@ def legs(
     runners: Mapping[str, tuple[str, ...]],
     most_shards: Callable[[Sequence[PlannedFile], int], int],
     is_one_fleet: bool = False,
+    pythons: Sequence[str] = (),
 ) -> list[Leg]:
     """
-    Every file of the plan in at least one leg.
+    Every file of the plan in at least one leg, and all legs for each of `pythons`.
 
     A kind of hardware with runners of its own makes a leg for the files that have tests which need it; the default
     runner takes all the rest, where a test whose hardware is missing is told as such. With a coordinator
@@ -98,6 +112,7 @@ def legs(
                 hardware = (kind,) if kind else rest
                 labels = runners.get(kind or "default", DEFAULT_RUNNER)
                 found += _shards(test_type, hardware, kind, labels, chosen, most_shards(chosen, shards))
+    found = [replace(leg, python=python) for leg in found for python in pythons or ("",)]
     if len(found) > MOST_LEGS:
         raise ConfigurationError(
             f"the matrix has {len(found)} jobs; expected at most {MOST_LEGS}", hint="lower --shards, or pick test types"

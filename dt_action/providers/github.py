@@ -126,7 +126,7 @@ class GitHub:
             ("the badges", lambda: self._badges(run, publication, build)),
         )
         refusals = []
-        for what, step in steps:
+        for what, step in steps[:1] if self._settings.is_part else steps:
             try:
                 step()
             except (PublishingError, OSError) as error:

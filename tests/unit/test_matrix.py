@@ -71,6 +71,20 @@ def test_with_a_coordinator_hardware_is_its_business() -> None:
     assert [(leg.label, leg.hardware) for leg in found] == [("other", ())]
 
 
+def test_each_version_of_python_has_all_legs() -> None:
+    made = plan(a_file("a", "stress"))
+    found = legs(made, shards=1, runners={}, most_shards=lambda files, wanted: wanted, pythons=("3.11", "3.12"))
+    assert names(found) == ["stress-py3.11", "stress-py3.12"]
+    assert [leg.as_json(2)["python"] for leg in found] == ["3.11", "3.12"]
+    assert {leg.as_json(2)["attempt"] for leg in found} == {2}
+
+
+def test_names_are_safe_in_files_and_differ() -> None:
+    found = legs_of(plan(a_file("a", "a/b"), a_file("b", "a:b"), a_file("c", "a-b")))
+    assert len(set(names(found))) == 3
+    assert all("/" not in str(name) and ":" not in str(name) for name in names(found))
+
+
 @pytest.mark.parametrize("text", ["cuda", "cuda=", "warp=x", "=x", "cuda=+"])
 def test_runners_that_make_no_sense_are_told(text: str) -> None:
     with pytest.raises(ConfigurationError, match="expected hardware and the labels"):
