@@ -105,9 +105,7 @@ def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiri
     return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on, is_part=settings.part))
 
 
-def exit_code(
-    run: Run, *, are_reports_whole: bool = True, fail_on: str = "failures", is_part: bool = False
-) -> int:
+def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failures", is_part: bool = False) -> int:
     """
     What the shell is told. What became of the tests outranks what became of the reports.
 

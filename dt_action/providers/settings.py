@@ -15,8 +15,8 @@ class Settings:
 
     `output_dir` is where the documents were written, as the user named it. `check_run_id` is the check of the job
     itself (`job.check_run_id` on GitHub). `environment` tells the legs of a matrix apart, and where it is empty `leg`,
-    which is the JSON of a leg's values. `report_url` is where the whole report can be read. `is_part` tells that another
-    job publishes what came of this run.
+    which is the JSON of a leg's values. `report_url` is where the whole report can be read. `is_part` tells that
+    another job publishes what came of this run.
     """
 
     token: str = ""
