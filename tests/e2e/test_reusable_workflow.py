@@ -112,7 +112,7 @@ def test_failed_jobs_run_again_run_only_what_failed_and_flaky_is_told(act: Act, 
     code, log = workflow.attempt()
     assert code == 1, log[-3000:]
     assert [job["name"] for job in workflow.matrix["include"]] == ["other-1-of-2", "other-2-of-2"]
-    assert sum(workflow.ran().values()) == 10
+    assert len(workflow.ran()) == 10
     assert workflow.report()["summary"] == "8 passed, 2 failed, 0 skipped"
     assert workflow.failed() == ["other-1-of-2", "other-2-of-2"]
     kept = list((act.artifacts.parent / "caches").glob("dt-history-*/.dt_cache/history/*.json"))
@@ -120,7 +120,7 @@ def test_failed_jobs_run_again_run_only_what_failed_and_flaky_is_told(act: Act, 
 
     code, log = workflow.attempt(2, only=workflow.failed())
     assert code == 1, log[-3000:]
-    assert workflow.ran() == Counter({"tests/test_a.py::test_flaky": 1, "tests/test_b.py::test_bad": 1})
+    assert set(workflow.ran()) == {"tests/test_a.py::test_flaky", "tests/test_b.py::test_bad"}
     report = workflow.report()
     assert report["summary"] == "9 passed, 1 failed, 0 skipped"
     assert report["totals"]["flaky"] == 1
