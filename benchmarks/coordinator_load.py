@@ -40,6 +40,7 @@ from support.fake_slot import FakeSlot, suite_of
 
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import from_jsonable, to_jsonable
+from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import Finished, Want, message_to_jsonable, parse_command
 from dt_action.remote import wire
 
@@ -170,7 +171,8 @@ async def load(coordinator: Coordinator, workers: int, cases: int, case_s: float
     tasks = [asyncio.create_task(worker.run(token)) for worker in made]
     while not all(worker.is_enrolled for worker in made):
         await asyncio.sleep(0.1)
-    submission = wire.Submission(nonce=digest[:32], bundle=digest, plan=plan_of(files, case_s=case_s or 0.05))
+    plan = plan_of(files, case_s=case_s or 0.05)
+    submission = wire.Submission(nonce=digest[:32], bundle=digest, plan=plan, start=PytestStart())
     started, cpu, own_cpu = time.perf_counter(), _cpu_s(coordinator), time.process_time()
     kept_waiting = _kept_waiting_s(coordinator)
     run = (await client.post(f"{wire.API}/runs", to_jsonable(submission), key)).json()["run"]

@@ -24,6 +24,7 @@ from dt_action.hosts.process import Host, Session
 from dt_action.model.event import CaseStarted, Ended, Event, WorkerJoined
 from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.pytest_start import PytestStart
 
 NO_BATCHING = Limits(batch_s=0.0)
 
@@ -67,7 +68,9 @@ def _project(root: Path, files: int) -> Plan:
 
 
 def _local(root: Path, slots: int) -> LocalFleet:
-    session = Session(root=root, python=sys.executable, args=(), slots=slots, environ={"PATH": "/usr/bin:/bin"})
+    session = Session(
+        root=root, python=sys.executable, start=PytestStart(run="r", slots=slots), environ={"PATH": "/usr/bin:/bin"}
+    )
     return LocalFleet(host=Host(session), capability=Capability(platform="linux"), limits=NO_BATCHING)
 
 

@@ -38,14 +38,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.fake_slot import FakeCase, FakeFile, FakeSlot, Suite, Told, Waits, Works
 
-from dt_action.engine import Dispatcher, Limits
-from dt_action.engine.execution import Execution, Place, Terms
+from dt_action.engine import Limits, RunState
+from dt_action.engine.engine import MemoryStore
+from dt_action.engine.inputs import Input
+from dt_action.engine.loop import Loop
 from dt_action.history import history_at
 from dt_action.model.event import CaseFinished, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.model.slot_protocol import Command
-from dt_action.ports import Happened, Heard
+from dt_action.ports import Happened, Heard, Place
 
 SLOTS_PER_WORKER = 8
 GPU = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
@@ -200,7 +202,6 @@ def _with_module_fixture(path: str, file: FakeFile) -> FakeFile:
 @dataclass(slots=True, eq=False)
 class _Seat:
     slot: FakeSlot
-    sent: int = 0
     is_waiting: bool = False
 
 
@@ -224,19 +225,14 @@ class TimedHost:
         """The simulation's seconds."""
         return self.now
 
-    def start(self, slot: str, worker: str) -> None:
+    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
         """See `ports.SlotHost`. Slots start at once: the bound knows of no start either."""
         self._seats[slot] = _Seat(FakeSlot(self.suite))
         self._at(0.0, slot, None)
 
     def send(self, slot: str, command: Command) -> None:
         """See `ports.SlotHost`."""
-        self._seats[slot].sent += 1
         self._at(self.latency_s, slot, command)
-
-    def sent(self, slot: str) -> int:
-        """See `ports.SlotHost`."""
-        return self._seats[slot].sent
 
     def poll(self, timeout_s: float) -> Iterator[Happened]:
         """See `ports.SlotHost`."""
@@ -281,41 +277,11 @@ class TimedHost:
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 
-TIMED = frozenset({"wants", "collecting", "collected", "case_started", "case_finished", "tick", "slot_joined"})
-
-
-class Recorder:
-    """Stands in front of a brain and remembers every call, so that the same run can be decided again, on its own."""
-
-    def __init__(self, brain: Dispatcher) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self._brain = brain
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._brain, name)
-        if not callable(found) or name in ("wants_slot_on", "holds_work", "is_running"):
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.calls.append((name, args, kwargs))
-            return found(*args, **kwargs)
-
-        return call
-
-
-class _RecordedExecution(Execution):
-    def _new_brain(self, plan: Plan) -> Any:
-        brain = Recorder(Dispatcher(plan, self._limits))
-        for place in self._places.values():
-            brain.worker_joined(place.worker, place.capability, 0.0)
-        self.recorder = brain
-        return brain
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """
-    One simulated run. `events_per_s` is what the brain alone decided in a second of its own time.
+    One simulated run. `events_per_s` is what the state alone decided in a second of its own time.
 
     `blind_s` is None where all durations were known.
     """
@@ -347,9 +313,10 @@ def simulate(profile: Profile, slots: int, *, known: float, latency_s: float, se
     plan = profile.plan(known, random.Random(seed))
     host = TimedHost(Suite(profile.files), latency_s)
     places = _places(slots, bool(profile.gpu_files))
-    execution = _RecordedExecution(plan, Terms(limits=Limits(run_timeout_s=None)), host, places, clock=host.clock)
+    store = MemoryStore(keeps_inputs=True)
+    loop = Loop(RunState(plan, Limits(run_timeout_s=None)), host, places, clock=host.clock, store=store)
     finished, makespan_s = 0, 0.0
-    for event in execution.events():
+    for event in loop.events():
         if isinstance(event, CaseFinished):
             finished += 1
         elif isinstance(event, Ended):
@@ -364,20 +331,19 @@ def simulate(profile: Profile, slots: int, *, known: float, latency_s: float, se
         bound_s=profile.bound_s(places),
         blind_s=profile.blind_s(places) if known < 1 else None,
         makespan_s=makespan_s,
-        events=len(execution.recorder.calls),
-        events_per_s=_decisions_per_s(plan, execution.recorder.calls),
+        events=len(store.inputs),
+        events_per_s=_decisions_per_s(plan, store.inputs),
     )
 
 
-def _decisions_per_s(plan: Plan, calls: Sequence[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> float:
-    """Decide the recorded run again with a fresh brain, and nothing else on the clock."""
-    brain = Dispatcher(plan, Limits(run_timeout_s=None))
-    bound = [(getattr(brain, name), args, kwargs) for name, args, kwargs in calls]
+def _decisions_per_s(plan: Plan, inputs: Sequence[tuple[float, Input]]) -> float:
+    """Decide the recorded run again with a fresh state, and nothing else on the clock."""
+    state = RunState(plan, Limits(run_timeout_s=None))
     gc.collect()
     started = time.process_time()  # of this process alone: others may be busy on the machine
-    for call, args, kwargs in bound:
-        call(*args, **kwargs)
-    return len(bound) / (time.process_time() - started)
+    for now, what in inputs:
+        state.put(what, now)
+    return len(inputs) / (time.process_time() - started)
 
 
 def _places(slots: int, with_gpus: bool) -> tuple[Place, ...]:

@@ -93,8 +93,12 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """A worker takes part from now on, with room for `slots`. Only hosts of several machines tell this."""
+class Place:
+    """
+    A worker as a host offers it: what it has, and how many slots may run on it at once.
+
+    Told by `poll`, it is a worker that takes part from now on; only hosts of several machines tell this.
+    """
 
     worker: str
     capability: Capability
@@ -109,7 +113,7 @@ class Left:
     reason: str
 
 
-Happened: TypeAlias = Heard | Joined | Left
+Happened: TypeAlias = Heard | Place | Left
 
 
 class SlotHost(Protocol):
@@ -128,9 +132,6 @@ class SlotHost(Protocol):
 
     def send(self, slot: str, command: Command | ToController) -> None:
         """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
-
-    def sent(self, slot: str) -> int:
-        """How many commands the slot was sent."""
 
     def poll(self, timeout_s: float) -> Iterable[Happened]:
         """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""

@@ -23,6 +23,7 @@ from dt_action.coordinator.store import KEYS, Changes
 from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.json_codec import to_jsonable
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.pytest_start import PytestStart
 from dt_action.remote import wire
 
 
@@ -86,9 +87,10 @@ def bearer(credential: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {credential}"}
 
 
-def submission(bundle: str, **more: Any) -> dict:
+def submission(bundle: str, *, start: PytestStart | None = None, **more: Any) -> dict:
     plan = Plan(files=(PlannedFile(path="test_a.py", needs=FileNeeds(path="test_a.py")),))
-    return to_jsonable(wire.Submission(**{"nonce": str(time.monotonic_ns()), "bundle": bundle, "plan": plan, **more}))
+    fixed = {"nonce": str(time.monotonic_ns()), "bundle": bundle, "plan": plan, "start": start or PytestStart()}
+    return to_jsonable(wire.Submission(**{**fixed, **more}))
 
 
 def upload(coordinator: Server, key: str, content: bytes = b"") -> str:

@@ -19,6 +19,7 @@ from dt_action.coordinator.store import EVENTS, Changes, open_engine, rows_of
 from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import message_to_jsonable, parse_command
 from dt_action.remote import wire
 
@@ -118,7 +119,9 @@ class World:
 
     def submit(self, files: Files, *, owner: Owner | None = None, plan: Plan | None = None, **more: Any) -> str:
         """A run."""
+        start = PytestStart(measures=more.pop("measures", False))
         submission = wire.Submission(
+            start=start,
             nonce=more.pop("nonce", f"n{len(self.desk.runs)}{self.clock.now}"),
             bundle="0" * 64,
             plan=plan or plan_of(files),
@@ -171,7 +174,8 @@ class SimWorker:
         work = self.world.do(lambda changes: self.world.desk.poll(changes, self.id, asked))
         work = from_jsonable(wire.Work, to_jsonable(work), source="work")
         for id, commands in work.commands.items():
-            self._obey(self.leases[id], commands)
+            if id in self.leases:  # those of a new one come with it
+                self._obey(self.leases[id], commands)
         for id in work.revoked:
             del self.leases[id]
         return work
@@ -181,6 +185,7 @@ class SimWorker:
         for lease in work.leases:
             if lease.id not in self.leases:
                 self.leases[lease.id] = SimLease(lease, FakeSlot(suite_of(files, duration_s=0.01), **more))
+                self._obey(self.leases[lease.id], work.commands.get(lease.id, ()))
 
     def tell(self, lease: SimLease, most: int = 1_000_000) -> wire.Taken:
         """Let a slot work, and tell what it told."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dt_action.errors import ConfigurationError, DtError
-from dt_action.hosts.process import Measuring
 from dt_action.model.case import OTHER_TYPE
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
@@ -24,12 +23,10 @@ if TYPE_CHECKING:
 class Measurement:
     """Where the slots of one run put their coverage data, or where it is brought from other machines."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self) -> None:
         self._remote: RemoteCoverage | None = None
         self._scratch = Path(tempfile.mkdtemp(prefix="dt-coverage-"))
-        self.measuring = Measuring(
-            data_file=self._scratch / ".coverage", has_contexts=settings.coverage_contexts and settings.coverage
-        )
+        self.data_file = self._scratch / ".coverage"
 
     def close(self) -> None:
         """Remove the slots' data files."""
@@ -37,7 +34,7 @@ class Measurement:
 
     def data_files(self) -> list[Path]:
         """What the slots wrote."""
-        return sorted(self._scratch.glob(f"**/{self.measuring.data_file.name}.*"))
+        return sorted(self._scratch.glob(f"**/{self.data_file.name}.*"))
 
     def remote(self) -> RemoteCoverage:
         """What brings it from other machines here."""

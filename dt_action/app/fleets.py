@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from dt_action.errors import ConfigurationError
 from dt_action.hosts.process import Session
-from dt_action.probes.processor import processors
 
 if TYPE_CHECKING:
     from dt_action.engine import Limits
     from dt_action.fleets.local import LocalFleet
+    from dt_action.model.pytest_start import PytestStart
     from dt_action.options import Settings
     from dt_action.ports import Fleet
 
@@ -50,7 +50,7 @@ def check_containers(settings: Settings) -> None:
 
 
 def container_fleet(
-    settings: Settings, args: Sequence[str], limits: Limits, environ: Mapping[str, str], *, say: Callable[[str], None]
+    settings: Settings, start: PytestStart, limits: Limits, environ: Mapping[str, str], *, say: Callable[[str], None]
 ) -> LocalFleet:
     """Containers on this machine. Raises FleetError where no engine answers."""
     from dt_action.fleets.local import WITH_DEVICES, LocalFleet, apart_by_devices
@@ -69,40 +69,29 @@ def container_fleet(
         environ=passed,
         grants={WITH_DEVICES: Grant(gpus=("all",))},
     )
-    session = Session(
-        root=settings.root,
-        python=box.python,
-        args=tuple(args),
-        slots=settings.workers or processors(),
-        environ=passed,
-    )
+    session = Session(root=settings.root, python=box.python, start=start, environ=passed)
     capability = this_machine(environ)
     return LocalFleet(
         host=ContainerHost(session, box, Engine.connect(environ), say=say),
         capability=capability,
         limits=limits,
-        isolation="container",
-        apart=apart_by_devices(capability, session.slots),
+        apart=apart_by_devices(capability, start.slots),
     )
 
 
 def ray_fleet(
-    settings: Settings, args: Sequence[str], limits: Limits, hidden: Sequence[str], *, say: Callable[[str], None]
+    settings: Settings, start: PytestStart, limits: Limits, hidden: Sequence[str], *, say: Callable[[str], None]
 ) -> Fleet:
     """A Ray cluster, whose tests see none of the variables in `hidden`."""
-    from dt_action.app.tests_environment import requirements_of
     from dt_action.fleets.ray import RayFleet
 
     return RayFleet(
         address=settings.ray_address or "auto",
         root=settings.root,
+        start=start,
         python=settings.python,
-        args=tuple(args),
         slots=settings.workers,
         limits=limits,
-        isolation=settings.isolation,
-        requirements=requirements_of(settings, say),
-        setup=settings.setup or "",
         hidden=tuple(hidden),
         scale_s=settings.ray_wait_s or 0.0,
         say=say,

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from dt_action.hosts.process import Host, Session, slot_name
+from dt_action.hosts.process import Host, Session
+from dt_action.model.slot_protocol import slot_name
 from dt_action.options import Settings, secret_values, secret_variables
 from dt_action.pipeline import Steps
 from dt_action.probes.processor import processors
@@ -27,6 +28,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.model.hardware import FileNeeds
     from dt_action.model.paths import Paths
     from dt_action.model.plan import Plan
+    from dt_action.model.pytest_start import PytestStart
     from dt_action.model.report import Publication
     from dt_action.model.run import Run
     from dt_action.ports import Fleet, Provider
@@ -107,7 +109,7 @@ class Wiring:
 
         files = discover(self.settings, self.environ)
         if self._host is not None:  # the other processes, too, while the files are read
-            for number in range(1, min(self._host.session.slots, len(files))):
+            for number in range(1, min(self._host.session.start.slots, len(files))):
                 self._host.start(slot_name(number))
         return files
 
@@ -207,7 +209,7 @@ class Wiring:
         if self._measurement is None:
             from dt_action.app.coverage import Measurement
 
-            self._measurement = Measurement(self.settings)
+            self._measurement = Measurement()
         return self._measurement
 
     @property
@@ -283,8 +285,7 @@ class Wiring:
         if settings.fleet == "ray":
             from dt_action.app.fleets import ray_fleet
 
-            args = self._pytest_arguments([file.path for file in plan.files])
-            return ray_fleet(settings, args, self._limits(), secret_variables(), say=self.say)
+            return ray_fleet(settings, self._start_elsewhere(plan), self._limits(), secret_variables(), say=self.say)
         return self._local_fleet(plan)
 
     def _local_fleet(self, plan: Plan) -> Fleet:
@@ -295,43 +296,37 @@ class Wiring:
         if settings.isolation == "container":
             from dt_action.app.fleets import container_fleet
 
-            args = self._pytest_arguments([file.path for file in plan.files])
-            return container_fleet(settings, args, self._limits(), self.environ, say=self.say)
+            start = self._start_here(_paths(plan))
+            return container_fleet(settings, start, self._limits(), self.environ, say=self.say)
         return LocalFleet(
-            host=self._host or self.host([file.path for file in plan.files]),
+            host=self._host or self.host(_paths(plan)),
             capability=this_machine(self.environ),
             limits=self._limits(),
-            isolation=settings.isolation,
         )
 
     def _limits(self) -> Limits:
         from dt_action.engine import Limits
 
-        settings = self.settings
-        return replace(
-            self._limits_as(Limits),
-            collect_timeout_s=settings.collect_timeout_s,
-            confirm_budget_s=settings.confirm_budget_s,
-        )
+        return self._limits_as(Limits)
 
     def _limits_as(self, kind: Callable[..., L]) -> L:
         """The run's limits as the scheduler has them (`Limits`) or as they are sent (`RunLimits`)."""
         settings = self.settings
         return kind(
             case_timeout_s=settings.case_timeout_s,
+            collect_timeout_s=settings.collect_timeout_s,
             no_output_timeout_s=settings.no_output_timeout_s,
             run_timeout_s=settings.timeout_s,
             retries=settings.retries,
             fail_fast=settings.fail_fast or 0,
+            confirm_budget_s=settings.confirm_budget_s,
         )
 
     def _coordinator_fleet(self, plan: Plan) -> Fleet:
-        from dt_action.app.tests_environment import requirements_of
         from dt_action.fleets.coordinator import CoordinatorFleet
         from dt_action.remote.wire import RunLimits, Submission
 
         settings, build = self.settings, self.provider().build()
-        requirements = requirements_of(settings, self.say)
         return CoordinatorFleet(
             url=settings.coordinator or "",
             credential=lambda: settings.api_key or "",
@@ -340,43 +335,57 @@ class Wiring:
                 nonce="",
                 bundle="",
                 plan=plan,
-                args=self._pytest_arguments([file.path for file in plan.files]),
+                start=self._start_elsewhere(plan),
                 limits=self._limits_as(RunLimits),
-                isolation=settings.isolation,
-                requirements=requirements,
-                setup=settings.setup or "",
                 repository=build.repository,
                 commit=build.commit,
-                measures=settings.coverage,
-                has_contexts=settings.coverage and settings.coverage_contexts,
             ),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,
             fallback=(lambda: self._local_fleet(plan)) if settings.fallback == "local" else None,
         )
 
-    def _pytest_arguments(self, files: Sequence[str]) -> tuple[str, ...]:
-        paths = tuple(files) if self.names_files else collection_arguments(self.settings, files)
-        return (*self.settings.pytest_args, *paths)
+    def _start(self, files: Sequence[str]) -> PytestStart:
+        """How pytest is started in each slot. `files` are those that it is to be given, where they were named."""
+        from dt_action.model.pytest_start import PytestStart
+
+        settings = self.settings
+        paths = tuple(files) if self.names_files else collection_arguments(settings, files)
+        return PytestStart(
+            args=(*settings.pytest_args, *paths),
+            isolation=settings.isolation,
+            retries=settings.retries,
+            import_path=settings.import_path,
+            dist=settings.dist or "",
+            measures=settings.coverage,
+            has_contexts=settings.coverage and settings.coverage_contexts,
+        )
+
+    def _start_elsewhere(self, plan: Plan) -> PytestStart:
+        """The same, for slots on other machines, which prepare what the tests need."""
+        from dt_action.app.tests_environment import requirements_of
+
+        requirements = requirements_of(self.settings, self.say)
+        return replace(self._start(_paths(plan)), requirements=requirements, setup=self.settings.setup or "")
+
+    def _start_here(self, files: Sequence[str]) -> PytestStart:
+        """The same, for slots on this machine."""
+        from dt_action.hosts.process import new_run
+
+        return replace(self._start(files), run=new_run(), slots=self.settings.workers or processors())
 
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
         self._python, variables = self.environment()
-        return Host(
-            Session(
-                root=self.settings.root,
-                python=self._python,
-                args=self._pytest_arguments(files),
-                slots=self.settings.workers or processors(),
-                environ=variables,
-                imports=self.settings.isolation != "file",
-                retries=self.settings.retries,
-                import_path=self.settings.import_path,
-                dist=self.settings.dist or "",
-                measuring=self.measurement().measuring if self.settings.coverage else None,
-                recording=self.recorder.recording(),
-            )
+        session = Session(
+            root=self.settings.root,
+            python=self._python,
+            start=self._start_here(files),
+            environ=variables,
+            data_file=self.measurement().data_file if self.settings.coverage else None,
+            recording=self.recorder.recording(),
         )
+        return Host(session)
 
     def environment(self) -> tuple[str, Mapping[str, str]]:
         """The tests' interpreter and environment variables, prepared as the settings ask."""
@@ -424,6 +433,10 @@ def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str,
     if settings.test_files or settings.test_pattern:
         return tuple(files)
     return (*((settings.test_dir,) if settings.test_dir else ()), *settings.paths)
+
+
+def _paths(plan: Plan) -> list[str]:
+    return [file.path for file in plan.files]
 
 
 def _size(path: Path) -> int:

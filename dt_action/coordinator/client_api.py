@@ -65,7 +65,7 @@ async def submit(service: Serving, caller: Calling, submission: Submission) -> R
 
 def _check(submission: wire.Submission) -> None:
     """Raise RefusalError for what is of the right type and makes no sense."""
-    if submission.isolation not in _REQUEST_ISOLATIONS:
+    if submission.start.isolation not in _REQUEST_ISOLATIONS:
         raise RefusalError(422, f"expected isolation {' or '.join(_REQUEST_ISOLATIONS)}")
     if not submission.nonce or len(submission.nonce) > 64 or not submission.nonce.isprintable():
         raise RefusalError(422, "expected a nonce of 1 to 64 printable characters")
@@ -73,7 +73,7 @@ def _check(submission: wire.Submission) -> None:
         raise RefusalError(422, f"expected a plan of 1 to {wire.MAX_FILES:,} files")
     if abs(submission.priority) > wire.MAX_PRIORITY:
         raise RefusalError(422, f"expected a priority of at most {wire.MAX_PRIORITY:,}")
-    if "\0" in submission.directory or any("\0" in argument for argument in submission.args):
+    if "\0" in submission.start.directory or any("\0" in argument for argument in submission.start.args):
         raise RefusalError(422, "expected a directory and arguments without NUL, which no process can be given")
 
 

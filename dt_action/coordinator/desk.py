@@ -7,8 +7,8 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -16,8 +16,10 @@ from dt_action.coordinator import allocation
 from dt_action.coordinator.allocation import infeasible
 from dt_action.coordinator.live_run import LiveLease, LiveRun
 from dt_action.coordinator.roster import Leases, LiveWorker, Owner, Patience, RowToBe, worker_of
-from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
+from dt_action.coordinator.run_store import close_unreadable, inputs_of
+from dt_action.coordinator.store import EVENTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
+from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Tick
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import to_jsonable
 from dt_action.model.slot_protocol import Died, Log, Message, parse_relayed
@@ -26,6 +28,7 @@ from dt_action.remote import wire
 _LOG = logging.getLogger("dt.coordinator")
 
 SEEN_EVERY_S = 30.0
+MOST_LOG_TAIL = 16384
 STALL_S = 1.0
 """Ticks come several times a second. Where one comes later than this, the coordinator itself did not listen."""
 
@@ -48,6 +51,7 @@ class Desk:
         self.workers: dict[str, LiveWorker] = {}
         self.runs: dict[str, LiveRun] = {}
         self.leases = Leases()
+        self._unreadable: dict[str, str] = {}
         self.rung_workers: set[str] = set()
         self.rung_leases: set[str] = set()
         self.rung_runs: set[str] = set()
@@ -67,19 +71,20 @@ class Desk:
             LiveLease(id=row.id, run=row.run, worker=row.worker, boot=row.boot, slot=row.slot, heard=row.heard)
             for row in open_leases
         ]
-        self.runs, self.leases = {}, Leases()
+        self.runs, self.leases, self._unreadable = {}, Leases(), {}
         for row in rows_of(self._engine, sa.select(RUNS).where(RUNS.c.ended_at.is_(None))):
-            run = LiveRun(row, clock=self._clock)
-            mine = [lease for lease in leases if lease.run == run.id]
-            run.replay(self._inputs(run.id), mine, events=self._count(run.id))
+            mine = [lease for lease in leases if lease.run == row.id]
+            try:
+                run = LiveRun(row, clock=self._clock)
+                run.replay(inputs_of(self._engine, run.id), mine, events=self._count(run.id))
+            except Exception as error:  # of another version of this program, or damaged: the others go on
+                _LOG.exception("run %s cannot be continued and is closed", row.id)
+                self._unreadable[row.id] = f"the coordinator, started anew, cannot read this run's record: {error}"
+                continue
             self.runs[run.id] = run
             for lease in mine:
                 self.leases.add(lease)
         _LOG.info("%d workers, %d runs, %d leases", len(self.workers), len(self.runs), len(self.leases))
-
-    def _inputs(self, run: str) -> list[str]:
-        statement = sa.select(INPUTS.c.payload).where(INPUTS.c.run == run).order_by(INPUTS.c.seq)
-        return [row.payload for row in rows_of(self._engine, statement)]
 
     def _count(self, run: str) -> int:
         statement = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.run == run)
@@ -165,7 +170,7 @@ class Desk:
         changes.update(WORKERS, worker.id, state="draining")
         changes.audit(who, "worker drained", worker.name)
         for lease in self.leases.of(worker.id):
-            self._put(changes, self.runs[lease.run], "release", slot=lease.slot)
+            self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
         self.rung_workers.add(worker.id)
 
     def resume(self, changes: Changes, worker_id: str, *, who: str) -> None:
@@ -193,10 +198,9 @@ class Desk:
                 self._join(changes, run, worker)
 
     def _join(self, changes: Changes, run: LiveRun, worker: LiveWorker) -> None:
-        if not allocation.takes(worker.capability, run.submission.isolation):
+        if not allocation.takes(worker.capability, run.submission.start.isolation):
             return
-        capability = to_jsonable(worker.capability)
-        self._put(changes, run, "worker_joined", worker=worker.name, capability=capability, slots=worker.slots)
+        self._put(changes, run, Join(worker=worker.name, capability=worker.capability, slots=worker.slots))
 
     def _remove(self, changes: Changes, worker: LiveWorker, reason: str) -> None:
         for lease in self.leases.of(worker.id):
@@ -205,8 +209,8 @@ class Desk:
         changes.update(WORKERS, worker.id, state="gone")
         changes.audit(worker.name, "worker left", reason)
         for run in [*self.runs.values()]:
-            if worker.name in run.course.workers and not run.is_over:
-                self._put(changes, run, "worker_lost", worker=worker.name, reason=reason)
+            if worker.name in run.state.workers and not run.is_over:
+                self._put(changes, run, Leave(worker=worker.name, reason=reason))
 
     def _heard_of(self, changes: Changes, worker: LiveWorker) -> None:
         worker.heard_at, worker.is_silent = self._clock(), False
@@ -238,7 +242,7 @@ class Desk:
                 for message in messages:
                     self._hear(changes, run, lease, message)
             else:
-                self._put(changes, run, "told", slot=lease.slot, messages=[*messages], at=time.time())
+                self._put(changes, run, Hear(slot=lease.slot, messages=tuple(messages), at=time.time()))
         if fresh and lease.id in self.leases:
             changes.update(LEASES, lease.id, heard=lease.heard)
         self.rung_leases.discard(lease.id)  # this answer brings its commands
@@ -247,8 +251,7 @@ class Desk:
     def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Message) -> None:
         """What the worker's agent tells of the slot's process."""
         if isinstance(message, Died):
-            death = {"reason": message.reason, "log_tail": message.log_tail[-16384:], "root": message.root}
-            self._bury(changes, lease, death, "closed")
+            self._bury(changes, lease, replace(message, log_tail=message.log_tail[-MOST_LOG_TAIL:]), "closed")
             worker = self.workers.get(lease.worker)
             if worker is not None:
                 self._fill(changes, worker)
@@ -258,33 +261,27 @@ class Desk:
 
     def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:
         self.rung_workers.add(lease.worker)
-        self._bury(changes, lease, {"reason": reason, "with_worker": True}, "lost")
+        self._bury(changes, lease, Died(reason=reason, how="lost"), "lost")
 
-    def _bury(self, changes: Changes, lease: LiveLease, death: Mapping[str, Any], state: str) -> None:
+    def _bury(self, changes: Changes, lease: LiveLease, died: Died, state: str) -> None:
         if not self.leases.remove(lease.id):
             return  # it ended with its run just now
         run = self.runs[lease.run]
         run.close_lease(changes, lease, state)
-        self._put(changes, run, "died", slot=lease.slot, death=death)
+        self._put(changes, run, Hear(slot=lease.slot, messages=(died,)))
         self._forget_when_done(run)
 
     def _offer(self, lease: LiveLease) -> wire.Lease:
         submission = self.runs[lease.run].submission
+        slots = sum(worker.slots for worker in self.workers.values())
         return wire.Lease(
             id=lease.id,
             token=self._lease_token(lease.id),
-            run=lease.run,
             slot=lease.slot,
-            slots=sum(worker.slots for worker in self.workers.values()),
             bundle=submission.bundle,
-            directory=submission.directory,
-            args=submission.args,
-            requirements=submission.requirements,
-            setup=submission.setup,
+            start=replace(submission.start, run=lease.run, slots=max(1, slots)),
+            is_plain=lease.is_plain,
             no_output_timeout_s=submission.limits.no_output_timeout_s,
-            imports=submission.isolation != "file",
-            measures=submission.measures,
-            has_contexts=submission.has_contexts,
         )
 
     def _fill(self, changes: Changes, worker: LiveWorker) -> None:
@@ -298,7 +295,7 @@ class Desk:
             free -= 1
 
     def _claims(self, worker: LiveWorker) -> list[allocation.Claim]:
-        wanting = [run for run in self.runs.values() if run.course.wants_slot_on(worker.name)]
+        wanting = [run for run in self.runs.values() if run.state.wants_slot_on(worker.name)]
         if not wanting:
             return []
         slots_of = Counter(self.runs[lease.run].repository for lease in self.leases.values())
@@ -316,10 +313,8 @@ class Desk:
         ]
 
     def _open(self, changes: Changes, run: LiveRun, worker: LiveWorker) -> None:
-        self._put(changes, run, "slot_starting", worker=worker.name)
-        slot = run.course.slots[-1]
+        slot = run.state.next_slot
         lease = LiveLease(id=secrets.token_hex(12), run=run.id, worker=worker.id, boot=worker.boot, slot=slot)
-        run.leases[slot] = lease
         self.leases.add(lease)
         changes.add(
             LEASES,
@@ -333,8 +328,8 @@ class Desk:
             opened_at=time.time(),
             closed_at=None,
         )
-        if run.course.has_suspects:
-            self._put(changes, run, "brief", slot=slot)
+        run.leases[slot] = lease
+        self._put(changes, run, Open(worker=worker.name))
         self.rung_workers.add(worker.id)
 
     # --- runs -----------------------------------------------------------------------------------------------------
@@ -372,20 +367,21 @@ class Desk:
             self._join(changes, run, worker)
         for worker in self.workers.values():
             self._fill(changes, worker)
-        warnings = infeasible(submission.plan, self._capabilities(), submission.isolation)
+        warnings = infeasible(submission.plan, self._capabilities(), submission.start.isolation)
         return wire.Submitted(run=run.id, warnings=tuple(warnings))
 
-    def cancel(self, changes: Changes, run_id: str, *, who: str, reason: str, status: str = "cancelled") -> None:
+    def cancel(self, changes: Changes, run_id: str, *, who: str, reason: str, status: EndedEarly = "cancelled") -> None:
         """End a run early, as `cancelled` or `stopped`. One that is over stays as it is."""
         run = self.runs.get(run_id)
         if run is None or run.is_over:
             return
         changes.audit(who, "run cancelled", run_id)
-        self._put(changes, run, "cancel", status=status, reason=reason or f"cancelled by {who}")
+        self._put(changes, run, Cancel(status=status, reason=reason or f"cancelled by {who}"))
 
     def tick(self, changes: Changes) -> None:
         """Time passed: look for what is overdue, for workers that are silent, and for places that are free."""
         self._forgive_stall()
+        self._close_unreadable(changes)
         for worker in [*self.workers.values()]:
             silent_s = self.silence_s(worker)
             if silent_s > self._patience.promise_s:
@@ -395,11 +391,17 @@ class Desk:
                 for lease in self.leases.of(worker.id):
                     self._lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
         for run in [*self.runs.values()]:
-            self._put(changes, run, "tick")
+            self._put(changes, run, Tick())
             self._forget_when_done(run)
         for worker in [*self.workers.values()]:
             self._fill(changes, worker)
             self._make_room(changes, worker)
+
+    def _close_unreadable(self, changes: Changes) -> None:
+        for run, reason in self._unreadable.items():
+            close_unreadable(changes, self._engine, run, reason)
+            self.rung_runs.add(run)
+        self._unreadable.clear()
 
     def _forgive_stall(self) -> None:
         """While a full disk or a busy machine kept the coordinator from listening, nobody was silent."""
@@ -423,7 +425,7 @@ class Desk:
                 lease=lease.id,
                 priority=self.runs[lease.run].priority,
                 repository_slots=slots_of[self.runs[lease.run].repository],
-                is_resting=lease.slot in self.runs[lease.run].course.resting_on(worker.name),
+                is_resting=self.runs[lease.run].state.is_resting(lease.slot),
             )
             for lease in mine
             if lease.run != claim.run
@@ -432,26 +434,25 @@ class Desk:
         if chosen is not None:
             lease = self.leases[chosen]
             lease.is_leaving = True
-            self._put(changes, self.runs[lease.run], "release", slot=lease.slot)
+            self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
 
-    def _put(self, changes: Changes, run: LiveRun, do: str, **arguments: Any) -> None:
-        was_over = run.is_over
+    def _put(self, changes: Changes, run: LiveRun, what: Input) -> None:
         events = run.events
-        run.put(changes, do, **arguments)
-        if run.is_over and not was_over:
-            self._wind_up(changes, run)
+        run.put(changes, what)
+        for slot in run.discarded:
+            self._discard(changes, run, slot)
+        run.discarded.clear()
         if run.events != events:
             self.rung_runs.add(run.id)
         self.rung_leases |= run.rung
         run.rung.clear()
 
-    def _wind_up(self, changes: Changes, run: LiveRun) -> None:
-        """The run is over: a slot that is still starting is not needed; the others were told to stop."""
-        for lease in [lease for lease in run.leases.values() if not lease.numbered]:
-            self.leases.remove(lease.id)
+    def _discard(self, changes: Changes, run: LiveRun, slot: str) -> None:
+        """The run does not want this slot: its worker will see that the lease is no longer its own."""
+        lease = run.leases.get(slot)
+        if lease is not None and self.leases.remove(lease.id):
             run.close_lease(changes, lease, "closed")
             self.rung_workers.add(lease.worker)
-        self.rung_runs.add(run.id)
 
     def _forget_when_done(self, run: LiveRun) -> None:
         if run.is_over and not run.leases:

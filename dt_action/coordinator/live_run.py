@@ -1,28 +1,23 @@
-"""A run that is not over: its course, the record of all that was put into it, and what waits for its slots."""
+"""A run that is not over: its engine, and what waits for its slots."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dt_action.coordinator.course import Course, Death, Output, Refusal
-from dt_action.coordinator.store import EVENTS, INPUTS, LEASES, RESULTS, RUNS, Changes, as_text, case_key, storable
-from dt_action.engine import Kill, Limits, Send
-from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Ended, FileCollected, Notice
+from dt_action.coordinator.run_store import Kept, SqlStore
+from dt_action.coordinator.store import LEASES, Changes
+from dt_action.engine import Discard, Kill, Limits, Output, RunState, Send, Start, Tell
+from dt_action.engine.engine import Engine
+from dt_action.engine.inputs import Input
+from dt_action.model.event import CaseFinished, CaseStarted
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import from_jsonable
-from dt_action.model.slot_protocol import (
-    Finished,
-    Message,
-    Uncollectable,
-    command_to_jsonable,
-    message_to_jsonable,
-    parse_relayed,
-)
+from dt_action.model.slot_protocol import command_to_jsonable
 from dt_action.remote import wire
 
 BATCH_S = 5.0
@@ -37,16 +32,14 @@ Of tests that nobody has timed yet it is many cases, which no idle slot can take
 MOST_LOG_BYTES = 256 * 1024
 """So much uncaptured output of one slot is kept."""
 
-_BULKY = ("message", "detail", "stdout", "stderr")
-"""
-Of a result, what no decision depends on: it stands in the event, and need not stand in the record, too. But by the
-message of a skip the brain sees whether another machine would have run the test.
-"""
-
 
 @dataclass(slots=True, kw_only=True)
 class LiveLease:
-    """A slot of a run on a worker. `heard` is the last message that was taken in, `commands` what it may not have."""
+    """
+    A slot of a run on a worker. `heard` is the last message that was taken in, `commands` what it may not have.
+
+    It `is_plain` where one process runs all tests.
+    """
 
     id: str
     run: str
@@ -59,6 +52,7 @@ class LiveLease:
     running: str = ""
     since: float = 0.0
     is_leaving: bool = False
+    is_plain: bool = False
     commands: deque[wire.Numbered] = field(default_factory=deque)
 
     def command(self, message: Mapping[str, Any]) -> None:
@@ -75,11 +69,10 @@ class LiveLease:
 
 class LiveRun:
     """
-    A run in memory. `rung` gathers the ids of leases for which there are new commands.
+    A run in memory. `rung` gathers the ids of leases for which there are new commands, `discarded` the slots that are
+    not wanted any more.
 
-    It can be made again at any time from its row and the record of its inputs. The course is deterministic: the same
-    inputs at the same times give the same commands, numbered alike. Time stands still while no coordinator runs, so
-    that its absence makes no test overdue.
+    It can be made again at any time from its row and the record of its inputs, see `engine.Engine`.
     """
 
     def __init__(self, row: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,189 +83,60 @@ class LiveRun:
         self.max_slots: int = row.max_slots
         self.created_at: float = row.created_at
         self.submission = from_jsonable(wire.Submission, json.loads(row.submission), source=f"run {row.id}")
-        limits = self.submission.limits
-        self.course = Course(
+        self.state = RunState(
             self.submission.plan,
-            Limits(
-                case_timeout_s=limits.case_timeout_s,
-                no_output_timeout_s=limits.no_output_timeout_s,
-                run_timeout_s=limits.run_timeout_s,
-                retries=limits.retries,
-                fail_fast=limits.fail_fast,
-                batch_s=BATCH_S,
-                window_s=WINDOW_S,
-                steal_s=0.5,
-            ),
-            isolation=self.submission.isolation,
+            Limits(**asdict(self.submission.limits), batch_s=BATCH_S, window_s=WINDOW_S, steal_s=0.5),
+            start=self.submission.start,
+            python="the worker's interpreter",
         )
         self.leases: dict[str, LiveLease] = {}
-        self.outcomes: Counter[str] = Counter()
-        self.known_cases = 0
         self.rung: set[str] = set()
-        self.events = 0
-        self.ended_at: float | None = None
-        self._failed_before: set[str] = set()
-        self._inputs = 0
-        self._clock = clock
-        self._offset_s = -clock()
+        self.discarded: list[str] = []
+        self._engine = Engine(self.state, clock)
+        self._kept = Kept(run=self.id, repository=self.repository)
 
     @property
     def now(self) -> float:
         """Seconds that a coordinator has looked after this run."""
-        return self._clock() + self._offset_s
+        return self._engine.now
 
     @property
     def is_over(self) -> bool:
         """True when all is told."""
-        return self.course.is_finished
+        return self.state.is_over
 
-    def replay(self, inputs: Iterable[str], leases: Iterable[LiveLease], *, events: int) -> None:
-        """Live through the record again. `events` is how many events were told already."""
+    @property
+    def events(self) -> int:
+        """How many events the run has told."""
+        return self._kept.events
+
+    @property
+    def ended_at(self) -> float | None:
+        """When it ended, as Unix time in seconds; None where it has not."""
+        return self._kept.ended_at
+
+    def replay(self, inputs: Iterable[tuple[float, Input]], leases: Iterable[LiveLease], *, events: int) -> None:
+        """
+        Live through the record again. `events` is how many events were told already.
+
+        Raises what the record raises, where another version of this program wrote it.
+        """
         self.leases = {lease.slot: lease for lease in leases}
-        last_s = 0.0
-        for text in inputs:
-            self._inputs += 1
-            record = json.loads(text)
-            last_s = record["now"]
-            for output in self._perform(record["do"], _revived(record["with"]), last_s):
-                self._take_in(output)
-        self.events = events
-        self._offset_s = last_s - self._clock()
+        for outputs in self._engine.replay(inputs):
+            for output in outputs:
+                if isinstance(output, Tell):
+                    self._kept.tally.add(output.event)
+            self._take_in(outputs)
+        self.discarded.clear()
+        self._kept.events = events
 
-    def put(self, changes: Changes, do: str, **arguments: Any) -> list[Output]:
-        """Put something into the course, record it, and let follow what follows."""
-        now, was_over = self.now, self.is_over
-        outputs = self._perform(do, arguments, now)
-        if not was_over and (do != "tick" or outputs or self.course.has_learnt):
-            self._inputs += 1
-            record = {"do": do, "now": now, "with": _recorded(arguments)}
-            changes.add(INPUTS, run=self.id, seq=self._inputs, payload=as_text(record))
-        for output in outputs:
-            self._take_in(output)
-            self._write(changes, output)
-        return outputs
-
-    def note(self, changes: Changes, event: wire.StreamEvent) -> int:
-        """Add an event to the stream; its number."""
-        self.events += 1
-        changes.add(
-            EVENTS,
-            run=self.id,
-            seq=self.events,
-            kind=type(event).__name__,
-            at=time.time(),
-            payload=as_text(wire.event_to_jsonable(event)),
-        )
-        return self.events
+    def put(self, changes: Changes, what: Input) -> None:
+        """Put something into the run, and let follow what follows."""
+        self._take_in(self._engine.put(SqlStore(self._kept, changes), what))
 
     def totals(self) -> dict[str, int]:
         """How many cases have each outcome so far, and how many are known."""
-        return {**self.outcomes, "known": self.known_cases}
-
-    def _perform(self, do: str, given: Mapping[str, Any], now: float) -> list[Output]:
-        course = self.course
-        if do == "told":
-            slot, at = given["slot"], given["at"]
-            return [output for message in given["messages"] for output in course.heard(slot, message, now=now, at=at)]
-        if do == "heard":  # in the record of a run that began under version 0.1, one message each
-            return course.heard(given["slot"], parse_relayed(given["message"]), now=now, at=given["at"])
-        if do == "tick":
-            return course.tick(now)
-        if do == "slot_starting":
-            course.slot_starting(given["worker"])
-            return []
-        if do == "died":
-            return course.died(given["slot"], Death(**given["death"]), now)
-        if do == "worker_joined":
-            capability = from_jsonable(Capability, given["capability"], source="a worker's capability")
-            return course.worker_joined(given["worker"], capability, given["slots"], now)
-        if do == "worker_lost":
-            return course.worker_lost(given["worker"], given["reason"], now)
-        if do == "brief":
-            return course.brief(given["slot"])
-        if do == "release":
-            return course.release(given["slot"], now)
-        if do == "cancel":
-            return course.cancel(given["status"], given["reason"], now)
-        raise ValueError(f"no input {do!r}")
-
-    def _take_in(self, output: Output) -> None:
-        """What of an output is kept in memory, and so is made again by a replay."""
-        match output:
-            case Send(slot=slot, command=command):
-                self._command(slot, command_to_jsonable(command))
-            case Kill(slot=slot):
-                self._command(slot, {"op": "kill", "reason": output.reason})
-            case FileCollected():
-                self.known_cases += len(output.cases)
-            case CaseStarted():
-                if output.slot in self.leases:
-                    self.leases[output.slot].running = output.case
-                    self.leases[output.slot].since = output.at
-            case CaseFinished():
-                if output.attempt.slot in self.leases:
-                    self.leases[output.attempt.slot].running = ""
-                if output.will_retry:
-                    self._failed_before.add(output.case.id)
-                else:
-                    self.outcomes[output.attempt.outcome] += 1
-                    self.known_cases += output.case.id == output.case.file
-            case CaseUnplaced():
-                self.outcomes["unplaced"] += 1
-            case _:
-                pass
-
-    def _command(self, slot: str, message: Mapping[str, Any]) -> None:
-        lease = self.leases.get(slot)
-        if lease is not None:
-            lease.command(message)
-            self.rung.add(lease.id)
-
-    def _write(self, changes: Changes, output: Output) -> None:
-        match output:
-            case Send() | Kill():
-                return
-            case Refusal():
-                self.note(changes, wire.Refused(message=output.message, hint=output.hint))
-            case CaseFinished():
-                seq = self.note(changes, output)
-                if not output.will_retry:
-                    self._write_result(changes, output, seq)
-            case Ended():
-                self.note(changes, output)
-                self._end(changes, output)
-            case _:
-                self.note(changes, output)
-
-    def _write_result(self, changes: Changes, finished: CaseFinished, seq: int) -> None:
-        attempt = finished.attempt
-        changes.add(
-            RESULTS,
-            run=self.id,
-            event=seq,
-            repository=self.repository,
-            case=storable(finished.case.id),
-            case_key=case_key(finished.case.id),
-            outcome=attempt.outcome,
-            is_flaky=not attempt.is_failing and finished.case.id in self._failed_before,
-            duration_s=attempt.duration_s,
-            worker=storable(attempt.worker, 255),
-            slot=attempt.slot,
-            started_at=attempt.started_at or time.time(),
-            message=storable(attempt.message, 500),
-        )
-
-    def _end(self, changes: Changes, ended: Ended) -> None:
-        self.ended_at = time.time()
-        changes.update(
-            RUNS,
-            self.id,
-            ended_at=self.ended_at,
-            status=ended.status,
-            reason=storable(ended.reason, 4000),
-            totals=as_text(self.totals()),
-        )
-        changes.execute(INPUTS.delete().where(INPUTS.c.run == self.id))
+        return self._kept.tally.totals()
 
     def close_lease(self, changes: Changes, lease: LiveLease, state: str) -> None:
         """The lease is over: `closed` when its process ended, `lost` when its worker was not heard of."""
@@ -284,31 +148,33 @@ class LiveRun:
         left = MOST_LOG_BYTES - lease.logged_bytes
         lease.logged_bytes += len(text)
         if left > 0:
-            self.note(changes, wire.Logged(slot=lease.slot, text=text[:left]))
+            SqlStore(self._kept, changes).note(wire.Logged(slot=lease.slot, text=text[:left]))
 
-    def warn(self, changes: Changes, text: str) -> None:
-        """Tell those who follow the run something that they should read once."""
-        self.note(changes, Notice(level="warning", text=text))
+    def _take_in(self, outputs: Sequence[Output]) -> None:
+        """What of the outputs concerns leases; a replay makes it again."""
+        for output in outputs:
+            match output:
+                case Send():
+                    self._command(output.slot, command_to_jsonable(output.command))
+                case Start() if output.slot in self.leases:
+                    self.leases[output.slot].is_plain = output.is_plain
+                case Discard():
+                    self.discarded.append(output.slot)
+                case Kill():
+                    self._command(output.slot, {"op": "kill", "reason": output.reason})
+                case Tell(CaseStarted() as started):
+                    if started.slot in self.leases:
+                        self.leases[started.slot].running = started.case
+                        self.leases[started.slot].since = started.at
+                case Tell(CaseFinished() as finished):
+                    if finished.attempt.slot in self.leases:
+                        self.leases[finished.attempt.slot].running = ""
 
-
-def _recorded(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "messages" not in arguments:
-        return arguments
-    return {**arguments, "messages": [_slim(message) for message in arguments["messages"]]}
-
-
-def _revived(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "messages" not in arguments:
-        return arguments
-    return {**arguments, "messages": [parse_relayed(message) for message in arguments["messages"]]}
-
-
-def _slim(message: Message) -> Mapping[str, Any]:
-    jsonable = message_to_jsonable(message)
-    if isinstance(message, (Finished, Uncollectable)):
-        kept = "message" if isinstance(message, Finished) and message.outcome == "skipped" else ""
-        return {name: "" if name in _BULKY and name != kept else value for name, value in jsonable.items()}
-    return jsonable
+    def _command(self, slot: str, message: Mapping[str, Any]) -> None:
+        lease = self.leases.get(slot)
+        if lease is not None:
+            lease.command(message)
+            self.rung.add(lease.id)
 
 
 def capability_of(text: str, source: str) -> Capability:

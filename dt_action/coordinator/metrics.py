@@ -52,7 +52,7 @@ def _by_class(desk: Desk) -> tuple[Counter[str], Counter[str], Counter[str], dic
         if holder is not None:
             busy[_label(device.kind for device in holder.capability.devices)] += 1
     for run in desk.runs.values():
-        for need, expected_s in () if run.is_over else run.course.needs_waiting():
+        for need, expected_s in () if run.is_over else run.state.needs_waiting():
             name = _label(need.kinds)
             waiting[name] += 1
             waiting_s[name] = waiting_s.get(name, 0.0) + expected_s

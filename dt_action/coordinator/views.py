@@ -118,9 +118,9 @@ def why_waiting(desk: Desk, run_id: str) -> list[dict[str, str]]:
     if not desk.workers:
         return [{"file": file.path, "why": "no worker has enrolled"} for file in live.submission.plan.files[:50]]
     capabilities = {worker.name: worker.capability for worker in desk.workers.values()}
-    if not any(takes(had, live.submission.isolation) for had in capabilities.values()):
+    if not any(takes(had, live.submission.start.isolation) for had in capabilities.values()):
         return [{"file": "", "why": "waits for a worker that runs tests in containers: none has enrolled"}]
-    waiting = [{"file": file, "why": why} for file, why in live.course.why_waiting()]
+    waiting = [{"file": file, "why": why} for file, why in live.state.why_waiting()]
     if not waiting and not live.leases:
         return [{"file": "", "why": "waits for a free slot: all are taken by other runs"}]
     return waiting[:200]

@@ -1,4 +1,4 @@
-"""What the brain asks a fleet to do, and the limits it works within."""
+"""What the state of a run asks for, and the limits that it works within."""
 
 from __future__ import annotations
 
@@ -55,6 +55,30 @@ class Kill:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start the slot's process on a worker, as one of several or (`is_plain`) as plain pytest's only one."""
+
+    slot: str
+    worker: str
+    is_plain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discard:
+    """The slot's process is not wanted: it is to be ended, and what it tells yet is nobody's business."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """Nowhere can pytest be started for this run; `hint` says what to do. The run's end follows."""
+
+    message: str
+    hint: str
+
+
 @dataclass(frozen=True, slots=True)
 class Tell:
     """Pass this event on to whoever listens."""
@@ -63,3 +87,4 @@ class Tell:
 
 
 Action: TypeAlias = Send | StartController | Kill | Tell
+Output: TypeAlias = Action | Start | Discard | Refuse

@@ -18,7 +18,7 @@ from dt_action.model.case import Attempt
 from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, Notice
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
-from dt_action.model.slot_protocol import Collected, Collection, Found, Rest, Stop
+from dt_action.model.slot_protocol import Collected, Collection, Found, Stop
 
 
 class Dispatcher:
@@ -29,12 +29,10 @@ class Dispatcher:
     order. Guarantees: each case gets exactly one final outcome, or none when the run ends early; no case runs where
     its requirement is not satisfied, but that one which skips itself may run where nobody satisfies it; what a slot
     says after it was lost is ignored. A slot's name stands for one process: a new process needs a new name.
-    `places` is how many slots there will be, as far as one can know.
     """
 
-    def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0, places: int = 1) -> None:
+    def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0) -> None:
         self._limits = limits
-        self._places = max(1, places)
         self._plan = plan
         self._ledger = Ledger(plan, limits.retries)
         self._backlog = Backlog()
@@ -51,11 +49,6 @@ class Dispatcher:
         self._ran_in: dict[str, set[str]] = {}
         self._took_s: dict[str, float] = {}
         self.is_finished = False
-
-    @property
-    def waits_for_slots(self) -> bool:
-        """True while there is work that no slot holds."""
-        return not self.is_finished and (not self._is_dealt or len(self._backlog) > 0)
 
     @property
     def waiting(self) -> int:
@@ -121,8 +114,11 @@ class Dispatcher:
 
     def let_go(self, slot: str) -> list[Action]:
         """The slot's process is to end when the case that it runs is torn down: nothing more is for it."""
-        self._dealer.slots[slot].is_leaving = True
-        return [Send(slot=slot, command=Rest(clear=True))]
+        return self._dealer.let_go(self._dealer.slots[slot])
+
+    def is_held(self, slot: str) -> bool:
+        """True while the slot keeps the fixtures of a case that is over but for its teardown, and waits for more."""
+        return slot in self._dealer.slots and self._dealer.slots[slot].is_held
 
     def has_slot(self, slot: str) -> bool:
         """True while the slot takes part."""
@@ -183,8 +179,12 @@ class Dispatcher:
 
     # --- what a slot tells ----------------------------------------------------------------------------------------
 
-    def files_known(self, files: Sequence[str], now: float) -> list[Action]:
-        """What pytest would collect: the word that counts. The first slot's word is taken."""
+    def files_known(self, files: Sequence[str], now: float, *, places: int = 1) -> list[Action]:
+        """
+        What pytest would collect: the word that counts. The first slot's word is taken.
+
+        `places` is how many slots there will be, as far as one can know.
+        """
         if self._is_dealt:
             return []
         self._is_dealt = True
@@ -192,24 +192,28 @@ class Dispatcher:
         self._ledger.set_files(own, add=not self._plan.is_selection)
         planned = self._ledger.in_order_of(own)
         told = Tell(FilesKnown(files=tuple(files)))
-        return [told, *self._dealer.open(planned, self._places), *self._after(now)]
+        return [told, *self._dealer.open(planned, max(1, places)), *self._after(now)]
 
-    def collection_known(self, slot: str, collection: Collection, now: float) -> list[Action]:
-        """The slot has collected, all or only what files there are. The first slot's word is taken."""
+    def collection_known(self, slot: str, collection: Collection, now: float, *, places: int = 1) -> list[Action]:
+        """
+        The slot has collected, all or only what files there are. The first slot's word is taken.
+
+        `places` is how many slots there will be, as far as one can know.
+        """
         state = self._dealer.slots.get(slot)
         if state is None or self.is_finished:
             return []
         state.importing = ""
         if not collection.whole:
-            return self.files_known(collection.files, now)
+            return self.files_known(collection.files, now, places=places)
         if not self._is_dealt:
-            return self._cases_known(state, collection, now)
+            return self._cases_known(state, collection, max(1, places), now)
         if self._listed and collection.digest != self._digest:
             found = {case.id for case in collection.cases}
             state.lacks.update(file for file, cases in self._listed.items() if not found.issuperset(cases))
         return []
 
-    def _cases_known(self, state: Slot, collection: Collection, now: float) -> list[Action]:
+    def _cases_known(self, state: Slot, collection: Collection, places: int, now: float) -> list[Action]:
         self._is_dealt = True
         self._digest = collection.digest
         self._ledger.set_files(self._plan.own(collection.files), add=not self._plan.is_selection)
@@ -234,9 +238,9 @@ class Dispatcher:
             if wanted:
                 is_whole = len(wanted) == len(self._listed[path]) == len(cases)
                 opened.append((self._ledger.files[path], wanted, is_whole))
-        actions += self._dealer.open_cases(opened, self._places)
+        actions += self._dealer.open_cases(opened, places)
         left = [file for file in self._ledger.in_order_of(collection.files) if file.path in late]
-        return [*actions, *self._dealer.open(left, self._places), *self._after(now)]
+        return [*actions, *self._dealer.open(left, places), *self._after(now)]
 
     def wants(self, slot: str, now: float) -> list[Action]:
         """The slot can begin nothing more: it has no credit, or no cases."""
@@ -429,6 +433,10 @@ class Dispatcher:
         limit_s = self._limits.run_timeout_s
         if limit_s is not None and now - self._started_at >= limit_s:
             return self.cancel("timeout", f"the run's timeout of {limit_s:g} s passed", now)
+        nobody_is_busy = not any(slot.is_busy for slot in self._dealer.slots.values())
+        if self._is_dealt and nobody_is_busy and not (self._doubts or len(self._backlog)):
+            lost = f"{self._ledger.open_names()} got no outcome, and nobody has it to do: that is a bug of dt"
+            return self.cancel("stopped", lost, now)  # rather than wait in vain until the run's timeout
         actions: list[Action] = []
         for state in self._dealer.slots.values():
             reason = "" if state.is_doomed else self._overdue(state, now)

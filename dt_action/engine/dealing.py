@@ -154,11 +154,20 @@ class Dealer:
     def dismiss_idle(self, worker: str, now: float) -> list[Action]:
         """End one slot of the worker that waits for work."""
         for slot in [slot for slot in self.resting if slot.worker == worker and not slot.is_leaving][:1]:
-            slot.is_leaving, slot.is_held, slot.since = True, False, now
-            self._resting.pop(slot.name, None)
-            self._held.pop(slot.name, None)
+            slot.since = now
+            self._leave(slot)
             return [Send(slot=slot.name, command=Stop())]
         return []
+
+    def let_go(self, slot: Slot) -> list[Action]:
+        """The slot is to tear down what it holds, which ends its case; nothing more is for it."""
+        self._leave(slot)
+        return [Send(slot=slot.name, command=Rest(clear=True))]
+
+    def _leave(self, slot: Slot) -> None:
+        slot.is_leaving, slot.is_held = True, False
+        self._resting.pop(slot.name, None)
+        self._held.pop(slot.name, None)
 
     def ended_case(self, slot: Slot) -> None:
         """The slot's case is over, its teardown included."""

@@ -54,6 +54,11 @@ class Ledger:
         """True where every file is collected, and just so many cases have no final outcome yet."""
         return not self._open_files and self._open_cases == cases
 
+    def open_names(self) -> str:
+        """Some of what is neither collected nor final, in words."""
+        names = [*sorted(self._open_files), *(id for id, entry in self._entries.items() if not entry.is_final)]
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
     def set_files(self, known: Iterable[str], *, add: bool) -> None:
         """Keep the planned files that are known; with `add`, take in the others too."""
         known = dict.fromkeys(known)

@@ -74,6 +74,11 @@ class Slot:
         return bool(self.queue or self.pieces or self.collecting)
 
     @property
+    def is_busy(self) -> bool:
+        """True while something that was handed to it has no outcome yet."""
+        return bool(self.running) or self.has_work
+
+    @property
     def queue_s(self) -> float:
         """About how many seconds the queue takes, by all that is known now."""
         queue_s = self._known_s

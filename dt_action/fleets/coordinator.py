@@ -89,7 +89,8 @@ class CoordinatorFleet:
                 "PUT", f"/blobs/{bundle.digest}", token=token, data=bundle.content, headers=headers, timeout_s=300.0
             )
         nonce = secrets.token_hex(16)
-        submission = replace(self.submission, plan=plan, bundle=bundle.digest, directory=bundle.directory, nonce=nonce)
+        start = replace(self.submission.start, directory=bundle.directory)
+        submission = replace(self.submission, plan=plan, bundle=bundle.digest, start=start, nonce=nonce)
         return patiently(
             lambda: link.post("/runs", submission, wire.Submitted, token=token), patience_s=self.start_patience_s
         )

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dt_action.engine import Limits
-from dt_action.engine.execution import Execution, Place, Terms
+from dt_action.engine import Limits, RunState
+from dt_action.engine.loop import Loop
 from dt_action.hosts.process import Host
 from dt_action.model.event import Event
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
+from dt_action.ports import Place
 
 if TYPE_CHECKING:
     from dt_action.hosts.container import ContainerHost
@@ -25,32 +26,36 @@ class LocalFleet:
     """
     Runs a plan in the processes or containers of `host`, whose first process may have been started already.
 
-    `isolation` is `session` (a process lives as long as it can), `file` (a fresh process for each file) or
-    `container`. `apart` are places beside the one that has everything: see `apart_by_devices`.
+    `apart` are places beside the one that has everything: see `apart_by_devices`.
     """
 
     host: Host | ContainerHost
     capability: Capability
     apart: tuple[Place, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    isolation: str = "session"
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """See `ports.Fleet`. Raises ConfigurationError where pytest cannot be started or refuses its arguments."""
         session = self.host.session
-        terms = Terms(
-            limits=self.limits,
-            isolation=self.isolation,
-            root=session.root,
+        here = Place(worker=WORKER, capability=self.capability, slots=session.start.slots)
+        start_controller = self.host.start_controller if isinstance(self.host, Host) else None
+        state = RunState(
+            plan,
+            self.limits,
+            start=session.start,
             python=session.python,
-            measures=session.measuring is not None,
-            is_plain=session.slots == 1 and not self.apart,
-            start_controller=self.host.start_controller if isinstance(self.host, Host) else None,
+            has_controller=start_controller is not None,
+            is_alone=session.start.slots == 1 and not self.apart,
         )
-        here = Place(worker=WORKER, capability=self.capability, slots=session.slots)
-        places = self.apart or (here,)
+        loop = Loop(
+            state,
+            self.host,
+            self.apart or (here,),
+            watches_output=self.limits.no_output_timeout_s is not None,
+            start_controller=start_controller,
+        )
         try:
-            yield from Execution(plan, terms, self.host, places).events()
+            yield from loop.events()
         finally:
             self.host.close()
 

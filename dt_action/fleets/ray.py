@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dt_action.engine import Limits
-from dt_action.engine.execution import Execution, Place, Terms
+from dt_action.engine import Limits, RunState
+from dt_action.engine.loop import Loop
 from dt_action.errors import FleetError
 from dt_action.hosts.process import new_run
 from dt_action.hosts.ray_cluster import Cluster, Node
@@ -16,6 +16,8 @@ from dt_action.hosts.ray_host import RayHost, Seat, Setup, listen_s
 from dt_action.model.event import Event
 from dt_action.model.hardware import ACCELERATORS, Device, Requirement
 from dt_action.model.plan import Plan
+from dt_action.model.pytest_start import PytestStart
+from dt_action.ports import Place
 from dt_action.remote.bundle import make_bundle
 
 SCALE_POLL_S = 1.0
@@ -27,20 +29,17 @@ class RayFleet:
     Runs a plan on actors of the cluster at `address`: `ray://HOST:PORT`, `HOST:PORT`, or `auto` for one that runs here.
 
     `slots` is the most slots at a time, None for as many as the cluster has processors. `python` is the tests'
-    interpreter on the nodes, None for that of Ray; `requirements` and `setup` are seen to on each node. Tests see the
+    interpreter on the nodes, None for that of Ray; what `start` wants prepared is seen to on each node. Tests see the
     environment of their node, without the variables named in `hidden`. Where `scale_s` is not 0, what no node has is
     asked of Ray's autoscaler, and waited for.
     """
 
     address: str
     root: Path
+    start: PytestStart = field(default_factory=PytestStart)
     python: str | None = None
-    args: tuple[str, ...] = ()
     slots: int | None = None
     limits: Limits = field(default_factory=Limits)
-    isolation: str = "session"
-    requirements: tuple[str, ...] = ()
-    setup: str = ""
     hidden: tuple[str, ...] = ()
     scale_s: float = 0.0
     say: Callable[[str], None] = print
@@ -59,23 +58,19 @@ class RayFleet:
         needs = [need for file in plan.files for need in (file.needs.default, *file.needs.cases.values())]
         places, seats = offers(self._nodes(cluster, needs), needs, self.slots)
         bundle = make_bundle(self.root)
+        slots = sum(place.slots for place in places)
         setup = Setup(
-            run=new_run(),
+            start=replace(self.start, run=new_run(), slots=slots, directory=bundle.directory),
             bundle=cluster.ray.put(bundle.content),
-            directory=bundle.directory,
             python=self.python,
-            args=self.args,
-            slots=sum(place.slots for place in places),
-            imports=self.isolation != "file",
-            requirements=self.requirements,
-            command=self.setup,
             hidden=self.hidden,
             listen_s=listen_s(self.limits.no_output_timeout_s),
         )
         host = RayHost(cluster, setup, seats, say=self.say)
-        terms = Terms(limits=self.limits, isolation=self.isolation, root=self.root, python=self.python or "python")
+        state = RunState(plan, self.limits, start=self.start, python=self.python or "python")
+        watches_output = self.limits.no_output_timeout_s is not None
         try:
-            yield from Execution(plan, terms, host, places).events()
+            yield from Loop(state, host, places, watches_output=watches_output).events()
         finally:
             host.close()
 

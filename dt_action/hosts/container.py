@@ -81,7 +81,7 @@ class ContainerHost:
 
     def __init__(self, session: Session, box: Box, engine: Engine, *, say: Callable[[str], None]) -> None:
         self.session = session
-        self._mark = session.mark or session.run
+        self._mark = session.mark or session.start.run
         self._box = box
         self._engine = engine
         self._say = say
@@ -113,11 +113,6 @@ class ContainerHost:
         known = self._slots.get(slot)
         if known is not None:
             known.line.send(command)
-
-    def sent(self, slot: str) -> int:
-        """See `ports.SlotHost`."""
-        known = self._slots.get(slot)
-        return known.line.sent if known is not None else -1
 
     def poll(self, timeout_s: float) -> Iterator[Heard]:
         """See `ports.SlotHost`. Raises FleetError where the engine refused to start a container."""
@@ -252,7 +247,7 @@ class ContainerHost:
             reason=why.format(limit=limit) or ending_of(128 - code if code > 128 else code),
             log_tail=slot.log[-TAIL_BYTES:].decode("utf-8", "replace"),
             root=WORKSPACE,
-            was_taken=bool(why),
+            how="taken" if why else "ended",
         )
         self._forget(slot)
         return Heard(slot=slot.name, message=died)

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dt_action.errors import ConfigurationError
 from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.slot_line import Line, WakeableSelector
+from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import CONTROLLER, Command, Died, ToController
 from dt_action.ports import Heard
 from dt_action.workspace import caches
@@ -32,22 +33,6 @@ REAP_S = 5.0
 and a wait without an end would not end."""
 
 IS_WINDOWS = sys.platform == "win32"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measuring:
-    """
-    Coverage is to be measured in every slot's process.
-
-    `data_file` is how the paths of the data files begin, `has_contexts` whether they tell which test ran a line.
-    """
-
-    data_file: Path
-    has_contexts: bool = False
-
-    def message(self) -> dict[str, Any]:
-        """What the slot is told, see `runner.measuring`."""
-        return {"data_file": str(self.data_file), "contexts": self.has_contexts}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,63 +60,48 @@ def new_run() -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """
-    What every slot's pytest session has in common.
+    What every slot's pytest session has in common on one machine: `start` is the run's word, the rest the machine's.
 
-    `slots` processes of the interpreter `python` are started in `root` with pytest's arguments `args`. `environ` is
-    what the tests see of the environment: pass none of our secrets in it. `run` is a name that no other run has, `mark`
-    one that no other host has (of a run that has several; else the run's). `imports` tells that each process imports
-    all test modules first, as plain pytest does. `retries` is how often a slot tries a failing case again at once,
-    `import_path` where tests import the project from, `dist` what stays together in place of the project's own.
+    Processes of the interpreter `python` are started in `root`. `environ` is what the tests see of the environment:
+    pass none of our secrets in it. `mark` is a name that no other host has; empty where the run has but one.
+    `data_file` is how the paths of coverage's data files begin, where the run measures.
     """
 
     root: Path
     python: str
-    args: tuple[str, ...]
-    slots: int
+    start: PytestStart
     environ: Mapping[str, str]
-    run: str = field(default_factory=new_run)
-    measuring: Measuring | None = None
-    recording: Recording | None = None
-    imports: bool = True
     mark: str = ""
-    retries: int = 0
-    import_path: str = "cwd"
-    dist: str = ""
+    data_file: Path | None = None
+    recording: Recording | None = None
 
-    def config(
-        self, slot: str, *, channel: Any, basetemp: str, rewritten: str, is_plain: bool | None = None, **more: Any
-    ) -> str:
+    def config(self, slot: str, *, channel: Any, basetemp: str, rewritten: str, is_plain: bool | None = None) -> str:
         """
         What a process is told at its start, see `runner.bootstrap`.
 
         `is_plain` tells that it is plain pytest's only process; without a word, it is where there is one slot.
         """
+        start, is_slot = self.start, slot != CONTROLLER
+        measure = {"data_file": str(self.data_file), "contexts": start.has_contexts}
         return json.dumps(
             {
-                "role": "controller" if slot == CONTROLLER else "slot",
+                **start.config(),
+                "role": "slot" if is_slot else "controller",
                 "channel": channel,
                 "worker": not self.runs_plain(is_plain),
                 "controller": False,
-                "measures": self.measuring is not None,
-                "measure": None,
-                "retries": self.retries,
-                "import_path": self.import_path,
-                "dist": self.dist,
                 "shares_hash_seed": self.hash_seed != "",
-                "args": self.args,
                 "slot": slot,
-                "slots": self.slots,
-                "run": self.run,
                 "basetemp": basetemp,
-                "imports": self.imports,
                 "rewritten": rewritten,
-                **more,
+                "measure": measure if start.measures and self.data_file and is_slot else None,
+                "record": self.recording.message() if self.recording and is_slot else None,
             }
         )
 
     def runs_plain(self, is_plain: bool | None) -> bool:
         """Whether a process is plain pytest's only one, as far as was said."""
-        return self.slots == 1 if is_plain is None else is_plain
+        return self.start.slots == 1 if is_plain is None else is_plain
 
     @property
     def hash_seed(self) -> str:
@@ -140,7 +110,7 @@ class Session:
 
         Empty where the user's own environment says what it is.
         """
-        return "" if self.environ.get("PYTHONHASHSEED") else str(int(self.run[:8] or "0", 16))
+        return "" if self.environ.get("PYTHONHASHSEED") else str(int(self.start.run[:8] or "0", 16))
 
     def variables(self, slot: str, *, is_plain: bool | None = None) -> dict[str, str]:
         """The variables that pytest-xdist's workers have, so that plugins written for it work."""
@@ -150,8 +120,8 @@ class Session:
         return {
             **seed,
             "PYTEST_XDIST_WORKER": slot,
-            "PYTEST_XDIST_WORKER_COUNT": str(self.slots),
-            "PYTEST_XDIST_TESTRUNUID": self.run,
+            "PYTEST_XDIST_WORKER_COUNT": str(self.start.slots),
+            "PYTEST_XDIST_TESTRUNUID": self.start.run,
         }
 
 
@@ -163,11 +133,6 @@ class _Process:
     log: Path
     pidfd: int = -1
     shown: int = 0
-
-
-def slot_name(number: int) -> str:
-    """`gw0`, `gw1`, ...: what pytest-xdist calls its workers, since plugins make database names of it."""
-    return f"gw{number}"
 
 
 def ending_of(code: int) -> str:
@@ -193,7 +158,7 @@ class Host:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._mark = session.mark or session.run
+        self._mark = session.mark or session.start.run
         self._processes: dict[str, _Process] = {}
         self._selector = WakeableSelector()
         self._scratch = new_scratch()
@@ -214,13 +179,7 @@ class Host:
         log = self._scratch / f"{slot}.log"
         ours, theirs, address = _line()
         config = session.config(
-            slot,
-            channel=address,
-            basetemp=str(self._scratch),
-            rewritten=self._rewritten,
-            is_plain=is_plain,
-            measure=session.measuring.message() if session.measuring and slot != CONTROLLER else None,
-            record=session.recording.message() if session.recording and slot != CONTROLLER else None,
+            slot, channel=address, basetemp=str(self._scratch), rewritten=self._rewritten, is_plain=is_plain
         )
         try:
             with log.open("wb") as output:
@@ -260,11 +219,6 @@ class Host:
     def group_of(self, slot: str) -> int:
         """The process group of a slot that lives."""
         return self._processes[slot].popen.pid
-
-    def sent(self, slot: str) -> int:
-        """How many commands a slot was sent; it tells with each ask how many it has seen."""
-        process = self._processes.get(slot)
-        return process.line.sent if process is not None else -1
 
     def poll(self, timeout_s: float) -> Iterator[Heard]:
         """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
@@ -361,7 +315,9 @@ class Host:
     def _bury(self, process: _Process) -> Heard:
         _kill_group(process.popen.pid)
         died = Died(
-            reason=ending_of(process.popen.returncode), log_tail=_tail(process.log), root=str(self.session.root)
+            reason=ending_of(process.popen.returncode),
+            log_tail=_tail(process.log),
+            root=os.path.realpath(self.session.root),
         )
         self._forget(process)
         return Heard(slot=process.slot, message=died)

@@ -72,21 +72,21 @@ class SlotActor:
     def _start(self, bundle: bytes, setup: dict[str, Any]) -> None:
         from dt_action.hosts import ray_node
         from dt_action.hosts.process import Host, Session
+        from dt_action.model.json_codec import from_jsonable
+        from dt_action.model.pytest_start import PytestStart
 
+        start = from_jsonable(PytestStart, setup["start"], source="the driver's message")
         hidden = {*setup["hidden"], *CLUSTER_SECRETS}
         environ = {name: value for name, value in os.environ.items() if name not in hidden}
         if setup["hides_devices"]:
             environ.update(dict.fromkeys(DEVICE_VARIABLES, ""))
-        self._workspace = ray_node.enter(_cache(), bundle, setup, environ)
-        mark = f"{setup['run']}-{self._slot}"
+        self._workspace = ray_node.enter(_cache(), bundle, start, setup["python"], environ)
+        mark = f"{start.run}-{self._slot}"
         host = Host(
             Session(
-                run=setup["run"],
                 root=self._workspace.root,
                 python=self._workspace.environment.python,
-                args=tuple(setup["args"]),
-                slots=setup["slots"],
-                imports=setup["imports"],
+                start=start,
                 environ=self._workspace.environment.variables,
                 mark=mark,
             )

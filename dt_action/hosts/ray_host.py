@@ -6,12 +6,14 @@ import contextlib
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from dt_action.errors import FleetError
 from dt_action.hosts import ray_actor
 from dt_action.hosts.ray_cluster import Cluster, in_short
+from dt_action.model.json_codec import to_jsonable
+from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import (
     Command,
     Died,
@@ -49,28 +51,27 @@ class Seat:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """
-    What the actors of a run have in common; see `hosting.Session` for `run`, `args`, `slots` and `imports`.
+    What the actors of a run have in common. `start` is how pytest is started, and what each node prepares for it.
 
-    `bundle` is the source tree in Ray's object store, `directory` where in it pytest starts. `requirements` and
-    `command` (the setup command) are seen to on each node. Tests see the environment of their node without the
-    variables named in `hidden`. `listen_s` is how long a silent actor may take to tell what it printed.
+    `bundle` is the source tree in Ray's object store, `python` the tests' interpreter on the nodes, None for that of
+    Ray. Tests see the environment of their node without the variables named in `hidden`. `listen_s` is how long a
+    silent actor may take to tell what it printed.
     """
 
-    run: str
+    start: PytestStart
     bundle: Any
-    directory: str = ""
     python: str | None = None
-    args: tuple[str, ...] = ()
-    slots: int = 1
-    imports: bool = True
-    requirements: tuple[str, ...] = ()
-    command: str = ""
     hidden: tuple[str, ...] = ()
     listen_s: float = 10.0
 
     def message(self) -> dict[str, Any]:
-        """For the actor, which knows no class of ours."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "bundle"}
+        """For the actor, which knows no class of ours before it has unpacked them."""
+        return {
+            "start": to_jsonable(self.start),
+            "python": self.python,
+            "hidden": self.hidden,
+            "listen_s": self.listen_s,
+        }
 
 
 def listen_s(no_output_timeout_s: float | None, *, most_s: float = 10.0) -> float:
@@ -159,11 +160,6 @@ class RayHost:
             actor.commands.append(command)
         if actor.handle is not None:
             self._command(actor, actor.sent, command)
-
-    def sent(self, slot: str) -> int:
-        """See `ports.SlotHost`."""
-        actor = self._actors.get(slot)
-        return actor.sent if actor is not None else -1
 
     def poll(self, timeout_s: float) -> Iterator[Happened]:
         """See `ports.SlotHost`. Raises FleetError where no actor comes up, or the cluster is gone."""
@@ -281,6 +277,8 @@ class RayHost:
             for actor in [actor for actor in self._actors.values() if actor.worker == worker]:
                 self._forget(actor)
             yield Left(worker=worker, reason="its Ray node died")
+            if not self._seats:
+                raise FleetError("the last node of the Ray cluster that the run had died")
 
     def _look_at_clocks(self) -> Iterator[Happened]:
         now = time.monotonic()
@@ -307,4 +305,4 @@ class RayHost:
 
 
 def _taken(actor: _Actor, reason: str) -> Heard:
-    return Heard(slot=actor.slot, message=Died(reason=reason, was_taken=True))
+    return Heard(slot=actor.slot, message=Died(reason=reason, how="taken"))

@@ -13,8 +13,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from dt_action.model.pytest_start import PytestStart
 from dt_action.remote.bundle import unpack
 from dt_action.workspace import environments
 from dt_action.workspace.environments import Environment
@@ -34,7 +35,7 @@ class Workspace:
     hold: IO[str]
 
 
-def enter(home: Path, bundle: bytes, setup: Mapping[str, Any], environ: Mapping[str, str]) -> Workspace:
+def enter(home: Path, bundle: bytes, start: PytestStart, python: str | None, environ: Mapping[str, str]) -> Workspace:
     """
     The workspace of a run below `home`: as on any worker, a tree that no other run's tests have written to.
 
@@ -43,30 +44,32 @@ def enter(home: Path, bundle: bytes, setup: Mapping[str, Any], environ: Mapping[
     """
     runs = home / "runs"
     runs.mkdir(exist_ok=True)
-    hold = _held(runs / f"{setup['run']}.lock")
-    with (runs / f"{setup['run']}.making").open("a", encoding="ascii") as making:
+    hold = _held(runs / f"{start.run}.lock")
+    with (runs / f"{start.run}.making").open("a", encoding="ascii") as making:
         fcntl.flock(making, fcntl.LOCK_EX)  # one makes it, the others wait for that
-        root, environment = _made(home, bundle, setup, environ)
+        root, environment = _made(home, bundle, start, python, environ)
     threading.Thread(target=sweep, args=(home,), daemon=True).start()
     return Workspace(root=root, environment=environment, hold=hold)
 
 
-def _made(home: Path, bundle: bytes, setup: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Path, Environment]:
+def _made(
+    home: Path, bundle: bytes, start: PytestStart, python: str | None, environ: Mapping[str, str]
+) -> tuple[Path, Environment]:
     runs = home / "runs"
-    tree = runs / str(setup["run"])
+    tree = runs / start.run
     if not tree.is_dir():
         _unpack(bundle, tree)
-    root = environments.root_in(tree, setup["directory"], setup["requirements"])
-    own = environments.is_bound_to_tree(root, setup["requirements"])
-    prepared = runs / f"{setup['run']}.prepared"
+    root = environments.root_in(tree, start.directory, start.requirements)
+    own = environments.is_bound_to_tree(root, start.requirements)
+    prepared = runs / f"{start.run}.prepared"
     environment = environments.prepare(
         root,
-        setup["python"] or sys.executable,
+        python or sys.executable,
         environ,
-        requirements=setup["requirements"],
-        setup=None if prepared.exists() else setup["command"] or None,
+        requirements=start.requirements,
+        setup=None if prepared.exists() else start.setup or None,
         run=environments.run_command,
-        home=runs / f"{setup['run']}.environments" if own else home / "environments",
+        home=runs / f"{start.run}.environments" if own else home / "environments",
     )
     prepared.touch()
     return root, environment

@@ -23,10 +23,9 @@ from dt_action.model.slot_protocol import (
 
 @dataclass(slots=True)
 class Line:
-    """Our end of a line. `sent` counts the commands that went out."""
+    """Our end of a line."""
 
     sock: socket.socket
-    sent: int = 0
     _pending: bytearray = field(default_factory=bytearray)
 
     def __post_init__(self) -> None:
@@ -34,7 +33,6 @@ class Line:
 
     def send(self, command: Command | ToController) -> None:
         """Send a command. Where nobody is at the other end any more, `receive` tells so."""
-        self.sent += 1
         with contextlib.suppress(OSError):
             self.sock.setblocking(True)
             self.sock.sendall(json.dumps(command_to_jsonable(command)).encode("ascii") + b"\n")

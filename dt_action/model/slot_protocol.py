@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from dt_action.errors import UnreadableError
 from dt_action.model.case import Outcome
@@ -37,6 +37,11 @@ Name = Annotated[str, Bound(f"1 to {MAX_TEXT:,} characters", lambda text: 0 < le
 Text = Annotated[str, Cut(MAX_TEXT)]
 Seconds = Annotated[float, Bound("0 or more seconds", lambda number: number >= 0)]
 Count = Annotated[int, Bound("a count from 0", lambda number: 0 <= number < 1 << 53)]
+
+
+def slot_name(number: int) -> str:
+    """`gw0`, `gw1`, ...: what pytest-xdist calls its workers, since plugins make database names of it."""
+    return f"gw{number}"
 
 
 # --- what a slot's process tells --------------------------------------------------------------------------------------
@@ -310,10 +315,12 @@ class Log:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
     """
-    The process ended: how, in words, and the last of what it printed; a host tells this after all that the slot told.
+    The process ended: `reason` says how, in words, `log_tail` has the last of what it printed.
 
-    `was_taken` tells that something outside ended it (an engine that killed an actor). `root` is where the tests lay
-    for it, which paths in `log_tail` begin with; empty where that is not known.
+    A host tells this after all that the slot told. `how` is `ended` for a process that ended by itself, `taken` where
+    something outside ended it (an engine that killed an actor), `unmade` where there was none, since its workspace
+    could not be made, and `lost` where its whole worker is gone. `root` is where the tests lay for it, which paths in
+    `log_tail` begin with; empty where that is not known.
     """
 
     word: ClassVar[str] = "died"
@@ -321,7 +328,7 @@ class Died:
     reason: Text
     log_tail: Text = ""
     root: Text = ""
-    was_taken: bool = False
+    how: Literal["ended", "taken", "unmade", "lost"] = "ended"
 
 
 FromProcess: TypeAlias = (

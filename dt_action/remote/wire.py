@@ -11,6 +11,7 @@ from dt_action.model.event import Event
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan
+from dt_action.model.pytest_start import PytestStart
 
 API = "/api/v1"
 """The path of every call; it changes when a message would be misunderstood by the other side."""
@@ -32,44 +33,36 @@ MAX_MESSAGES = 2000
 MAX_EVENTS = 500
 """So many events of a run come in one page; a page with fewer is the last one for now."""
 
-NO_WORKSPACE = "the workspace could not be made"
-"""How a slot is told to have died whose process was not even tried: its disk is full, the requirements fail, ..."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
     """When to give up. Seconds; None is no limit. See `dt_action.engine.Limits`."""
 
     case_timeout_s: float | None = None
+    collect_timeout_s: float | None = None
     no_output_timeout_s: float | None = None
     run_timeout_s: float | None = 3600.0
     retries: int = 0
     fail_fast: int = 0
+    confirm_budget_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """
-    A run to be done. `bundle` is the digest of the source tree, `directory` where in it pytest starts with `args`.
+    A run to be done: `plan` on the source tree whose archive has the digest `bundle`, started as `start` says.
 
     `nonce` makes a submission that is sent again the same run. `priority` is lowered to what the key allows.
-    `measures` asks for coverage, `has_contexts` for which test ran a line.
     """
 
     nonce: str
     bundle: str
     plan: Plan
-    directory: str = ""
-    args: tuple[str, ...] = ()
+    start: PytestStart
     limits: RunLimits = RunLimits()
-    isolation: str = "session"
-    requirements: tuple[str, ...] = ()
-    setup: str = ""
     repository: str = ""
     commit: str = ""
     priority: int = 0
-    measures: bool = False
-    has_contexts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,26 +125,23 @@ class Poll:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """
-    One slot of one run, for a worker. Only `token` speaks for it.
+    One slot of the run `start.run`, for a worker. Only `token` speaks for it. It `is_plain` where it is the only one.
 
-    `slots` is how many the run may have; `imports` tells that test modules are imported ahead of their turn. With
-    `measures` the worker sends the coverage data of the slot's process before it tells of its end.
+    Where the run measures, the worker sends the coverage data of the slot's process before it tells of its end.
     """
 
     id: str
     token: str
-    run: str
     slot: str
-    slots: int
     bundle: str
-    directory: str = ""
-    args: tuple[str, ...] = ()
-    requirements: tuple[str, ...] = ()
-    setup: str = ""
+    start: PytestStart
+    is_plain: bool = False
     no_output_timeout_s: float | None = None
-    imports: bool = True
-    measures: bool = False
-    has_contexts: bool = False
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self.start.run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +284,9 @@ _KINDS: dict[str, Any] = {
         events.CaseFinished,
         events.CaseUnplaced,
         events.Notice,
+        events.Warned,
+        events.SessionOver,
+        events.OrderDependent,
         events.Ended,
         Refused,
         Logged,

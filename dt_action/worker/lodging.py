@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dt_action.errors import ConfigurationError
-from dt_action.hosts.process import Host, Measuring, Session
+from dt_action.hosts.process import Host, Session
 from dt_action.ports import SlotHost
 from dt_action.remote import wire
 from dt_action.worker.workspaces import Fetch, Workspaces
@@ -61,26 +61,17 @@ class Processes:
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
         """See `Lodging`."""
         workspace = self._workspaces.enter(lease, fetch)
-        return Host(
-            Session(
-                run=lease.run,
-                root=workspace.root,
-                python=workspace.environment.python,
-                args=lease.args,
-                slots=max(1, lease.slots),
-                imports=lease.imports,
-                environ=workspace.environment.variables,
-                mark=lease.id,
-                measuring=self._measuring(lease),
-            )
+        session = Session(
+            root=workspace.root,
+            python=workspace.environment.python,
+            start=lease.start,
+            environ=workspace.environment.variables,
+            mark=lease.id,
+            data_file=self.data_folder(lease) / DATA_NAME,
         )
-
-    def _measuring(self, lease: wire.Lease) -> Measuring | None:
-        if not lease.measures:
-            return None
-        folder = self.data_folder(lease)
-        folder.mkdir(parents=True, exist_ok=True)
-        return Measuring(data_file=folder / DATA_NAME, has_contexts=lease.has_contexts)
+        if lease.start.measures:
+            self.data_folder(lease).mkdir(parents=True, exist_ok=True)
+        return Host(session)
 
     def data_folder(self, lease: wire.Lease) -> Path:
         """See `Lodging`."""
@@ -108,19 +99,17 @@ class Containers:
         """See `Lodging`. A setup command would have to run outside of the containers, so there is none."""
         from dt_action.hosts.container import ContainerHost
 
-        workspace = self._workspaces.enter(replace(lease, requirements=(), setup=""), fetch)
-        if lease.requirements or lease.setup:
+        start = replace(lease.start, requirements=(), setup="")
+        workspace = self._workspaces.enter(replace(lease, start=start), fetch)
+        if lease.start.requirements or lease.start.setup:
             raise ConfigurationError(
                 f"this worker's tests run in containers of {self._box.image}, where nothing is installed or set up",
                 hint="leave --requirements and --setup out, and have the image hold what the tests need",
             )
         session = Session(
-            run=lease.run,
             root=workspace.root,
             python=self._box.python,
-            args=lease.args,
-            slots=max(1, lease.slots),
-            imports=lease.imports,
+            start=lease.start,
             environ=self._box.environ,
             mark=lease.id,
         )

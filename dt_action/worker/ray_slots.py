@@ -91,15 +91,9 @@ class RaySlots:
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
         """See `Lodging`."""
         setup = Setup(
-            run=lease.run,
+            start=lease.start,
             bundle=self._bundles.enter(lease, fetch),
-            directory=lease.directory,
             python=self._terms.python,
-            args=lease.args,
-            slots=max(1, lease.slots),
-            imports=lease.imports,
-            requirements=lease.requirements,
-            command=lease.setup,
             hidden=self._terms.hidden,
             listen_s=listen_s(lease.no_output_timeout_s, most_s=LISTEN_S),
         )

@@ -50,6 +50,9 @@ FETCH_TIMEOUT_S = 300.0
 MOST_BUGS = 5
 """So many times is told what the coordinator cannot digest, before the lease is given up."""
 
+NO_WORKSPACE = "the workspace could not be made"
+"""How a slot is told to have died whose process was not even tried: its disk is full, the requirements fail, ..."""
+
 _URGENT = (Want, Died, Ready, Exit)
 
 
@@ -154,14 +157,14 @@ class SlotWork(threading.Thread):
         try:
             host = self._lodging.host(self.lease, lambda lease, path: _fetch(link, lease, path))
             unfit = self._fitness()
-            if self.lease.measures and self._lodging.data_folder(self.lease) is None:
+            if self.lease.start.measures and self._lodging.data_folder(self.lease) is None:
                 unfit = unfit or "coverage is not measured on this worker, whose slots are no processes of its machine"
             if unfit:
                 host.close()
                 raise ConfigurationError(unfit)
         except (DtError, LinkError, OSError) as error:
-            _LOG.warning("lease %s: %s: %s", self.lease.id, wire.NO_WORKSPACE, error)
-            self._outbox.add(Died(reason=wire.NO_WORKSPACE, log_tail=_said(error)))
+            _LOG.warning("lease %s: %s: %s", self.lease.id, NO_WORKSPACE, error)
+            self._outbox.add(Died(reason=NO_WORKSPACE, log_tail=_said(error), how="unmade"))
             self._tell_all(link)
             return
         self._host = host
@@ -176,7 +179,7 @@ class SlotWork(threading.Thread):
 
     def _attend(self, link: Link, host: LeaseHost) -> None:
         """Carry messages and commands until the process has ended, or the lease has. Raises DtError: see the host."""
-        host.start(self.lease.slot, "")
+        host.start(self.lease.slot, "", is_plain=self.lease.is_plain)
         self._obey(host)
         backoff = iter(self._backoff)
         retry_at = 0.0
@@ -185,7 +188,7 @@ class SlotWork(threading.Thread):
                 if isinstance(happened, Heard) and isinstance(happened.message, Died):
                     _LOG.info("lease %s: %s", self.lease.id, happened.message.reason)
                     self._listen(host)
-                    if self.lease.measures:
+                    if self.lease.start.measures:
                         self._send_coverage(link, happened.message.root)
                     self._outbox.add(happened.message)
                     return
@@ -236,7 +239,7 @@ class SlotWork(threading.Thread):
                 continue
             command = parse_command(numbered.command)
             if isinstance(command, Stop):
-                self._stop_by = time.monotonic() + (SAVE_GRACE_S if self.lease.measures else STOP_GRACE_S)
+                self._stop_by = time.monotonic() + (SAVE_GRACE_S if self.lease.start.measures else STOP_GRACE_S)
             host.send(self.lease.slot, command)
 
     def _listen(self, host: LeaseHost) -> None:

@@ -110,14 +110,14 @@ class Workspaces:
         tree = self._home / "runs" / lease.run
         shutil.rmtree(tree, ignore_errors=True)
         unpack(self._bundle(lease, fetch), tree)
-        root = environments.root_in(tree, lease.directory, lease.requirements)
+        root = environments.root_in(tree, lease.start.directory, lease.start.requirements)
         environment = environments.prepare(
             root,
             self._python,
             self._environ,
-            requirements=lease.requirements,
-            tools=("pytest", "coverage") if lease.measures else ("pytest",),
-            setup=lease.setup or None,
+            requirements=lease.start.requirements,
+            tools=("pytest", "coverage") if lease.start.measures else ("pytest",),
+            setup=lease.start.setup or None,
             run=self._run,
             home=self._environments(lease, root),
         )
@@ -125,7 +125,7 @@ class Workspaces:
 
     def _environments(self, lease: wire.Lease, root: Path) -> Path:
         """Where the environment is kept: with others of its digest, unless it belongs to the tree."""
-        own = environments.is_bound_to_tree(root, lease.requirements)
+        own = environments.is_bound_to_tree(root, lease.start.requirements)
         return self._home / "runs" / f"{lease.run}.environments" if own else self._home / "environments"
 
     def _bundle(self, lease: wire.Lease, fetch: Fetch) -> Path:

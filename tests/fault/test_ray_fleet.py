@@ -19,6 +19,7 @@ from dt_action.fleets.ray import RayFleet
 from dt_action.model.event import CaseFinished, CaseStarted, CaseUnplaced, Event, WorkerJoined
 from dt_action.model.hardware import Clause, DeviceKind, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.model.pytest_start import PytestStart
 
 ray = pytest.importorskip("ray")
 
@@ -148,7 +149,7 @@ def test_an_actor_killed_ten_times_loses_no_case(cluster: Any, root: Path) -> No
     killed: set[str] = set()
     events: list[Event] = []
     mark = f"not {root.name}"
-    for event in run(cluster, root, limits=Limits(retries=20), args=("-k", mark)):
+    for event in run(cluster, root, limits=Limits(retries=20), start=PytestStart(args=("-k", mark))):
         events.append(event)
         if isinstance(event, CaseStarted) and len(killed) < 10 and event.slot not in killed:
             killed.add(event.slot)
@@ -177,7 +178,7 @@ def _kill_actor_of(slot: str, mark: str) -> None:
 def test_cancelling_frees_every_actor_and_ends_every_process(cluster: Any, root: Path) -> None:
     slow_cases(root, seconds=60.0)
     mark = f"not {root.name}"
-    events = run(cluster, root, args=("-k", mark))
+    events = run(cluster, root, start=PytestStart(args=("-k", mark)))
     next(event for event in events if isinstance(event, CaseStarted))
     assert processes_marked(mark)
 

@@ -30,6 +30,7 @@ from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError, UnreadableError
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import to_jsonable
+from dt_action.model.pytest_start import PytestStart
 from dt_action.remote import wire
 from dt_action.remote.bundle import make_bundle, unpack
 
@@ -502,10 +503,17 @@ def test_a_body_that_is_no_message(coordinator, body):
 def test_a_message_of_the_wrong_type_is_not_read_as_the_right_one(coordinator):
     key = coordinator.key()
     good = submission(upload(coordinator, key))
-    for wrong in ({"priority": "2"}, {"measures": "yes"}, {"nonce": 5}, {"args": "x"}, {"limits": {"retries": 1.5}}):
+    for wrong in (
+        {"priority": "2"},
+        {"start": {"measures": "yes"}},
+        {"nonce": 5},
+        {"start": {"args": "x"}},
+        {"start": None},
+        {"limits": {"retries": 1.5}},
+    ):
         answer = requests.post(f"{coordinator.api}/runs", json={**good, **wrong}, headers=bearer(key))
         assert answer.status_code == 422, wrong
-    for senseless in ({"priority": 10**300}, {"nonce": ""}, {"plan": {"files": []}}, {"directory": "a\0b"}):
+    for senseless in ({"priority": 10**300}, {"nonce": ""}, {"plan": {"files": []}}, {"start": {"directory": "a\0b"}}):
         answer = requests.post(f"{coordinator.api}/runs", json={**good, **senseless}, headers=bearer(key))
         assert answer.status_code == 422, senseless
 
@@ -569,7 +577,8 @@ HOSTILE = ["'; DROP TABLE runs; --", "<script>alert(1)</script>", "\ud800", "a\0
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_in_every_field(coordinator, text):
     key = coordinator.key()
-    body = submission(upload(coordinator, key), repository=text, commit=text, setup=text, args=(text,), directory=text)
+    start = PytestStart(setup=text, args=(text,), directory=text)
+    body = submission(upload(coordinator, key), repository=text, commit=text, start=start)
     body["plan"]["files"][0]["path"] = text
     body["plan"]["files"][0]["test_type"] = text
     answer = requests.post(f"{coordinator.api}/runs", data=json.dumps(body), headers=bearer(key))

@@ -15,10 +15,11 @@ pytest.importorskip("coverage")
 from dt_action.engine.results import collect
 from dt_action.fleets.local import LocalFleet
 from dt_action.history import KnownPast
-from dt_action.hosts.process import Host, Measuring, Session
+from dt_action.hosts.process import Host, Session, new_run
 from dt_action.judging.coverage_data import Combined, combine, shard_data_name
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import Capability
+from dt_action.model.pytest_start import PytestStart
 from dt_action.planning.plan import make_plan
 
 CODE = """
@@ -60,13 +61,14 @@ def measured(root: Path, scratch: Path, types: dict[str, list[str]], *, slots: i
     typed = [("" if name == "other" else name, path) for name, paths in types.items() for path in paths]
     files = [TestFile(path=path, test_type=name) for name, path in typed]
     plan = make_plan(files, {}, KnownPast(), file_bytes={}, is_selection=True)
+    args = tuple(file.path for file in files)
+    start = PytestStart(args=args, run=new_run(), slots=slots, measures=True, has_contexts=contexts)
     session = Session(
         root=root,
         python=sys.executable,
-        args=tuple(file.path for file in files),
-        slots=slots,
+        start=start,
         environ=dict(os.environ),
-        measuring=Measuring(data_file=scratch / ".coverage", has_contexts=contexts),
+        data_file=scratch / ".coverage",
     )
     run = collect(plan, LocalFleet(host=Host(session), capability=Capability()).execute(plan))
     assert run.totals().passed == len(files)

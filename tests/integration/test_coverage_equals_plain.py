@@ -15,11 +15,12 @@ from dt_action.engine.results import collect
 from dt_action.errors import ConfigurationError, UnreadableError
 from dt_action.fleets.local import LocalFleet
 from dt_action.history import KnownPast
-from dt_action.hosts.process import Host, Measuring, Session
+from dt_action.hosts.process import Host, Session, new_run
 from dt_action.judging.coverage_data import Combined, combine, shard_data_files, shard_data_name
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
+from dt_action.model.pytest_start import PytestStart
 from dt_action.model.run import Run
 from dt_action.planning.plan import make_plan
 
@@ -90,14 +91,14 @@ def measured(root: Path, scratch: Path, *names: str, contexts: bool = False) -> 
     """Run test files in two slots; their data is left in `scratch`."""
     files = [TestFile(path=name) for name in names or [name for name in TESTS if "test_" in name]]
     plan: Plan = make_plan(files, {}, KnownPast(), file_bytes={}, is_selection=True)
+    start = PytestStart(args=tuple(names), run=new_run(), slots=2, measures=True, has_contexts=contexts)
     host = Host(
         Session(
             root=root,
             python=sys.executable,
-            args=tuple(names),
-            slots=2,
+            start=start,
             environ=dict(os.environ),
-            measuring=Measuring(data_file=scratch / ".coverage", has_contexts=contexts),
+            data_file=scratch / ".coverage",
         )
     )
     return collect(plan, LocalFleet(host=host, capability=Capability()).execute(plan))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_slot import FakeCase, FakeFile
-from test_dispatch_properties import Scene, World
+from support.scenes import Scene
+from support.scenes import run as run_scene
 
 from dt_action.engine import Limits
 from dt_action.engine.confirming import Confirming, Doubt, Settled
-from dt_action.engine.execution import Execution, Place, Terms
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, Event, OrderDependent
 from dt_action.model.hardware import Capability, FileNeeds
 from dt_action.model.plan import Plan, PlannedFile
+from dt_action.ports import Place
 
 FAILED = Attempt(outcome="failed", worker="w0")
 NAMES = [(f"test_{file}.py", f"test_{file}.py::t{number}") for file in range(3) for number in range(4)]
@@ -64,8 +65,7 @@ def run(suite: dict[str, FakeFile], *, slots: int, is_whole: bool, moves: tuple[
         slot_retries=0,
         moves=moves,
     )
-    world = World(scene)
-    return list(Execution(scene.plan, Terms(limits=limits), world, places, clock=lambda: world.now).events())
+    return run_scene(scene)[1]
 
 
 @given(

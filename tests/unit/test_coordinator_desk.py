@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dt_action.coordinator.roster import Owner
-from dt_action.coordinator.store import INPUTS, as_text
+from dt_action.coordinator.store import INPUTS
 from dt_action.coordinator.writer import RefusalError
 from dt_action.model.event import CaseUnplaced, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
+from dt_action.model.pytest_start import PytestStart
 from dt_action.remote import wire
 
 FILES = files_of(4, 25)
@@ -96,32 +95,26 @@ def test_a_restart_knows_which_test_skipped_itself_for_a_device_that_another_mac
     assert world.desk.runs[run].totals() == before.totals()
 
 
-def test_the_record_of_an_older_coordinator_is_understood(world):
-    """It had a line for each message; now it has one for all that a slot told at once."""
-    run = world.submit(FILES)
-    worker = world.enrol("a")
+@pytest.mark.parametrize("record", ['{"do": "dance", "now": 1.0}', '{"do": "told", "now": 1.0, "with": {}}', "{", "7"])
+def test_a_record_that_cannot_be_lived_through_closes_that_one_run_with_the_reason(world, record):
+    broken, whole = world.submit(FILES, nonce="1"), world.submit(FILES, nonce="2")
+    worker = world.enrol("a", slots=2)
     for _ in range(3):
         worker.step(FILES, most=9)
-    before = world.desk.runs[run]
+    done = world.finals(broken)
     with world.engine.begin() as connection:
-        rows = connection.execute(sa.select(INPUTS).order_by(INPUTS.c.seq)).all()
-        connection.execute(INPUTS.delete())
-        records = [old for row in rows for old in _one_by_one(json.loads(row.payload))]
-        for seq, record in enumerate(records, 1):
-            connection.execute(INPUTS.insert().values(run=run, seq=seq, payload=as_text(record)))
-    assert len(records) > len(rows)
+        last = sa.select(sa.func.max(INPUTS.c.seq)).where(INPUTS.c.run == broken).scalar_subquery()
+        where = sa.and_(INPUTS.c.run == broken, INPUTS.c.seq == last)
+        connection.execute(INPUTS.update().where(where).values(payload=record))
+
     world.restart()
-    after = world.desk.runs[run]
-    assert after.totals() == before.totals()
-    assert [lease.numbered for lease in after.leases.values()] == [lease.numbered for lease in before.leases.values()]
+    world.tick(0.25)
 
-
-def _one_by_one(record: dict[str, Any]) -> list[dict[str, Any]]:
-    if record["do"] != "told":
-        return [record]
-    given = {name: value for name, value in record["with"].items() if name != "messages"}
-    messages = record["with"]["messages"]
-    return [{**record, "do": "heard", "with": {**given, "message": message}} for message in messages]
+    ended = world.events(broken)[-1]
+    assert (ended.status, "cannot read this run's record" in ended.reason) == ("stopped", True)
+    assert done and world.finals(broken) == done, "what it had told stays"
+    until_over(world, whole, [worker], FILES)
+    _is_whole(world, whole)
 
 
 def test_a_rebuilt_run_is_the_one_that_was_lost(world):
@@ -261,11 +254,22 @@ def test_a_cancelled_run_ends_and_frees_its_slots(world):
     worker = world.enrol("a", slots=2)
     worker.step(FILES, most=5)
     world.do(lambda changes: world.desk.cancel(changes, run, who="me", reason="no more"))
-    assert world.events(run)[-1].status == "cancelled"
     for _ in range(5):
         worker.step(FILES)
+    assert world.events(run)[-1].status == "cancelled"
     assert not world.desk.leases
     assert not world.desk.runs
+
+
+def test_a_cancelled_run_ends_in_time_although_a_worker_does_not_let_go(world):
+    run = world.submit(FILES)
+    worker = world.enrol("a")
+    worker.step(FILES, most=5)
+    world.do(lambda changes: world.desk.cancel(changes, run, who="me", reason="no more"))
+    for _ in range(6):
+        worker.poll()
+        world.tick(1.0)
+    assert world.events(run)[-1].status == "cancelled"
 
 
 def test_the_coordinators_absence_makes_no_test_overdue(world):
@@ -300,7 +304,7 @@ GPU = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=
 def test_what_no_worker_can_run_is_told_at_submission_and_in_the_end(world):
     needs = {"tests/test_0.py": FileNeeds(path="tests/test_0.py", default=GPU)}
     worker = world.enrol("plain")
-    submission = wire.Submission(nonce="n", bundle="0" * 64, plan=plan_of(FILES, needs=needs))
+    submission = wire.Submission(nonce="n", bundle="0" * 64, plan=plan_of(FILES, needs=needs), start=PytestStart())
     submitted = world.do(lambda changes: world.desk.submit(changes, submission, Owner(name="ci")))
     assert "tests/test_0.py needs cuda, which no worker has (plain: needs cuda" in submitted.warnings[0]
     until_over(world, submitted.run, [worker], FILES)

@@ -26,14 +26,17 @@ def send(world: World, lease: str, root: str = "/workers/a") -> None:
 
 
 def a_finished_run(world: World) -> tuple[str, SimWorker, SimLease]:
-    """A run that is over, whose one slot was told to stop and is saving."""
+    """A run that is over, whose one slot was told to stop and takes too long to save."""
     run = world.submit(FILES, measures=True)
     worker = world.enrol("a")
     worker.take(worker.poll(), FILES)
     (lease,) = worker.leases.values()
-    assert lease.lease.measures, "the worker is told to measure"
-    while not world.desk.runs[run].is_over:
+    assert lease.lease.start.measures, "the worker is told to measure"
+    while not lease.slot.is_stopped:
         worker.tell(lease, most=1)
+    while not world.desk.runs[run].is_over:
+        world.tick(1.0)
+        worker.poll()
     return run, worker, lease
 
 
@@ -100,8 +103,11 @@ def test_a_slot_whose_tests_count_and_whose_data_never_came_is_named(world):
     other.poll()
     for _ in range(11):
         world.tick(1.0)
-    while not world.desk.runs[run].is_over:
+    while not any(lease.slot.is_stopped for lease in other.leases.values()):
         other.step(FILES, most=1)
+    while not world.desk.runs[run].is_over:
+        world.tick(1.0)
+        other.poll()
     for lease in [open.id for open in world.desk.leases.values()]:
         send(world, lease)
     found = parcels_of(world.engine, run)

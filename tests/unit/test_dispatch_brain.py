@@ -231,6 +231,27 @@ def test_a_case_that_ran_although_it_had_been_taken_away_is_nobodys_fault() -> N
     assert not brain.case_finished("s0", "a.py::t1", FAILED, 1.3)
 
 
+def test_a_case_that_nobody_has_to_do_ends_the_run_at_once_and_not_at_its_timeout() -> None:
+    """A slot made it up while it collected a file that had just been taken away from it."""
+    files = [planned(path, expected_s=3) for path in ("a.py", "b.py", "c.py")]
+    brain = brain_with(*files, limits=Limits(window_s=0.0, batch_s=100.0, steal_s=0.0))
+    brain.wants("s0", 0.0)
+    brain.worker_joined("w1", Capability(), 0.0)
+    brain.slot_joined("s1", "w1", 0.0)
+    brain.wants("s1", 0.0)
+    collect(brain, "s1", "c.py")
+    collect(brain, "s0", "a.py", "t0")
+    brain.case_started("s0", "a.py::t0", 0.0)
+    assert dropped(brain.wants("s1", 0.0)), "b.py"
+    collect(brain, "s0", "b.py", "made_up")
+    collect(brain, "s1", "b.py")
+    assert not told(brain.case_finished("s0", "a.py::t0", PASSED, 0.0), Ended)
+
+    (ended,) = told(brain.tick(0.1), Ended)
+
+    assert ended.status == "stopped" and "b.py::made_up" in ended.reason  # type: ignore[attr-defined]
+
+
 def units(actions: list[Action]) -> list[Unit]:
     assigns = [action.command for action in actions if isinstance(action, Send) and isinstance(action.command, Assign)]
     return [unit for assign in assigns for unit in assign.units]

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dt_action.errors import ConfigurationError
+from dt_action.model.pytest_start import PytestStart
 from dt_action.workspace.environments import is_bound_to_tree
 
 ray_node = pytest.importorskip("dt_action.hosts.ray_node", reason="nodes are Linux or macOS")
@@ -28,24 +28,20 @@ def bundle(**files: str) -> bytes:
     return packed.getvalue()
 
 
-def setup(run: str, **more: Any) -> dict[str, Any]:
-    return {"run": run, "directory": "", "python": None, "requirements": (), "command": "", **more}
-
-
 def test_a_second_slot_of_a_run_shares_its_tree_and_the_setup_command_ran_once(tmp_path: Path) -> None:
-    given = setup("a", command="echo x >> ran")
-    first = ray_node.enter(tmp_path, bundle(one="1"), given, dict(os.environ))
-    second = ray_node.enter(tmp_path, bundle(one="1"), given, dict(os.environ))
+    start = PytestStart(run="a", setup="echo x >> ran")
+    first = ray_node.enter(tmp_path, bundle(one="1"), start, None, dict(os.environ))
+    second = ray_node.enter(tmp_path, bundle(one="1"), start, None, dict(os.environ))
 
     assert first.root == second.root
     assert (first.root / "ran").read_text() == "x\n"
 
 
 def test_another_run_of_the_same_tree_sees_nothing_of_what_tests_wrote(tmp_path: Path) -> None:
-    first = ray_node.enter(tmp_path, bundle(one="1"), setup("a"), {})
+    first = ray_node.enter(tmp_path, bundle(one="1"), PytestStart(run="a"), None, {})
     (first.root / "left behind").touch()
 
-    second = ray_node.enter(tmp_path, bundle(one="1"), setup("b"), {})
+    second = ray_node.enter(tmp_path, bundle(one="1"), PytestStart(run="b"), None, {})
 
     assert [path.name for path in second.root.iterdir()] == ["one"]
 
@@ -53,7 +49,8 @@ def test_another_run_of_the_same_tree_sees_nothing_of_what_tests_wrote(tmp_path:
 def test_what_a_process_holds_stays_until_the_process_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom dt_action.hosts import ray_node\n"
-        f"held = ray_node.enter(Path({str(tmp_path)!r}), {bundle(one='1')!r}, {setup('a')!r}, {{}})\n"
+        "from dt_action.model.pytest_start import PytestStart\n"
+        f"held = ray_node.enter(Path({str(tmp_path)!r}), {bundle(one='1')!r}, PytestStart(run='a'), None, {{}})\n"
         "print(flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -72,7 +69,7 @@ def test_what_a_process_holds_stays_until_the_process_is_killed(tmp_path: Path) 
 def test_a_requirements_file_outside_of_the_tree_is_refused(tmp_path: Path) -> None:
     (tmp_path / "evil.txt").touch()
     with pytest.raises(ConfigurationError, match="outside"):
-        ray_node.enter(tmp_path, bundle(one="1"), setup("a", requirements=("../../evil.txt",)), {})
+        ray_node.enter(tmp_path, bundle(one="1"), PytestStart(run="a", requirements=("../../evil.txt",)), None, {})
 
 
 @pytest.mark.parametrize(

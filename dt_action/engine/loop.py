@@ -1,0 +1,133 @@
+"""A run whose slots live in a host of this process: carries what the host tells to the engine, and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from dt_action.engine.actions import Discard, Kill, Refuse, Send, Start, StartController, Tell
+from dt_action.engine.engine import Engine, MemoryStore
+from dt_action.engine.inputs import Hear, Input, Join, Leave, Open, Tick
+from dt_action.engine.run_state import RunState
+from dt_action.errors import ConfigurationError
+from dt_action.model.event import Event
+from dt_action.model.slot_protocol import Died, Message, Printed, Stop
+from dt_action.ports import Happened, Heard, Left, Place, SlotHost
+
+TICK_S = 0.1
+
+
+class Loop:
+    """
+    Runs `state` on the slots of `host`, on the workers in `places` and those that join later; all of them are its own.
+
+    With `watches_output` the state is told when a slot prints. `start_controller` starts the controller session's
+    process, heard of as the slot `controller`, where the state may ask for it. `clock` gives seconds on a steady
+    clock; a simulation has its own.
+    """
+
+    def __init__(
+        self,
+        state: RunState,
+        host: SlotHost,
+        places: Sequence[Place],
+        *,
+        watches_output: bool = False,
+        start_controller: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        store: MemoryStore | None = None,
+    ) -> None:
+        self._state = state
+        self._engine = Engine(state, clock)
+        self._host = host
+        self._places = places
+        self._watches_output = watches_output
+        self._start_controller = start_controller
+        self._clock = clock
+        self._store = store or MemoryStore()
+        self._unix_at_0 = time.time() - clock()
+        self._printed: dict[str, int] = {}
+
+    def events(self) -> Iterator[Event]:
+        """See `ports.Fleet.execute`. Raises ConfigurationError where pytest cannot start or refuses its arguments."""
+        yield from self._begin()
+        next_tick = self._clock() + TICK_S
+        while not self._state.is_over:
+            for happened in self._host.poll(max(0.0, next_tick - self._clock())):
+                yield from self._happened(happened)
+                if self._state.is_over:
+                    break
+            if self._clock() >= next_tick:
+                yield from self._watch_output()
+                yield from self._put(Tick())
+                yield from self._fill()
+                next_tick = self._clock() + TICK_S
+        self._host.close()
+
+    def _begin(self) -> Iterator[Event]:
+        for place in self._places:
+            yield from self._join(place)
+        for _ in self._host.slots:  # the first ones may have been started before there was a plan
+            yield from self._put(Open(worker=self._places[0].worker))
+        yield from self._fill()
+
+    def _fill(self) -> Iterator[Event]:
+        """Open slots on the workers in turns, as long as there is room and something to do for them."""
+        is_open = True
+        while is_open:
+            is_open = False
+            for worker in self._state.workers:
+                if self._state.room_on(worker) > 0 and self._state.wants_slot_on(worker):
+                    is_open = True
+                    yield from self._put(Open(worker=worker))
+
+    def _watch_output(self) -> Iterator[Event]:
+        for slot in self._host.slots if self._watches_output else ():
+            printed = self._host.output_bytes(slot)
+            if printed != self._printed.get(slot):
+                self._printed[slot] = printed
+                yield from self._hear(slot, Printed())
+
+    def _happened(self, happened: Happened) -> Iterator[Event]:
+        match happened:
+            case Heard():
+                yield from self._hear(happened.slot, happened.message)
+                if isinstance(happened.message, Died):
+                    yield from self._fill()
+            case Place():
+                yield from self._join(happened)
+                yield from self._fill()
+            case Left():
+                yield from self._put(Leave(worker=happened.worker, reason=happened.reason))
+
+    def _join(self, place: Place) -> Iterator[Event]:
+        yield from self._put(Join(worker=place.worker, capability=place.capability, slots=place.slots))
+
+    def _hear(self, slot: str, message: Message) -> Iterator[Event]:
+        yield from self._put(Hear(slot=slot, messages=(message,), at=self._unix_at_0 + self._clock()))
+
+    def _put(self, what: Input) -> Iterator[Event]:
+        """Put something into the run, and do what it asks for; what it tells comes out."""
+        makes_room = False
+        for output in self._engine.put(self._store, what):
+            match output:
+                case Tell():
+                    yield output.event
+                case Send():
+                    self._host.send(output.slot, output.command)
+                    makes_room |= isinstance(output.command, Stop)
+                case Start():
+                    if output.slot not in self._host.slots:
+                        self._host.start(output.slot, output.worker, is_plain=output.is_plain)
+                case StartController():
+                    if self._start_controller is not None:
+                        self._start_controller()
+                case Kill():
+                    self._host.kill(output.slot, show_where=True)
+                case Discard():
+                    self._host.kill(output.slot)
+                    makes_room = True
+                case Refuse():
+                    raise ConfigurationError(output.message, hint=output.hint)
+        if makes_room and not self._state.is_finished:
+            yield from self._fill()

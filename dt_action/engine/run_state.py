@@ -1,0 +1,538 @@
+"""The state of a run: what happens is put in, what is to be done comes out. Pure, and the same behind every fleet."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dt_action.engine.actions import Action, Discard, Kill, Limits, Output, Send, Start, Tell
+from dt_action.engine.attempts import attempt_of
+from dt_action.engine.brain import Dispatcher
+from dt_action.engine.confirming import Confirming, Settled
+from dt_action.engine.controlling import Controlling, session_over
+from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Tick
+from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
+from dt_action.model import slot_protocol as protocol
+from dt_action.model.case import Attempt
+from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, Warned, WorkerJoined
+from dt_action.model.hardware import Capability, Requirement
+from dt_action.model.plan import Plan
+from dt_action.model.pytest_start import PytestStart
+from dt_action.model.slot_protocol import CONTROLLER, Died, slot_name
+
+MOST_FAILED_STARTS = 3
+"""So many processes in a row may fail to start on a worker where others have started, or may still."""
+
+STOP_GRACE_S = 5.0
+SAVE_GRACE_S = 60.0
+"""A process that measures coverage, or whose plugins write reports, has something to do before it ends."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Process:
+    """
+    A slot's process. `sent` counts the commands for it.
+
+    It is `is_starting` until it has collected, `is_leaving` when it is to stop as soon as it has nothing in hand,
+    `is_stopped` once it was told to, or leaves of its own will. One that `confirms` runs failures once more, as plain
+    pytest runs them. `kill` is why it is being ended.
+    """
+
+    worker: str
+    is_starting: bool = True
+    confirms: bool = False
+    is_used: bool = False
+    is_leaving: bool = False
+    is_stopped: bool = False
+    sent: int = 0
+    kill: Kill | None = None
+
+
+class RunState:
+    """
+    Carries what slots tell to the brain, and what the brain decides to the slots.
+
+    `put` takes what happened, with the seconds that a steady clock shows, and returns what is to be done, in order.
+    The same inputs at the same times give the same outputs, so a record of the inputs is a record of the run.
+
+    `start` is how pytest is started; isolation by `file` gives each file a fresh process. `python` names the tests'
+    interpreter in messages. `has_controller` tells that the fleet can start a controller session, `is_alone` that one
+    process runs everything, as plain pytest's does. When nothing more is to be run, the sessions end, with all that
+    their plugins do then, and the controller's last; after that the run is over, and `Ended` is told.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        limits: Limits,
+        *,
+        start: PytestStart | None = None,
+        python: str = "python",
+        has_controller: bool = False,
+        is_alone: bool = False,
+        now: float = 0.0,
+    ) -> None:
+        self.is_over = False
+        self._asked = self._plan = plan
+        self._start = start or PytestStart()
+        self._by_file = self._start.isolation == "file"
+        self._python = python
+        self._limits = replace(limits, batch_s=0.0) if self._by_file else limits
+        self._brain = Dispatcher(plan, self._limits, now=now)
+        self._controlling = Controlling(is_possible=has_controller)
+        self._confirming = Confirming(budget_s=limits.confirm_budget_s)
+        self._confirms_on = ""
+        self._has_waited_for_place = False
+        self._dependent: set[str] = set()
+        self._has_learnt = False
+        self._is_alone = is_alone
+        self._workers: dict[str, tuple[Capability, int]] = {}
+        self._processes: dict[str, _Process] = {}
+        self._failed_starts: dict[str, int] = {}
+        self._told_workers: set[str] = set()
+        self._opened = 0
+        self._is_based = False
+        self._is_ready = False
+        self._ended: Ended | None = None
+        self._closes_by: float | None = None
+        self._controller_by: float | None = None
+
+    def put(self, what: Input, now: float) -> list[Output]:
+        """Take in what happened; what is to be done."""
+        if self.is_over:
+            return []
+        outputs = self._put(what, now)
+        if self.is_finished and self._closes_by is None:
+            outputs += self._begin_closing(now)
+        return outputs + self._close(now) if self.is_finished else outputs
+
+    def _put(self, what: Input, now: float) -> list[Output]:
+        match what:
+            case Hear():
+                return [output for message in what.messages for output in self._hear(what.slot, message, what.at, now)]
+            case Tick():
+                return [*self._follow(self._brain.tick(now)), *self._confirm(now)]
+            case Open():
+                return self._open(what.worker, now)
+            case Join():
+                self._workers[what.worker] = what.capability, what.slots
+                return self._follow(self._brain.worker_joined(what.worker, what.capability, now))
+            case Leave():
+                return self._leave(what.worker, what.reason, now)
+            case Release():
+                return self._release(what.slot, now)
+            case Cancel():
+                return self._follow(self._brain.cancel(what.status, what.reason, now))
+
+    # --- what is known --------------------------------------------------------------------------------------------
+
+    @property
+    def is_finished(self) -> bool:
+        """True when nothing more is to be run: what follows is the end of the sessions."""
+        return self._brain.is_finished
+
+    @property
+    def is_ready(self) -> bool:
+        """True once pytest has started somewhere."""
+        return self._is_ready
+
+    @property
+    def has_learnt(self) -> bool:
+        """True where the last tick must be in the record, whatever it returned."""
+        return self._brain.has_learnt or self._has_learnt
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The workers that take part."""
+        return tuple(self._workers)
+
+    @property
+    def next_slot(self) -> str:
+        """The name that the next slot to be opened gets."""
+        return slot_name(self._opened)
+
+    @property
+    def starting(self) -> tuple[str, ...]:
+        """The slots whose process is not ready yet."""
+        return tuple(slot for slot, process in self._processes.items() if process.is_starting)
+
+    def room_on(self, worker: str) -> int:
+        """How many more slots of the run the worker has places for, if all of them are the run's."""
+        _, slots = self._workers.get(worker, (None, 0))
+        return slots - sum(p.worker == worker and not p.is_stopped for p in self._processes.values())
+
+    def wants_slot_on(self, worker: str) -> bool:
+        """True where one more process on `worker` would have something to do."""
+        if worker not in self._workers or self.is_finished:
+            return False
+        if self._is_alone and any(not process.is_stopped for process in self._processes.values()):
+            return False
+        if self._confirming.wants_process and worker == self._confirms_on:
+            return True
+        if len(self.starting) >= max(1, self._brain.waiting if self._is_ready else len(self._plan.files)):
+            return False
+        return not self.resting_on(worker) and self._brain.wants_slot_on(worker)
+
+    def resting_on(self, worker: str) -> list[str]:
+        """The slots of `worker` that wait for work."""
+        here = {slot for slot, process in self._processes.items() if process.worker == worker}
+        return [slot for slot in self._brain.resting if slot in here]
+
+    def is_resting(self, slot: str) -> bool:
+        """True where the slot waits for work."""
+        return slot in self._brain.resting
+
+    def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
+        """What waits needs, each with the seconds that it is expected to take."""
+        return self._brain.needs_waiting()
+
+    def why_waiting(self) -> Iterator[tuple[str, str]]:
+        """The file of each piece of work that waits, and what it waits for."""
+        return self._brain.why_waiting()
+
+    # --- workers and slots come and go ----------------------------------------------------------------------------
+
+    def _leave(self, worker: str, reason: str, now: float) -> list[Output]:
+        if self._workers.pop(worker, None) is None:
+            return []
+        outputs: list[Output] = []
+        for slot in [slot for slot, process in self._processes.items() if process.worker == worker]:
+            process = self._processes.pop(slot)
+            if process.confirms:
+                outputs += self._settle(self._confirming.heard(Died(reason=reason, how="lost"), sent=process.sent), now)
+            outputs += self._follow(self._controlling.slot_gone(slot, reason))
+        return outputs + self._follow(self._brain.worker_lost(worker, reason, now))
+
+    def _open(self, worker: str, now: float) -> list[Output]:
+        slot = self.next_slot
+        self._opened += 1
+        confirms = self._confirming.wants_process and worker == self._confirms_on
+        self._processes[slot] = _Process(worker=worker, is_starting=not confirms, confirms=confirms)
+        if confirms:
+            self._confirming.started(slot, worker, now)
+        commands: list[protocol.Command] = []
+        if self._asked.files:
+            commands.append(protocol.Files(files=tuple(file.path for file in self._asked.files)))
+        if self._brain.suspects:
+            commands.append(protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
+        told = self._follow([Send(slot=slot, command=command) for command in commands])
+        return [Start(slot=slot, worker=worker, is_plain=confirms or self._is_alone), *told]
+
+    def _release(self, slot: str, now: float) -> list[Output]:
+        process = self._processes.get(slot)
+        if process is None or process.is_starting:
+            return []
+        process.is_leaving = True
+        if self._brain.is_held(slot):
+            return self._follow(self._brain.let_go(slot))
+        return self._make_way(slot, process, now) if self.is_resting(slot) else []
+
+    def _discard(self, slots: Sequence[str], now: float) -> list[Output]:
+        """Processes that are not wanted after all."""
+        outputs: list[Output] = []
+        for slot in slots:
+            del self._processes[slot]
+            outputs.append(Discard(slot=slot))
+            outputs += self._follow([*self._controlling.slot_gone(slot), *self._brain.slot_left(slot, now)])
+        return outputs
+
+    def _go_alone(self, reason: str, now: float) -> list[Output]:
+        """Only one process can run these tests, as plain pytest does it: the others end before they began."""
+        self._is_alone = True
+        told = Tell(Notice(level="info", text=f"all tests run in one process: {reason}"))
+        return [told, *self._discard([*self._processes], now)]
+
+    def _died(self, slot: str, process: _Process, died: Died, now: float) -> list[Output]:
+        del self._processes[slot]
+        gone = self._follow(self._controlling.slot_gone(slot, died.reason))
+        if process.kill is not None:
+            died = replace(died, reason=process.kill.reason)
+        if self.is_finished:
+            return gone
+        if process.is_starting and (died.how == "lost" or not self._brain.is_importing(slot)):
+            left = self._follow(self._brain.slot_left(slot, now))
+            failed = [] if died.how == "lost" else self._failed_to_start(process.worker, died, now)
+            return [*gone, *left, *failed]
+        outcome = process.kill.outcome if process.kill else "crashed"
+        detail = crash_detail(died.log_tail)
+        return gone + self._follow(self._brain.slot_lost(slot, outcome, died.reason, detail=detail, now=now))
+
+    def _failed_to_start(self, worker: str, died: Died, now: float) -> list[Output]:
+        """pytest could not start: the same for every slot, unless it had worked before, or was not to blame."""
+        self._failed_starts[worker] = self._failed_starts.get(worker, 0) + 1
+        message, conftest = last_words(died), conftest_of(died)
+        if not self._is_ready and conftest:
+            return self._stop_for(conftest, message, died, now)
+        if (self._is_ready or died.how == "taken") and self._failed_starts[worker] < MOST_FAILED_STARTS:
+            return []
+        why = f"{died.reason if died.how == 'unmade' else 'pytest could not start'} there: {message}"
+        if len(self._workers) > 1:
+            told = Tell(Notice(level="warning", text=f"{worker} takes no part in this run: {why}"))
+            others = [slot for slot, process in self._processes.items() if process.worker == worker]
+            return [told, *self._discard(others, now), *self._leave(worker, why, now)]
+        if self._is_ready:
+            return self._stop_for(conftest or "pytest", message, died, now)
+        if not self._is_alone and died.how == "ended":
+            return self._go_alone(f"as one of several, pytest did not start: {message}", now)
+        return self._refuse(died, worker, why, now)
+
+    def _refuse(self, died: Died, worker: str, why: str, now: float) -> list[Output]:
+        refused = refusal(died, python=self._python, worker=worker)
+        return [refused, *self._follow(self._brain.cancel("stopped", why, now))]
+
+    def _stop_for(self, path: str, message: str, died: Died, now: float) -> list[Output]:
+        """End the run because of one file, which gets the blame."""
+        attempt = Attempt(outcome="error", message=message, detail=died.log_tail)
+        blamed = self._brain.cannot_start(path, attempt, now)
+        return self._follow([*blamed, *self._brain.cancel("stopped", f"pytest could not start: {message}", now)])
+
+    # --- what slots tell ------------------------------------------------------------------------------------------
+
+    def _hear(self, slot: str, message: protocol.Message, at: float, now: float) -> list[Output]:
+        if slot == CONTROLLER:
+            return self._hear_controller(message, now)
+        process = self._processes.get(slot)
+        if process is None:
+            return []
+        if process.confirms:
+            if isinstance(message, Died):
+                del self._processes[slot]
+            return self._settle(self._confirming.heard(message, sent=process.sent), now)
+        outputs = self._follow(self._controlling.slot_heard(slot, message))
+        match message:
+            case Died():
+                return outputs + self._died(slot, process, message, now)
+            case protocol.Spent():
+                process.is_stopped = True
+                return outputs + self._follow(self._brain.slot_left(slot, now))
+            case protocol.SessionEnded():
+                is_news = message.gate or message.error or message.summary or message.exit_code is not None
+                return outputs + ([Tell(session_over(slot, message))] if is_news else [])
+            case protocol.Warned():
+                return [*outputs, Tell(_warned(message))]
+        if process.is_starting:
+            return outputs + self._hear_starting(slot, process, message, at, now)
+        return outputs + self._hear_working(slot, process, message, at, now)
+
+    def _hear_starting(
+        self, slot: str, process: _Process, message: protocol.Message, at: float, now: float
+    ) -> list[Output]:
+        """A process that has not collected yet told something."""
+        match message:
+            case protocol.Alone():
+                return self._go_alone(message.reason, now)
+            case protocol.NeedsController():
+                return self._follow(self._controlling.needed(slot, message.reasons))
+            case protocol.Ready() if not self._brain.has_slot(slot):
+                return self._ready(slot, process, message, now)
+            case protocol.Garbled():
+                return self._follow([Kill(slot=slot, outcome="crashed", reason=message.what)])
+            case protocol.Collection():
+                process.is_starting = False
+                self._is_ready = True
+                self._failed_starts.pop(process.worker, None)
+                places = 1 if self._is_alone else sum(slots for _, slots in self._workers.values())
+                return self._follow(self._brain.collection_known(slot, message, now, places=places))
+        return self._follow(self._tell_brain(slot, message, at, now))
+
+    def _hear_working(
+        self, slot: str, process: _Process, message: protocol.Message, at: float, now: float
+    ) -> list[Output]:
+        """A process that takes work told something."""
+        if isinstance(message, protocol.Want):  # one that crossed a command is no longer true; the slot asks again
+            return self._follow(self._wants(slot, process, now)) if message.seen == process.sent else []
+        outputs = self._follow(self._tell_brain(slot, message, at, now))
+        return outputs + self._make_way(slot, process, now) if isinstance(message, protocol.Finished) else outputs
+
+    def _hear_controller(self, message: protocol.Message, now: float) -> list[Output]:
+        if isinstance(message, Died):
+            if not self._is_ready and self._controlling.state == "starting":
+                return self._refuse(message, CONTROLLER, f"pytest could not start: {last_words(message)}", now)
+            reason = f"the controller session: {message.reason}\n{message.log_tail}"
+            return self._follow(self._controlling.died(reason))
+        if isinstance(message, protocol.Exit):
+            return self._follow(self._brain.cancel("stopped", message.reason, now, is_wanted=True))
+        return self._follow(self._controlling.heard(message))
+
+    def _tell_brain(self, slot: str, message: protocol.Message, at: float, now: float) -> list[Action]:
+        """Pass on what a slot told while it worked."""
+        brain = self._brain
+        match message:
+            case protocol.Started():
+                return brain.case_started(slot, message.id, now, at=at)
+            case protocol.Finished():
+                return brain.case_finished(slot, message.id, attempt_of(message), now)
+            case protocol.Importing():
+                return brain.importing(slot, message.file, now)
+            case protocol.Collecting():
+                return brain.collecting(slot, message.file, now)
+            case protocol.Collected():
+                return brain.collected(slot, message, now)
+            case protocol.Uncollectable():
+                attempt = Attempt(outcome="error", message=message.message, detail=message.detail, slot=slot)
+                return brain.uncollectable(slot, message.id, attempt, now)
+            case protocol.FileSkipped():
+                return brain.file_skipped(slot, message.file, message.reason)
+            case protocol.Printed():
+                return brain.heard(slot, now)
+            case protocol.Exit():
+                return brain.cancel("stopped", message.reason, now, is_wanted=True)
+            case protocol.Ready() | protocol.Collection() | protocol.Alone() | protocol.NeedsController():
+                return brain.distrusted(slot, "expected no second start of the session", now)
+            case protocol.Configured() | protocol.NodeConfigured():
+                return brain.distrusted(slot, f"expected no word of a controller session, found {message.word}", now)
+            case protocol.Garbled():
+                return brain.distrusted(slot, message.what, now)
+        return []
+
+    def _ready(self, slot: str, process: _Process, ready: protocol.Ready, now: float) -> list[Output]:
+        worker = process.worker
+        outputs: list[Output] = []
+        if worker not in self._told_workers:
+            self._told_workers.add(worker)
+            capability, slots = self._workers[worker]
+            joined = WorkerJoined(
+                worker=worker,
+                slots=1 if self._is_alone else slots,
+                capability=capability,
+                environment=f"{capability.platform}, Python {ready.python}, pytest {ready.pytest}",
+                cache=ready.cache,
+            )
+            outputs.append(Tell(joined))
+        if not self._is_based:
+            self._is_based = True
+            self._rebase(ready.base, ready.rootdir, now)
+        return outputs + self._follow(self._brain.slot_joined(slot, worker, now))
+
+    def _rebase(self, base: str, rootdir: str, now: float) -> None:
+        """
+        Name the planned files as pytest does, from its rootdir, which may lie above or below where it was started.
+
+        `base` is the way from the rootdir to there, `rootdir` the way back.
+        """
+        if base == ".":
+            return
+        self._plan = self._plan.renamed(lambda path: _named_from(rootdir, base, path))
+        self._brain = Dispatcher(self._plan, self._limits, now=now)
+        for worker, (capability, _) in self._workers.items():
+            self._brain.worker_joined(worker, capability, now)
+
+    # --- failures that plain pytest might not have ----------------------------------------------------------------
+
+    def _confirm(self, now: float) -> list[Output]:
+        """Run doubtful failures as plain pytest would, in the place of a slot that has nothing else to do."""
+        self._has_learnt = False
+        outputs: list[Output] = []
+        if self._confirming.is_under_way:
+            outputs = self._settle(self._confirming.tick(now), now)
+        elif self._brain.can_confirm:
+            doubts, order = self._brain.doubts()
+            self._confirms_on = doubts[0].attempt.worker  # where it failed, since another one may have other devices
+            here = [doubt for doubt in doubts if doubt.attempt.worker == self._confirms_on]
+            outputs = self._settle(self._confirming.begin(here, order, self._brain.seconds_of), now)
+            self._has_learnt, self._has_waited_for_place = True, False
+        if not self._confirming.wants_process or self.is_finished:
+            return outputs
+        if self._confirms_on not in self._workers:
+            return outputs + self._settle(self._confirming.give_up(), now)
+        if self.room_on(self._confirms_on) <= 0 or self._has_waited_for_place:
+            outputs += self._follow(self._brain.dismiss_idle(self._confirms_on, now))
+        self._has_learnt |= not self._has_waited_for_place
+        self._has_waited_for_place = True
+        return outputs
+
+    def _settle(self, outputs: Sequence[Send | Kill | Settled], now: float) -> list[Output]:
+        done: list[Output] = []
+        for output in outputs:
+            if not isinstance(output, Settled):
+                done += self._follow([output])
+                continue
+            doubt = output.doubt
+            if output.passes and doubt.file not in self._dependent:
+                self._dependent.add(doubt.file)
+                done.append(Tell(OrderDependent(file=doubt.file, was_split=doubt.was_split)))
+            done += self._follow(self._brain.settle(doubt.case, output.attempt, now))
+        return done
+
+    # --- slots that make way --------------------------------------------------------------------------------------
+
+    def _wants(self, slot: str, process: _Process, now: float) -> list[Action]:
+        """Under file isolation a process that has had its file makes way for a fresh one."""
+        if self._brain.holds_work(slot) or self.is_finished:
+            return self._brain.wants(slot, now)
+        process.is_leaving |= self._by_file and process.is_used
+        process.is_used = True
+        if not process.is_leaving:
+            return self._brain.wants(slot, now)
+        if self._brain.is_running(slot):
+            return self._brain.let_go(slot)  # first the teardown, which belongs to the last test
+        return self._stop(slot, process, now)
+
+    def _make_way(self, slot: str, process: _Process, now: float) -> list[Output]:
+        if not process.is_leaving or process.is_stopped or self.is_finished or self._brain.holds_work(slot):
+            return []
+        return self._follow(self._stop(slot, process, now))
+
+    def _stop(self, slot: str, process: _Process, now: float) -> list[Action]:
+        process.is_stopped = True
+        return [Send(slot=slot, command=protocol.Stop()), *self._brain.slot_left(slot, now)]
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _begin_closing(self, now: float) -> list[Output]:
+        """Nothing more is to be run: the brain told the slots to stop, but for those that it does not know yet."""
+        confirming = [slot for slot, process in self._processes.items() if process.confirms]
+        has_reports = self._start.measures or self._controlling.is_open
+        self._closes_by = now + (SAVE_GRACE_S if has_reports else STOP_GRACE_S)
+        if self._controlling.is_open:
+            unknown = [slot for slot in self.starting if not self._brain.has_slot(slot)]
+            stops = [Send(slot=slot, command=protocol.Stop()) for slot in unknown]
+            return [*self._discard(confirming, now), *self._follow(stops)]
+        return self._discard([*confirming, *self.starting], now)
+
+    def _close(self, now: float) -> list[Output]:
+        """Go on as far as the sessions have ended, or had their time."""
+        if self._closes_by is None or self._ended is None or (self._processes and now < self._closes_by):
+            return []
+        outputs: list[Output] = []
+        if self._controlling.is_open and self._controller_by is None:
+            self._controller_by = now + SAVE_GRACE_S
+            outputs = self._follow(self._controlling.stop())
+        if self._controlling.is_open and self._controller_by is not None and now < self._controller_by:
+            return outputs
+        self.is_over = True
+        return [*outputs, Tell(self._ended)]
+
+    # --- from the brain to the slots ------------------------------------------------------------------------------
+
+    def _follow(self, actions: Sequence[Action]) -> list[Output]:
+        outputs: list[Output] = []
+        for action in actions:
+            match action:
+                case Tell(Ended() as ended):
+                    self._ended = ended  # it is the last word, and the sessions are still to end
+                    continue
+                case Tell(event):
+                    outputs += self._follow(self._controlling.told(event))
+                    if isinstance(event, CaseFinished) and event.attempt.reports:
+                        event = replace(event, attempt=replace(event.attempt, reports=()))
+                    outputs.append(Tell(event))
+                    continue
+                case Kill() if action.slot in self._processes:
+                    self._processes[action.slot].kill = action
+                case Send() if action.slot in self._processes:
+                    self._processes[action.slot].sent += 1
+            outputs.append(action)
+        return outputs
+
+
+def _warned(told: protocol.Warned) -> Warned:
+    return Warned(category=told.category, text=told.text, file=told.file, line=told.line, case=told.id)
+
+
+def _named_from(rootdir: str, base: str, path: str) -> str:
+    """`path` as pytest names it. `base` is the way from its rootdir to where it was started, `rootdir` the way back."""
+    if rootdir.startswith(".."):
+        return posixpath.normpath(posixpath.join(base, path))
+    return posixpath.relpath(path, rootdir)
