@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import opcode
-from typing import Any, Iterator, List, Tuple
+import sys
+from typing import Any, Dict, Iterator, List, Tuple
 
 _MUTATORS = frozenset({"append", "add", "update", "setdefault", "extend", "insert", "appendleft", "__setitem__"})
 _FIRST = ("__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__", "__setstate__", "setUp")
 _CONTAINERS = (dict, list, set)
 _NAMES = opcode.opname
 _CODES = opcode.opmap
-_PASSED_OVER = frozenset(_CODES[name] for name in ("CACHE", "EXTENDED_ARG") if name in _CODES)
 _STORES = frozenset(
     _CODES[name]
     for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "STORE_SUBSCR", "STORE_DEREF")
     if name in _CODES
 )
-
+_LOOK_BACK = 4
+"""Between a container and the store in it lie the instructions of the key."""
 
 ALWAYS = "always"
 BY_CLOSURE = "by closure"
 """A function keeps state in its own variables of an outer one: for as long as the outer call's function lives."""
+
+Step = Tuple[str, str]
+"""An instruction, and the name that it is about."""
 
 
 def keeps_state(code: Any, frame: Any) -> str:
@@ -29,39 +33,14 @@ def keeps_state(code: Any, frame: Any) -> str:
 
     A later caller then may find what an earlier one made, without entering what made it. Empty where it does not.
     """
-    if _keeps(code, frame, [], with_free=False):
+    if _STORES.isdisjoint(code.co_code[::2]) and _MUTATORS.isdisjoint(code.co_names):
+        return ""
+    steps = [*_steps(code)]
+    if _stores_outside(steps, is_making=code.co_name in _FIRST) or _fills(steps, _lasting(code, frame)):
         return ALWAYS
-    free = [*map(frame.f_locals.get, code.co_freevars)] if code.co_freevars else []
-    return BY_CLOSURE if free and _keeps(code, frame, free, with_free=True) else ""
-
-
-def _keeps(code: Any, frame: Any, kept: List[Any], *, with_free: bool) -> bool:
-    variables, names = frame.f_globals, code.co_names
-    kept = [*kept, *(variables.get(name) for name in names)]
-    function = variables.get(code.co_name)
-    kept += getattr(function, "__defaults__", None) or ()
-    if code.co_argcount:
-        owner = frame.f_locals.get(code.co_varnames[0])
-        kinds = (owner if isinstance(owner, type) else type(owner)).__mro__[:-1]
-        kept += [vars(kind).get(name) for kind in kinds for name in names]
-    has_container = any(isinstance(value, _CONTAINERS) for value in kept)
-    if has_container and not _MUTATORS.isdisjoint(names):
-        return True
-    for store, argument, before, before_argument in _stores(code):
-        name = _NAMES[store]
-        if name in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-            return True
-        if name == "STORE_SUBSCR" and has_container:
-            return True
-        if name == "STORE_DEREF" and with_free and _is_free(code, argument):
-            return True
-        if name == "STORE_ATTR":
-            loaded = _NAMES[before]
-            if loaded == "LOAD_GLOBAL" or (loaded == "LOAD_ATTR" and "__class__" in names):
-                return True
-            if _local(code, loaded, before_argument) == "cls":
-                return True
-    return False
+    free = {name: frame.f_locals.get(name) for name in code.co_freevars}
+    stores_free = any(name in free for instruction, name in steps if instruction == "STORE_DEREF")
+    return BY_CLOSURE if stores_free or _fills(steps, free) else ""
 
 
 def stores_in_its_object(code: Any, frame: Any) -> bool:
@@ -69,43 +48,102 @@ def stores_in_its_object(code: Any, frame: Any) -> bool:
     if not code.co_argcount or code.co_name in _FIRST:
         return False
     first = code.co_varnames[0]
-    for store, _, before, argument in _stores(code):
-        if _NAMES[store] == "STORE_ATTR" and _local(code, _NAMES[before], argument) == first:
-            return True
+    if not _STORES.isdisjoint(code.co_code[::2]):
+        before = ("", "")
+        for step in _steps(code):
+            if step[0] == "STORE_ATTR" and before[0].startswith("LOAD_FAST") and before[1] == first:
+                return True
+            before = step
     return _is_cached_property(code, frame)
 
 
-def _stores(code: Any) -> Iterator[Tuple[int, int, int, int]]:
-    """Every instruction that stores, with its argument, and the one before with its own."""
-    content = code.co_code
-    if _STORES.isdisjoint(content[::2]):
-        return
-    before, before_argument = 0, 0
+def _stores_outside(steps: List[Step], *, is_making: bool) -> bool:
+    """
+    True for a store in a variable of the module, or in an attribute of a class or of a module's object.
+
+    What makes a class (`is_making`, in a metaclass) may set attributes of that one.
+    """
+    before = ("", "")
+    for step in steps:
+        if step[0] in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            return True
+        if step[0] == "STORE_ATTR" and (
+            before[0] == "LOAD_GLOBAL" or (before[1] in ("cls", "__class__") and not is_making)
+        ):
+            return True
+        before = step
+    return False
+
+
+def _lasting(code: Any, frame: Any) -> Dict[str, Any]:
+    """The objects of the module, of the first argument's class, and of defaults that a function names."""
+    variables = frame.f_globals
+    lasting = {name: variables[name] for name in code.co_names if name in variables}
+    if code.co_argcount:
+        owner = frame.f_locals.get(code.co_varnames[0])
+        for kind in (owner if isinstance(owner, type) else type(owner)).__mro__[:-1]:
+            lasting.update({name: vars(kind)[name] for name in code.co_names if name in vars(kind)})
+    defaults = getattr(variables.get(code.co_name), "__defaults__", None) or ()
+    names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    lasting.update(zip(names, defaults))  # noqa: B905 - of one length
+    return lasting
+
+
+def _fills(steps: List[Step], objects: Dict[str, Any]) -> bool:
+    """True where one of some objects is a container in which something is put, perhaps under another name."""
+    containers = {name for name, value in objects.items() if isinstance(value, _CONTAINERS)}
+    if not containers:
+        return False
+    puts = [
+        place
+        for place, (instruction, name) in enumerate(steps)
+        if instruction == "STORE_SUBSCR" or (name in _MUTATORS and instruction in ("LOAD_ATTR", "LOAD_METHOD"))
+    ]
+    for place in puts:
+        reach = _LOOK_BACK if steps[place][0] == "STORE_SUBSCR" else 1
+        if any(_loads(step, containers) for step in steps[max(place - reach, 0) : place]):
+            return True
+    renamed = any(
+        _loads(steps[place - 1], containers) and steps[place][0].startswith("STORE_FAST")
+        for place in range(1, len(steps))
+    )
+    return bool(puts) and renamed
+
+
+def _loads(step: Step, names: Any) -> bool:
+    return step[1] in names and step[0].startswith("LOAD_")
+
+
+def _steps(code: Any) -> Iterator[Step]:
+    """The instructions of a function that matter, each with the name that it is about."""
+    content, extended = code.co_code, 0
     for place in range(0, len(content), 2):
-        instruction = content[place]
-        if instruction in _PASSED_OVER:
-            continue
-        argument = content[place + 1]
-        if instruction in _STORES:
-            yield instruction, argument, before, before_argument
-        before, before_argument = instruction, argument
+        name = _NAMES[content[place]]
+        argument = content[place + 1] | extended
+        extended = argument << 8 if name == "EXTENDED_ARG" else 0
+        if name not in ("CACHE", "EXTENDED_ARG"):
+            yield name, _about(code, name, argument)
 
 
-def _local(code: Any, name: str, argument: int) -> str:
-    """The variable that an instruction loads last; empty where it loads another thing."""
-    if not name.startswith("LOAD_FAST"):
-        return ""
-    if name.count("LOAD_FAST") > 1:  # two in one, since Python 3.13
-        argument &= 15
-    return str(code.co_varnames[argument]) if argument < len(code.co_varnames) else ""
-
-
-def _is_free(code: Any, argument: int) -> bool:
-    """True where a cell's number is that of an outer function's variable; before Python 3.11 cells count alone."""
-    own = len(code.co_cellvars)
-    if "COPY_FREE_VARS" in _CODES:
-        own += len(code.co_varnames) - len(set(code.co_varnames) & set(code.co_cellvars))
-    return argument >= own
+def _about(code: Any, instruction: str, argument: int) -> str:
+    """The name that an instruction is about; empty where it is about none."""
+    names: Any = ()
+    if instruction.endswith(("_GLOBAL", "_ATTR", "_METHOD", "_NAME")):
+        names = code.co_names
+        if (instruction == "LOAD_GLOBAL" and sys.version_info >= (3, 11)) or (
+            instruction == "LOAD_ATTR" and sys.version_info >= (3, 12)
+        ):
+            argument >>= 1
+    elif "_FAST" in instruction:
+        names = code.co_varnames
+        if instruction.count("_FAST") > 1:  # two in one, since Python 3.13; the last one counts
+            argument &= 15
+    elif instruction.endswith("_DEREF"):
+        names = (*code.co_cellvars, *code.co_freevars)
+        if sys.version_info >= (3, 11):  # cells that are arguments stand among the variables
+            names = (*code.co_varnames, *(name for name in code.co_cellvars if name not in code.co_varnames))
+            names += code.co_freevars
+    return str(names[argument]) if argument < len(names) else ""
 
 
 def _is_cached_property(code: Any, frame: Any) -> bool:

@@ -21,6 +21,7 @@ _dumps = json.dumps
 
 _active: Optional[Recording] = None
 
+_MAKERS = ("__init__", "__new__", "__copy__", "__deepcopy__", "__setstate__")
 _RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MULTIPROCESSING = ("popen_spawn_posix.py", "popen_forkserver.py", "popen_spawn_win32.py")
 
@@ -245,10 +246,10 @@ class Recording:
         """True where a method stores in an object that was not made in this context, as far as that can be told."""
         names = frame.f_code.co_varnames
         instance = frame.f_locals.get(names[0]) if names else None
-        initialiser = getattr(getattr(type(instance), "__init__", None), "__code__", None)
-        number = self._numbers.get(id(initialiser))
-        if number is not None:
-            return number not in self._stack[0]
+        makers = (getattr(getattr(type(instance), name, None), "__code__", None) for name in _MAKERS)
+        numbers = {self._numbers[id(code)] for code in makers if id(code) in self._numbers}
+        if numbers:
+            return numbers.isdisjoint(self._stack[0])
         if id(instance) in self._shared_values:
             return True
         home = sys.modules.get(getattr(type(instance), "__module__", ""))
