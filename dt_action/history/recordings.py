@@ -160,10 +160,12 @@ class _Gathering:
                 yield mapped
 
     def _number(self, file: str, name: str, line: int, short: str) -> int | None:
-        """The number of a function here; None for what is no function of the project (a module, a class's body)."""
-        if not file or short == "<module>":
+        """The number of a function or module here; None for a class's body, and for what is not the project's."""
+        if not file or short == "<class>":
             return None
         path = self._seen_from_root(file)
+        if short == "<module>":
+            return self._numbers.setdefault((path, short), len(self._numbers))
         name = _INNER.sub("", name or self._name_at(path, line))
         return self._numbers.setdefault((path, name), len(self._numbers)) if name else None
 

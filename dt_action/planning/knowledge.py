@@ -34,6 +34,7 @@ class Knowledge:
     def __init__(self) -> None:
         self._by_unit: dict[tuple[str, str], set[str]] = {}
         self._by_file: dict[str, set[str]] = {}
+        self._files: set[str] = set()
         self._outside: set[tuple[str, str]] = set()
         self._readers: dict[tuple[str, str], Readers] = {}
         self._unfollowed: set[str] = set()
@@ -52,12 +53,15 @@ class Knowledge:
             return
         left_out = recorded.left_out if recorded.arguments == arguments else frozenset()
         self._expect(recorded, left_out)
+        self._files.update(file for file, _ in recorded.units)
         self._outside.update(recorded.units[number] for number in recorded.outside)
         fresh = {case for case in recorded.cases if case not in stale and case.partition("::")[0] not in stale}
         users: dict[str, list[str]] = {}
         for case in fresh:
             seen = recorded.cases[case]
-            traits = seen.traits | recorded.traits
+            traits = seen.traits | (
+                recorded.traits & UNFOLLOWED
+            )  # a program that ran before all tests told them nothing
             units = set(seen.units)
             for fixture in _all_of(seen.fixtures, recorded):
                 users.setdefault(fixture, []).append(case)
@@ -124,6 +128,10 @@ class Knowledge:
     def entered_in(self, file: str) -> Collection[str]:
         """The cases that entered a function of a file."""
         return self._by_file.get(file, ())
+
+    def has_run(self, file: str) -> bool:
+        """True where a file was seen to run; where not, tests may import an installed copy of it."""
+        return file in self._files
 
     def is_outside(self, unit: tuple[str, str]) -> bool:
         """True where a function also ran outside of tests."""

@@ -234,7 +234,7 @@ class Reasons:
         """True where a function that changed also ran outside of tests, or may run where nobody sees it."""
         if not self._knowledge:
             return True
-        if difference.compiled:
+        if difference.compiled or not self._knowledge.has_run(path):
             return True
         return any(self._knowledge.is_outside((path, name)) for name in difference.functions)
 

@@ -14,24 +14,13 @@ _STARTS = frozenset(
 )
 _HEARD = _STARTS | {"open", "os.listdir", "os.scandir", "sqlite3.connect", "socket.connect", "_winapi.CreateProcess"}
 _LOCAL = ("127.", "localhost", "::1", "0.0.0.0")  # noqa: S104 - an address that is connected to, not one that is bound
-_OTHER_PROGRAMS = frozenset(
+_OTHER_PROGRAMS = frozenset({"git", "cat", "ls", "gcc", "cc", "ld", "file", "diff"})
+"""They run no Python of the project, but may read any of its files."""
+
+_READING_NOTHING = frozenset(
     {
-        *("git", "uname", "which", "id", "hostname", "ps", "kill", "sleep", "echo", "cat", "true", "false", "ls"),
-        *(
-            "stty",
-            "tput",
-            "clear",
-            "gcc",
-            "cc",
-            "ld",
-            "ldconfig",
-            "lscpu",
-            "sysctl",
-            "sw_vers",
-            "locale",
-            "file",
-            "diff",
-        ),
+        *("uname", "which", "id", "hostname", "ps", "kill", "sleep", "echo", "true", "false", "stty", "tput", "clear"),
+        *("ldconfig", "lscpu", "sysctl", "sw_vers", "locale"),
     }
 )
 _OURSELVES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
@@ -181,4 +170,5 @@ class Observer:
         if isinstance(words, (str, bytes)):
             words = os.fsdecode(words).split()
         program = os.path.basename(os.fsdecode(words[0])) if words else ""
-        self._listener.note_trait(PROGRAM if program in _OTHER_PROGRAMS else CHILD)
+        if program not in _READING_NOTHING:
+            self._listener.note_trait(PROGRAM if program in _OTHER_PROGRAMS else CHILD)

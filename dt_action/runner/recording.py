@@ -166,7 +166,7 @@ class Recording:
             return False
         self._kept.append(code)
         number = self._numbers[id(code)] = len(self._units)
-        name = code.co_name if code.co_flags & inspect.CO_OPTIMIZED else "<module>"  # or a class's body
+        name = code.co_name if code.co_flags & inspect.CO_OPTIMIZED or code.co_name == "<module>" else "<class>"
         self._units.append((owner, getattr(code, "co_qualname", ""), code.co_firstlineno, name))
         self._by_name[self._units[number][:2]] = number
         keeps = keeps_state(code, frame)

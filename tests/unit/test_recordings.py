@@ -62,10 +62,10 @@ def test_what_slots_left_becomes_one_recording_seen_from_the_root(tmp_path: Path
     (tmp_path / "shared/b.py").write_text("\ndef g(): pass\n")
     found = gather(tmp_path / "left", root=tmp_path / "app", prefix="app/", commit="c", arguments="")
     assert found is not None
-    assert found.units == (("a.py", "f"), ("../shared/b.py", "g"))
-    assert found.cases["t.py::x"] == CaseSeen(frozenset({0, 1}), ("::six",), frozenset({"child"}))
+    assert found.units == (("a.py", "f"), ("a.py", "<module>"), ("../shared/b.py", "g"))
+    assert found.cases["t.py::x"] == CaseSeen(frozenset({0, 1, 2}), ("::six",), frozenset({"child"}))
     assert found.inputs == {Input("../shared/d.txt", "open", "a.py", "t.py::x")}
-    assert found.outside == {1}
+    assert found.outside == {2}
     assert gather(tmp_path, root=tmp_path, prefix="", commit="", arguments="") is None
 
 
@@ -98,6 +98,9 @@ def test_a_program_that_may_read_anything_leaves_open_what_a_case_reads_but_not_
     knowledge.add(Recording(cases={"t::a": CaseSeen(frozenset(), (), frozenset({"program"}))}))
     assert knowledge.unknown("t") == set()
     assert knowledge.unknown("t", reads=True) == {"t::a"}
+    before = Knowledge()
+    before.add(Recording(cases={"t::a": CaseSeen(frozenset())}, traits=frozenset({"program"})))
+    assert before.unknown("t", reads=True) == set()
 
 
 def test_a_fixture_hands_on_what_it_entered_and_what_its_own_fixtures_did() -> None:

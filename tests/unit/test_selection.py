@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from dt_action.model.case import TestFile
+from dt_action.model.recording import CaseSeen, Recording
 from dt_action.planning.changes import FileChange
 from dt_action.planning.import_graph import Graph
+from dt_action.planning.knowledge import Knowledge
 from dt_action.planning.reach.repository import Repository
 from dt_action.planning.reach.source_facts import facts_of
 from dt_action.planning.selection import changed_since, only_failed
@@ -157,3 +159,18 @@ def test_what_tests_ran_before_counts_beside_what_they_import() -> None:
         "tests/test_b.py": "imports pkg/b.py, which changed",
         "tests/test_c.py": "ran lines of pkg/b.py before, which changed",
     }
+
+
+def test_bodies_of_a_file_that_was_never_seen_to_run_concern_all_that_import_it() -> None:
+    """As where tests import an installed copy, whose functions are not those of the sources."""
+    change = edited("pkg/b.py", "def f(): return 1", "def f(): return 2")
+
+    def taken(*units: tuple[str, str]) -> set[str]:
+        knowledge = Knowledge()
+        cases = {f"{file.path}::x": CaseSeen(frozenset()) for file in FILES}
+        knowledge.add(Recording(units=units, cases=cases))
+        choice = changed_since(FILES, [change], graph(), asked="x", knowledge=knowledge)
+        return {file.path for file in choice.files}
+
+    assert taken(("pkg/a.py", "<module>")) == {"tests/test_a.py", "tests/test_b.py"}
+    assert taken(("pkg/b.py", "<module>")) == set()
