@@ -1,0 +1,2 @@
+def test_b():
+    open('b.txt', 'w').write('b')

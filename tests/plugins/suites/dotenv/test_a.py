@@ -1,0 +1,6 @@
+import os
+SHOP = os.environ['SHOP']
+
+
+def test_a():
+    assert SHOP == 'open'

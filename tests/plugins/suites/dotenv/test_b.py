@@ -1,0 +1,5 @@
+import os
+
+
+def test_b():
+    assert os.environ['SHOP'] == 'open'

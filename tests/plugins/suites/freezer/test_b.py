@@ -1,0 +1,5 @@
+import time
+
+
+def test_now():
+    assert time.time() > 1_700_000_000

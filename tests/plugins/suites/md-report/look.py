@@ -1,0 +1,3 @@
+import re
+for line in sorted(open('out.md').read().splitlines()):
+    print(line)

@@ -1,0 +1,3 @@
+def pytest_metadata(metadata):
+    metadata["by"] = "conftest"
+    metadata.pop("Packages", None)

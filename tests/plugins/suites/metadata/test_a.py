@@ -1,0 +1,2 @@
+def test_a(metadata):
+    assert metadata['build'] == '17' and metadata['by'] == 'conftest'

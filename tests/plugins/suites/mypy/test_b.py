@@ -1,0 +1,5 @@
+from lib import f
+
+
+def test_b() -> None:
+    f('x')

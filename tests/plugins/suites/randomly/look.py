@@ -1,0 +1,3 @@
+import glob
+for path in sorted(glob.glob("*.txt")):
+    print(path, open(path).read())

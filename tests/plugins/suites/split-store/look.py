@@ -1,0 +1,2 @@
+import json
+print(sorted(json.load(open('durations.json'))))

@@ -1,0 +1,4 @@
+def test_b(): pass
+
+
+def test_new(): pass

@@ -1,0 +1,1 @@
+print(open('made.txt').read())

@@ -1,0 +1,7 @@
+import os
+import pytest
+
+
+@pytest.mark.parametrize("n", range(10))
+def test_n(n, once):
+    assert int(os.environ["PYTEST_XDIST_WORKER_COUNT"]) == 2
