@@ -89,6 +89,7 @@ class Session:
                 "role": "slot" if is_slot else "controller",
                 "channel": channel,
                 "worker": not self.runs_plain(is_plain),
+                "control": None,
                 "controller": False,
                 "shares_hash_seed": self.hash_seed != "",
                 "slot": slot,

@@ -49,12 +49,17 @@ def slot_name(number: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A case as a slot collected it; `line` counts from 1. `group` names what it must stay together with."""
+    """
+    A case as a slot collected it; `line` counts from 1. `group` names what it must stay together with.
+
+    `fixtures` are those of the session's or a package's scope that it uses, which stay set up in the process.
+    """
 
     id: Name
     line: Count = 0
     group: Text = ""
     marks: tuple[Name, ...] = ()
+    fixtures: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +213,26 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettingUp:
+    """It sets a fixture of the session's or a package's scope up; without a `fixture`, that is done."""
+
+    word: ClassVar[str] = "setting_up"
+
+    fixture: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """The fleet interrupted it in this case: `where` is the line of the project that ran, after so many seconds."""
+
+    word: ClassVar[str] = "interrupted"
+
+    id: Name
+    where: Text = ""
+    duration_s: Seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
     """A warning was recorded. `id` is the test's, or empty; `full` is what a controller session needs to tell it."""
 
@@ -284,6 +309,39 @@ class NodeConfigured:
     workerinput: Any = None
 
 
+# --- what a process from which slots are forked tells its host --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forkable:
+    """It has collected everything, and makes slots from now on; or why not, and then it is one. `seen` as in `Want`."""
+
+    word: ClassVar[str] = "forkable"
+
+    reason: Text = ""
+    seen: Count = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forked:
+    """The process `pid` is the slot's."""
+
+    word: ClassVar[str] = "forked"
+
+    slot: Name
+    pid: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """The slot's process ended with this exit code, or died of the signal that is its negative."""
+
+    word: ClassVar[str] = "exited"
+
+    slot: Name
+    code: int
+
+
 # --- what a host tells of a slot's process ----------------------------------------------------------------------------
 
 
@@ -344,6 +402,8 @@ FromProcess: TypeAlias = (
     | FileSkipped
     | Started
     | Finished
+    | SettingUp
+    | Interrupted
     | Warned
     | Exit
     | Spent
@@ -351,6 +411,9 @@ FromProcess: TypeAlias = (
     | SessionEnded
     | Configured
     | NodeConfigured
+    | Forkable
+    | Forked
+    | Exited
     | Garbled
 )
 Message: TypeAlias = FromProcess | Printed | Log | Died
@@ -370,6 +433,8 @@ _FROM_PROCESS: Mapping[str, Any] = {
         FileSkipped,
         Started,
         Finished,
+        SettingUp,
+        Interrupted,
         Warned,
         Exit,
         Spent,
@@ -377,6 +442,9 @@ _FROM_PROCESS: Mapping[str, Any] = {
         SessionEnded,
         Configured,
         NodeConfigured,
+        Forkable,
+        Forked,
+        Exited,
     )
 }
 _RELAYED: Mapping[str, Any] = {**_FROM_PROCESS, **{kind.word: kind for kind in (Garbled, Printed, Log, Died)}}
@@ -530,6 +598,13 @@ class Rest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupt:
+    """The run is interrupted: a signal follows. The slot should tear down what it holds, and leave."""
+
+    word: ClassVar[str] = "interrupt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """Nothing will follow: the slot should end its session and leave."""
 
@@ -617,13 +692,13 @@ class ReplayWarning:
     warning: Warned
 
 
-Command: TypeAlias = Assign | Grant | Recall | Drop | Avoid | Files | Begin | Rest | Stop
+Command: TypeAlias = Assign | Grant | Recall | Drop | Avoid | Files | Begin | Rest | Interrupt | Stop
 ToController: TypeAlias = (
     ConfigureNode | NodeReady | NodeDown | Counted | ReplayCollect | ReplayCase | ReplayCrash | ReplayWarning | Stop
 )
 
 _COMMANDS: Mapping[str, Any] = {
-    kind.word: kind for kind in (Assign, Grant, Recall, Drop, Avoid, Files, Begin, Rest, Stop)
+    kind.word: kind for kind in (Assign, Grant, Recall, Drop, Avoid, Files, Begin, Rest, Interrupt, Stop)
 }
 
 

@@ -53,6 +53,10 @@ class Channel:
     """
 
     def __init__(self, sock: Any) -> None:
+        self.adopt(sock)
+
+    def adopt(self, sock: Any) -> None:
+        """Speak over this socket from now on, in this process."""
         sock.setblocking(True)
         os.set_inheritable(sock.fileno(), False)
         self._sock = sock
@@ -81,6 +85,10 @@ class Channel:
         sock = socket.create_connection((host, port))
         sock.sendall(secret.encode("ascii") + b"\n")
         return cls(sock)
+
+    def fileno(self) -> int:
+        """The descriptor of the line."""
+        return int(self._sock.fileno())
 
     @property
     def is_ours(self) -> bool:

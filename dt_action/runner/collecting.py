@@ -20,6 +20,9 @@ FOLDERS: Tuple[type, ...] = tuple(
 )
 
 
+WIDE_SCOPES = ("session", "package")
+
+
 class Collection:
     """
     Takes part in the one `perform_collect` of `session`: puts off what need not be collected now.
@@ -35,6 +38,7 @@ class Collection:
     ) -> None:
         self.is_whole = is_whole
         self.is_under_way = True
+        self._is_inside = False
         self._imports = imports
         self._session = session
         self._avoided = avoided
@@ -98,7 +102,7 @@ class Collection:
     # --- in the place of Session.genitems -------------------------------------------------------------------------
 
     def _genitems(self, node: Any) -> Iterator[Any]:
-        if isinstance(node, FOLDERS):
+        if self._is_inside or isinstance(node, FOLDERS):
             yield from self._original(node)
             return
         file = node.nodeid.partition("::")[0]
@@ -111,7 +115,11 @@ class Collection:
             return
         if self.is_whole:
             self._begins(file)
-            yield from self._original(node)
+            self._is_inside = True
+            try:
+                yield from self._original(node)
+            finally:
+                self._is_inside = False
         elif self._imports and isinstance(node, pytest.Module):
             self._begins(file)
             self._import(node)
@@ -179,6 +187,17 @@ def group_of(item: Any) -> str:
     if owner is not None and "class" in scopes:
         return str(owner.nodeid)
     return ""
+
+
+def wide_fixtures_of(item: Any) -> List[str]:
+    """The fixtures of the session's or a package's scope that `item` uses, by name: what may be there only once."""
+    definitions = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return sorted(name for name, found in definitions.items() if found and is_wide(found[-1]))
+
+
+def is_wide(definition: Any) -> bool:
+    """True for a fixture of the project or a plugin that outlives the modules that use it."""
+    return definition.scope in WIDE_SCOPES and not str(definition.func.__module__).startswith("_pytest.")
 
 
 def scope_of(item: Any, dist: str) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import socket
 import sys
 from typing import Any, Dict, List, Optional
 
 import pytest
 
-from . import posing, recording
+from . import forking, posing, recording
 from .channel import Channel, Message
-from .collecting import Collection
+from .collecting import Collection, is_wide
 from .ending import Ending
 from .outcomes import collect_failure, skip_reason
 from .proof import why_controller, why_one_process, why_whole, why_whole_after_import
@@ -67,6 +68,8 @@ class SlotPlugin:
         self._capture_manager: Any = None
         self._collection: Optional[Collection] = None
         self._why_whole: List[str] = []
+        self._setting_up: List[str] = []
+        self._watch: Optional[forking.Watch] = None
         self._rewritten: Optional[RewrittenModules] = None
         if measuring is not None:
             self._worklist.note_type = measuring.note_type
@@ -113,6 +116,9 @@ class SlotPlugin:
             "mainargv": [sys.argv[0], *self._config["args"]],
         }
         config.workeroutput = {}
+        if self._config["control"] is not None:
+            self._watch = forking.Watch(config.workerinput)
+            config.workerinput = self._watch.workerinput
         reasons = why_controller(config)
         if reasons or self._config["controller"]:
             self._channel.send("needs_controller", reasons=reasons)
@@ -160,18 +166,13 @@ class SlotPlugin:
         """Tell that pytest has started, and choose the way in which it collects."""
         config = session.config
         self._session = session
-        self._channel.send(
-            "ready",
-            base=_seen_from(config.rootpath, config.invocation_params.dir),
-            rootdir=_seen_from(config.invocation_params.dir, config.rootpath),
-            python=platform.python_version(),
-            pytest=pytest.__version__,
-            cache=_cache_folder(config) if self._is_worker and not self._cases.tells_reports else "",
-        )
+        self._tell_ready(config)
         self._worklist.apply_waiting()
         self._rewrite_share(config)
         if self._config["imports"]:
             self._why_whole = why_whole(config) if self._is_worker else ["one process runs all tests"]
+            if self._watch is not None:
+                self._why_whole.append("slots are forked from one process")
         self._collection = Collection(
             session,
             is_whole=bool(self._why_whole),
@@ -182,6 +183,16 @@ class SlotPlugin:
         yield
         self._collection.finish()
         self._channel.send("importing", file="")
+
+    def _tell_ready(self, config: Any) -> None:
+        self._channel.send(
+            "ready",
+            base=_seen_from(config.rootpath, config.invocation_params.dir),
+            rootdir=_seen_from(config.invocation_params.dir, config.rootpath),
+            python=platform.python_version(),
+            pytest=pytest.__version__,
+            cache=_cache_folder(config) if self._is_worker and not self._cases.tells_reports else "",
+        )
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, session: Any, config: Any, items: List[Any]) -> Any:
@@ -201,6 +212,8 @@ class SlotPlugin:
             if reason:
                 self._why_whole = [reason]
                 collection.complete()
+        if self._watch is not None:
+            self._fork(session, self._watch)
         cases = self._worklist.open(collection, session.items if collection.is_whole else [])
         if not collection.is_whole:
             self._channel.send("collection", files=collection.files)
@@ -210,6 +223,25 @@ class SlotPlugin:
         self._channel.send(
             "collection", files=collection.files, late=late, whole=self._why_whole, cases=cases, digest=digest
         )
+
+    def _fork(self, session: Any, watch: forking.Watch) -> None:
+        """Make slots of this process, and go on as one of them; as the only one where it must not be forked."""
+        control = socket.socket(fileno=self._config["control"])
+        own = {self._channel.fileno(), control.fileno()}
+        reason = "" if not self._cases.tells_reports else "a controller session hands each slot something of its own"
+        reason = reason or forking.why_not(watch, own, session)
+        self._channel.send("forkable", reason=reason, seen=self._worklist.seen)
+        if reason:
+            watch.stop()
+            control.close()
+            return
+        first = self._config["slot"]
+        told = forking.serve(self._channel, control)
+        forking.become(self._channel, session, told, watch)
+        self._config["slot"] = told["slot"]
+        if told["slot"] != first:
+            self._worklist.start_over()
+            self._tell_ready(session.config)
 
     def _rewrite_share(self, config: Any) -> None:
         """The slots of a run divide the rewriting of asserts among them; all but this is the same in each of them."""
@@ -265,6 +297,18 @@ class SlotPlugin:
         """Gather what belongs to one case."""
         self.ending.count(report)
         self._cases.add(report, self._session.config)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
+        """Tell of the fixtures that live on, since a second process may wait for ever for what one of them has."""
+        if not is_wide(fixturedef):
+            yield
+            return
+        self._setting_up.append(fixturedef.argname)
+        self._channel.send("setting_up", fixture=fixturedef.argname)
+        yield
+        self._setting_up.pop()
+        self._channel.send("setting_up", fixture=self._setting_up[-1] if self._setting_up else "")
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
         """Tell a warning, which pytest's own summary would show."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Dict, List, Optional, Set
 
@@ -16,6 +17,7 @@ from .worklist import Worklist
 # A test may freeze these; the records of the tests around it must not care.
 _time = time.time
 _perf_counter = time.perf_counter
+_STARTED_IN = os.path.join(os.getcwd(), "")  # a test may change the directory, or delete it
 
 
 class CaseRunner:
@@ -92,7 +94,12 @@ class CaseRunner:
         started, waited_s = _perf_counter(), self._worklist.waited_s
         try:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            self._worklist.apply_waiting()
+            if self._worklist.is_interrupted:
+                took_s = _perf_counter() - started
+                self._channel.send("interrupted", id=item.nodeid, where=_where(interrupt), duration_s=round(took_s, 3))
+                raise
             self._interrupted(record, "the test raised KeyboardInterrupt")
         except pytest.exit.Exception as leaving:  # the test has no outcome, as in plain pytest
             self._ending.left_by(leaving)
@@ -124,6 +131,18 @@ class CaseRunner:
             self._teardown_exact(None)
         except BaseException as error:  # a fixture's own teardown may fail in any way
             record.details.append(f"teardown after it: {error!r}")
+
+
+def _where(interrupt: BaseException) -> str:
+    """The innermost line of the project's own code that an interrupt met: `tests/conftest.py:12`."""
+    place = ""
+    trace = interrupt.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file.startswith(_STARTED_IN) and "site-packages" not in file:
+            place = "%s:%d" % (file[len(_STARTED_IN) :].replace(os.sep, "/"), trace.tb_lineno)
+        trace = trace.tb_next
+    return place
 
 
 class _Again:

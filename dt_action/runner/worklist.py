@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any, Callable, ContextManager, Deque, Dict, Iterator, List, Set
 
 from .channel import Channel, Message
-from .collecting import Collection, group_of, scope_of
+from .collecting import Collection, group_of, scope_of, wide_fixtures_of
 from .outcomes import shortened
 from .portions import own_cases, told_of
 
@@ -32,6 +32,7 @@ class Worklist:
         self.avoided: Set[str] = set()
         self.expected_files: List[str] = []
         self.is_stopping = False
+        self.is_interrupted = False
         self.tried: Dict[str, int] = {}
         self.note_type: Callable[[str, str], None] = lambda file, test_type: None
         self._channel = channel
@@ -53,6 +54,15 @@ class Worklist:
             described.append(self._described(case[0]))
             self._by_file.setdefault(case[0].nodeid.partition("::")[0], []).append(case)
         return described
+
+    @property
+    def seen(self) -> int:
+        """How many commands it has taken in."""
+        return self._seen
+
+    def start_over(self) -> None:
+        """Be the worklist of a slot that has been told nothing yet."""
+        self._seen = 0
 
     # --- what the fleet says ----------------------------------------------------------------------------------------
 
@@ -78,6 +88,8 @@ class Worklist:
             elif operation == "rest":
                 self._is_resting = True
                 self._must_clear = bool(command.get("clear"))
+            elif operation == "interrupt":
+                self.is_interrupted = self.is_stopping = True
             elif operation == "stop":
                 self.is_stopping = True
 
@@ -203,6 +215,9 @@ class Worklist:
         group = self._group_of(item)
         if group:
             described["group"] = group
+        fixtures = wide_fixtures_of(item)
+        if fixtures:
+            described["fixtures"] = fixtures
         marks = sorted({mark.name for mark in item.iter_markers() if mark.name != "parametrize"})
         if marks:
             described["marks"] = marks
