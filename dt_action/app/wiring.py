@@ -339,6 +339,8 @@ class Wiring:
                 limits=self._limits_as(RunLimits),
                 repository=build.repository,
                 commit=build.commit,
+                branch=build.branch,
+                build_url=build.url,
             ),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,

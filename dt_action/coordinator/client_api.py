@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from dt_action.coordinator import bundles, events, views
+from dt_action.coordinator import bundles, events, run_again, views
 from dt_action.coordinator.callers import Calling, Digest, Id, Json, Serving, seen_run
 from dt_action.coordinator.interface import takes, takes_bytes
 from dt_action.coordinator.protection import check_length, passage_of
@@ -49,13 +49,7 @@ async def submit(service: Serving, caller: Calling, submission: Submission) -> R
     """Begin a run. The same nonce is the same run, however often it is sent."""
     caller.require("submit")
     caller.require_repository(submission.repository)
-    if service.maintenance:
-        raise RefusalError(
-            503,
-            f"the coordinator takes no new runs: {service.maintenance}",
-            hint="try again later; an operator ends this with: dt coordinator resume",
-            retry_after_s=30,
-        )
+    service.expect_no_maintenance()
     _check(submission)
     if not await run_in_threadpool(bundles.holds, service, caller, submission.bundle):
         raise RefusalError(409, "the bundle is not here", hint=f"first PUT {wire.API}/blobs/{submission.bundle}")
@@ -79,10 +73,17 @@ def _check(submission: wire.Submission) -> None:
 
 @PATHS.get("/runs")
 async def runs(
-    service: Serving, caller: Calling, most: Annotated[int, Query(ge=1, le=200)] = 50
+    service: Serving,
+    caller: Calling,
+    most: Annotated[int, Query(ge=1, le=200)] = 50,
+    words: Annotated[str, Query(max_length=255)] = "",
+    repository: Annotated[str, Query(max_length=255)] = "",
+    conclusion: Annotated[str, Query(max_length=16)] = "",
+    before: Annotated[str, Query(max_length=64)] = "",
 ) -> list[dict[str, Any]]:
-    """The latest runs that the caller may see."""
-    return await run_in_threadpool(views.runs, service, caller, most)
+    """The latest runs that the caller may see; `before` is the id of the last one of the page before."""
+    wanted = views.Wanted(words=words, repository=repository, conclusion=conclusion, before=before, most=most)
+    return await run_in_threadpool(views.runs, service, caller, wanted)
 
 
 @PATHS.get("/runs/{run}")
@@ -119,6 +120,13 @@ async def run_results(run: Id, service: Serving, caller: Calling) -> Response:
     """The final outcome of each case that has one, one JSON object a line."""
     await seen_run(service, caller, run)
     return StreamingResponse(views.results(service, run), media_type="application/x-ndjson")
+
+
+@PATHS.post("/runs/{run}/again", status_code=201)
+async def again(run: Id, service: Serving, caller: Calling) -> Response:
+    """Run it once more: the same tree, plan and options, as a new run of the caller's."""
+    await seen_run(service, caller, run)
+    return JSONResponse(to_jsonable(await run_again.run_again(service, caller, run)), status_code=201)
 
 
 Cancel = Annotated[wire.Cancel, Depends(Json(wire.Cancel, most_bytes=4 << 10))]

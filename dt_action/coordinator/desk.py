@@ -15,19 +15,31 @@ import sqlalchemy as sa
 from dt_action.coordinator import allocation
 from dt_action.coordinator.allocation import infeasible
 from dt_action.coordinator.live_run import LiveLease, LiveRun
-from dt_action.coordinator.roster import Leases, LiveWorker, Owner, Patience, RowToBe, worker_of
+from dt_action.coordinator.roster import (
+    MOST_LOG_LINES,
+    PRESENT,
+    Leases,
+    LiveWorker,
+    Owner,
+    Patience,
+    RowToBe,
+    worker_of,
+)
 from dt_action.coordinator.run_store import close_unreadable, inputs_of
 from dt_action.coordinator.store import EVENTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Tick
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import to_jsonable
-from dt_action.model.slot_protocol import Died, Log, Message, parse_relayed
+from dt_action.model.slot_protocol import Died, Log, Message, Ready, parse_relayed
 from dt_action.remote import wire
 
 _LOG = logging.getLogger("dt.coordinator")
 
 SEEN_EVERY_S = 30.0
+RETRY_ASIDE_S = 900.0
+"""So long a worker that was put aside gets nothing; then one start tells whether its environment is sound again."""
+
 MOST_LOG_TAIL = 16384
 STALL_S = 1.0
 """Ticks come several times a second. Where one comes later than this, the coordinator itself did not listen."""
@@ -51,7 +63,7 @@ class Desk:
         self.workers: dict[str, LiveWorker] = {}
         self.runs: dict[str, LiveRun] = {}
         self.leases = Leases()
-        self._unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}
         self.rung_workers: set[str] = set()
         self.rung_leases: set[str] = set()
         self.rung_runs: set[str] = set()
@@ -64,14 +76,14 @@ class Desk:
     def load(self) -> None:
         """Read everything from the database."""
         now = self._ticked_at = self._clock()
-        rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(("active", "draining"))))
+        rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(PRESENT)))
         self.workers = {row.id: worker_of(row, now) for row in rows}
         open_leases = rows_of(self._engine, sa.select(LEASES).where(LEASES.c.state == "open"))
         leases = [
             LiveLease(id=row.id, run=row.run, worker=row.worker, boot=row.boot, slot=row.slot, heard=row.heard)
             for row in open_leases
         ]
-        self.runs, self.leases, self._unreadable = {}, Leases(), {}
+        self.runs, self.leases, self.unreadable = {}, Leases(), {}
         for row in rows_of(self._engine, sa.select(RUNS).where(RUNS.c.ended_at.is_(None))):
             mine = [lease for lease in leases if lease.run == row.id]
             try:
@@ -79,7 +91,7 @@ class Desk:
                 run.replay(inputs_of(self._engine, run.id), mine, events=self._count(run.id))
             except Exception as error:  # of another version of this program, or damaged: the others go on
                 _LOG.exception("run %s cannot be continued and is closed", row.id)
-                self._unreadable[row.id] = f"the coordinator, started anew, cannot read this run's record: {error}"
+                self.unreadable[row.id] = f"the coordinator, started anew, cannot read this run's record: {error}"
                 continue
             self.runs[run.id] = run
             for lease in mine:
@@ -141,6 +153,8 @@ class Desk:
         """What there is for a worker: new leases, commands, and what it must give up."""
         worker = self._worker(worker_id)
         self._heard_of(changes, worker)
+        worker.vitals = asked.vitals or worker.vitals
+        worker.log.extend(line[:500] for line in asked.log[-MOST_LOG_LINES:])
         if asked.boot != worker.boot:
             worker.boot = asked.boot
             changes.update(WORKERS, worker.id, boot=asked.boot)
@@ -176,8 +190,9 @@ class Desk:
     def resume(self, changes: Changes, worker_id: str, *, who: str) -> None:
         """Let a draining worker work again."""
         worker = self._worker(worker_id)
-        worker.state = "active"
-        changes.update(WORKERS, worker.id, state="active")
+        worker.state, worker.reason = "active", ""
+        worker.starts.succeeded()
+        changes.update(WORKERS, worker.id, state="active", reason="")
         changes.audit(who, "worker resumed", worker.name)
         self._fill(changes, worker)
         self.rung_workers.add(worker.id)
@@ -236,6 +251,10 @@ class Desk:
         if worker is not None:
             self._heard_of(changes, worker)
         run = self.runs[lease.run]
+        if worker is not None and any(isinstance(message, Ready) for message in fresh):
+            run.started_on.add(worker.name)
+            worker.starts.succeeded()
+            worker.reason = ""
         lease.heard += len(fresh)
         for is_of_agent, messages in itertools.groupby(fresh, lambda message: isinstance(message, (Died, Log))):
             if is_of_agent:
@@ -251,13 +270,26 @@ class Desk:
     def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Message) -> None:
         """What the worker's agent tells of the slot's process."""
         if isinstance(message, Died):
+            was_starting = lease.slot in run.state.starting
             self._bury(changes, lease, replace(message, log_tail=message.log_tail[-MOST_LOG_TAIL:]), "closed")
             worker = self.workers.get(lease.worker)
             if worker is not None:
+                if was_starting:
+                    self._start_failed(changes, worker, run, message)
                 self._fill(changes, worker)
         elif isinstance(message, Log):
             run.log(changes, lease, message.text)
             self.rung_runs.add(run.id)
+
+    def _start_failed(self, changes: Changes, worker: LiveWorker, run: LiveRun, died: Died) -> None:
+        """A worker on which run after run does not start is put aside, and tried again after a while."""
+        elsewhere = bool(run.started_on - {worker.name})
+        worker.starts.failed_for(run.id, died.log_tail or died.reason, is_ready_elsewhere=elsewhere)
+        worker.reason = worker.starts.trouble or worker.reason
+        if worker.starts.is_broken and worker.state == "active":
+            worker.state, worker.aside_until = "aside", self._clock() + RETRY_ASIDE_S
+            changes.update(WORKERS, worker.id, state="aside", reason=storable(worker.reason, 2000))
+            changes.audit("coordinator", "worker put aside", f"{worker.name}: {worker.reason}")
 
     def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:
         self.rung_workers.add(lease.worker)
@@ -349,6 +381,8 @@ class Desk:
             "owner": owner.name,
             "repository": storable(submission.repository, 255),
             "commit": storable(submission.commit, 255),
+            "branch": storable(submission.branch, 255),
+            "build_url": storable(submission.build_url, 2000),
             "priority": min(submission.priority, owner.max_priority),
             "max_slots": owner.max_slots,
             "bundle": submission.bundle,
@@ -390,6 +424,9 @@ class Desk:
                 worker.is_silent = True
                 for lease in self.leases.of(worker.id):
                     self._lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
+            elif worker.state == "aside" and self._clock() > worker.aside_until:
+                worker.state = "active"  # the next start that fails there puts it aside again
+                changes.update(WORKERS, worker.id, state="active")
         for run in [*self.runs.values()]:
             self._put(changes, run, Tick())
             self._forget_when_done(run)
@@ -398,10 +435,10 @@ class Desk:
             self._make_room(changes, worker)
 
     def _close_unreadable(self, changes: Changes) -> None:
-        for run, reason in self._unreadable.items():
+        for run, reason in self.unreadable.items():
             close_unreadable(changes, self._engine, run, reason)
             self.rung_runs.add(run)
-        self._unreadable.clear()
+        self.unreadable.clear()
 
     def _forgive_stall(self) -> None:
         """While a full disk or a busy machine kept the coordinator from listening, nobody was silent."""

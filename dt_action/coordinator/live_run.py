@@ -70,7 +70,7 @@ class LiveLease:
 class LiveRun:
     """
     A run in memory. `rung` gathers the ids of leases for which there are new commands, `discarded` the slots that are
-    not wanted any more.
+    not wanted any more. `started_on` are the workers on which pytest has started since the coordinator did.
 
     It can be made again at any time from its row and the record of its inputs, see `engine.Engine`.
     """
@@ -91,6 +91,7 @@ class LiveRun:
         )
         self.leases: dict[str, LiveLease] = {}
         self.rung: set[str] = set()
+        self.started_on: set[str] = set()
         self.discarded: list[str] = []
         self._engine = Engine(self.state, clock)
         self._kept = Kept(run=self.id, repository=self.repository)

@@ -37,7 +37,7 @@ from dt_action.coordinator.store import (
     open_engine,
     rows_of,
 )
-from dt_action.coordinator.writer import Job, UnavailableError, Writer
+from dt_action.coordinator.writer import Job, RefusalError, UnavailableError, Writer
 from dt_action.remote import wire
 
 T = TypeVar("T")
@@ -162,6 +162,16 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self.writer.stop)
             self.engine.dispose()
+
+    def expect_no_maintenance(self) -> None:
+        """Raise RefusalError where no new runs are taken."""
+        if self.maintenance:
+            raise RefusalError(
+                503,
+                f"the coordinator takes no new runs: {self.maintenance}",
+                hint="try again later; an operator ends this with: dt coordinator resume",
+                retry_after_s=30,
+            )
 
     def let_go(self) -> None:
         """End the streams and polls that wait, so that the process can end. May be called in a signal's handler."""

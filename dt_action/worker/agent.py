@@ -17,6 +17,7 @@ from dt_action.remote import wire
 from dt_action.remote.link import Backoff, Link, LinkError
 from dt_action.worker.lodging import Lodging
 from dt_action.worker.slot_work import SlotWork
+from dt_action.worker.vitals import SelfReport
 
 _LOG = logging.getLogger("dt.worker")
 
@@ -43,7 +44,8 @@ class Identity:
 
 class Agent:
     """
-    A worker. `probe` says what the machine has now; it is asked again before each lease.
+    A worker. `probe` says what the machine has now; it is asked again before each lease. What is in
+    `report` is told with each poll.
 
     It never dies of a coordinator that is away: what runs goes on, and is told when it is back. `drain` and `leave`
     are for other threads than that of `run`.
@@ -58,9 +60,11 @@ class Agent:
         slots: int,
         probe: Callable[[], Capability],
         lodging: Lodging,
+        report: SelfReport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
+        self._report = report or SelfReport()
         self._token = token
         self._name = name
         self._slots = slots
@@ -140,8 +144,11 @@ class Agent:
         """One poll and what follows from it."""
         identity = self._identified()
         self._look_again()
+        lines, number = self._report.untold()
         asked = self._asked(wait_s=1.0 if self.is_draining else POLL_S)
+        asked = replace(asked, vitals=self._report.vitals(), log=lines)
         work = self._link.post("/leases", asked, wire.Work, token=identity.jwt, timeout_s=POLL_S + 20)
+        self._report.told(number)
         self._announced = self._capability
         if self._is_leaving:
             return
@@ -225,6 +232,8 @@ class Agent:
         enrolled = self._link.post("/workers", asked, wire.Enrolled, token=self._token)
         self._announced = self._capability
         self._backoff = Backoff(most_s=min(Backoff().most_s, enrolled.lease_s / TRIES_PER_LEASE))
+        if enrolled.notice:
+            _LOG.warning("%s", enrolled.notice)
         _LOG.info("enrolled as %s with %d slots", enrolled.worker, self._slots)
         renew_at = self._clock() + enrolled.expires_s / 2
         return Identity(worker=enrolled.worker, jwt=enrolled.jwt, renew_at=renew_at, renewal=enrolled.renewal)

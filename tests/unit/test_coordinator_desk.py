@@ -456,3 +456,80 @@ def _tell_without_hearing(world: World, worker: SimWorker) -> None:
             world.do(lambda changes, lease=lease, told=told: world.desk.told(changes, lease.lease.id, told))
         except RefusalError as error:
             assert error.status == 410
+
+
+# --- workers that get nothing started -------------------------------------------------------------------------------
+
+
+def fails_to_start(world: World, worker: SimWorker, why: str = "no module named pytest") -> None:
+    """Every slot of the worker dies before it is ready."""
+    for lease in worker.poll().leases:
+        died = {"e": "died", "reason": "the process exited with code 1", "log_tail": why, "root": ""}
+        told = wire.Told(first=1, messages=(died,))
+        world.do(lambda changes, id=lease.id, told=told: world.desk.told(changes, id, told))
+
+
+def test_a_worker_on_which_runs_do_not_start_that_start_elsewhere_is_put_aside_with_the_reason(world):
+    good, broken = world.enrol("good"), world.enrol("broken")
+    for number in range(3):
+        assert world.desk.workers[broken.id].state == "active", number
+        run = world.submit(FILES)
+        good.step(FILES)
+        fails_to_start(world, broken)
+        until_over(world, run, [good], FILES)
+    worker = world.desk.workers[broken.id]
+    assert (worker.state, worker.reason) == (
+        "aside",
+        "3 runs in a row did not start here; the last one: no module named pytest",
+    )
+    run = world.submit(FILES)
+    assert not broken.poll().leases
+    until_over(world, run, [good], FILES)
+    world.restart()
+    assert world.desk.workers[broken.id].reason == worker.reason, "it is known over a restart"
+
+
+def test_one_run_that_fails_everywhere_puts_nobody_aside(world):
+    workers = [world.enrol("a"), world.enrol("b")]
+    for _ in range(9):
+        run = world.submit(FILES)
+        while run in world.desk.runs and not world.desk.runs[run].is_over:
+            for worker in workers:
+                fails_to_start(world, worker, "the run's own requirements cannot be installed")
+            world.tick(1.0)
+    assert {worker.state for worker in world.desk.workers.values()} == {"active"}
+    assert "runs in a row did not start here" in world.desk.workers[workers[0].id].reason, "but its admin is told"
+
+
+def test_a_worker_that_starts_something_is_sound_again(world):
+    good, shaky = world.enrol("good"), world.enrol("shaky")
+    for _ in range(4):
+        run = world.submit(FILES)
+        good.step(FILES)
+        fails_to_start(world, shaky)
+        until_over(world, run, [good], FILES)
+        run = world.submit(FILES)
+        until_over(world, run, [shaky, good], FILES)
+    assert world.desk.workers[shaky.id].state == "active"
+
+
+def test_a_worker_that_was_put_aside_is_tried_again_after_a_while_and_by_its_admin_at_once(world):
+    good, broken = world.enrol("good"), world.enrol("broken")
+    for _ in range(3):
+        run = world.submit(FILES)
+        good.step(FILES)
+        fails_to_start(world, broken)
+        until_over(world, run, [good], FILES)
+    worker = world.desk.workers[broken.id]
+    assert worker.state == "aside"
+    for _ in range(100):
+        world.tick(10.0)
+        good.poll()
+        broken.poll()
+    assert worker.state == "active"
+    world.submit(FILES)
+    good.step(FILES)
+    fails_to_start(world, broken)
+    assert worker.state == "aside", "one more start that fails is enough"
+    world.do(lambda changes: world.desk.resume(changes, broken.id, who="admin"))
+    assert (worker.state, worker.reason) == ("active", "")
