@@ -125,6 +125,7 @@ class Wiring:
 
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
+        from dt_action.app.places import size_of
         from dt_action.planning.plan import for_hardware, make_plan
 
         wanted = for_hardware(files, needs, self.settings.hardware)
@@ -134,7 +135,7 @@ class Wiring:
             choice.files if choice else wanted,
             needs,
             self.memory.past,
-            file_bytes={file.path: _size(self.settings.root / file.path) for file in wanted},
+            file_bytes={file.path: size_of(self.settings.root / file.path) for file in wanted},
             is_selection=self.names_files or is_selection(self.settings),
             first=self.memory.first(),
         )
@@ -155,10 +156,13 @@ class Wiring:
 
     def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
         """Gather the events into a run, with its coverage, and judge and remember it."""
+        from dt_action.app.artifacts import Artifacts
         from dt_action.engine.results import collect
         from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
 
-        run = collect(plan, events, listener=self._noting_cache(self.listener(len(plan.files))))
+        left = Artifacts.of(self.settings, self.environ)
+        run = collect(plan, left.taken_from(events), listener=self._noting_cache(self.listener(len(plan.files))))
+        run = left.linked(run)
         if self._pytest_cache and self.settings.fleet == "local":
             from dt_action.workspace.pytest_cache import remember
 
@@ -174,9 +178,7 @@ class Wiring:
         """How pytest's names lead to the files, as it was started here."""
         from dt_action.app.places import paths_here
 
-        settings = self.settings
-        arguments = collection_arguments(settings, settings.test_files)
-        return paths_here(settings.root, arguments, settings.pytest_args, self.environ)
+        return paths_here(self.settings, self.environ, collection_arguments(self.settings, self.settings.test_files))
 
     def _noting_cache(self, listener: Listener) -> Listener:
         """Where pytest keeps its cache is told by the first of its processes."""
@@ -335,7 +337,7 @@ class Wiring:
                 nonce="",
                 bundle="",
                 plan=plan,
-                start=self._start_elsewhere(plan),
+                start=replace(self._start_elsewhere(plan), artifact_bytes=0),  # they do not come through a coordinator
                 limits=self._limits_as(RunLimits),
                 repository=build.repository,
                 commit=build.commit,
@@ -361,6 +363,7 @@ class Wiring:
             dist=settings.dist or "",
             measures=settings.coverage,
             has_contexts=settings.coverage and settings.coverage_contexts,
+            artifact_bytes=settings.artifacts_limit,
         )
 
     def _start_elsewhere(self, plan: Plan) -> PytestStart:
@@ -439,13 +442,6 @@ def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str,
 
 def _paths(plan: Plan) -> list[str]:
     return [file.path for file in plan.files]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import cast
 
 from dt_action.model.build import Build
-from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.case import Attempt, Property, TestCase, TestResult
 from dt_action.model.event import (
     CaseFinished,
     CaseUnplaced,
@@ -21,6 +21,7 @@ from dt_action.model.event import (
     FilesKnown,
     Notice,
     OrderDependent,
+    PropertyRecorded,
     SessionOver,
     Warned,
     WorkerJoined,
@@ -74,6 +75,7 @@ class Collector:
         self._skipped_files: dict[str, SkippedFile] = {}
         self._workers: dict[str, WorkerInfo] = {}
         self._notices: list[Notice] = []
+        self._properties: dict[str, Property] = {}
         self._warnings: Counter[tuple[str, str, str, int]] = Counter()
         self._sessions: list[SessionOver] = []
         self._dependent: dict[str, OrderDependent] = {}
@@ -119,6 +121,8 @@ class Collector:
     def _remark(self, event: Event) -> None:
         """Take in what is no test's outcome."""
         match event:
+            case PropertyRecorded():
+                self._properties[event.name] = Property(name=event.name, value=event.value)
             case Notice():
                 self._notices.append(event)
             case Warned():
@@ -163,6 +167,7 @@ class Collector:
             ),
             not_run=tuple(case.id for case in not_run),
             breaches=tuple(dict.fromkeys(map(_breach, filter(_is_breach, self._sessions)))),
+            properties=tuple(self._properties.values()),
             plugin_summary="\n".join(over.summary for over in self._sessions if over.summary),
             exit_code=next((over.exit_code for over in self._sessions if over.exit_code is not None), None),
             status=self._ended.status,

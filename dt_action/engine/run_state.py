@@ -15,7 +15,7 @@ from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Rele
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
-from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, Warned, WorkerJoined
+from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, PropertyRecorded, Warned, WorkerJoined
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
 from dt_action.model.pytest_start import PytestStart
@@ -311,6 +311,8 @@ class RunState:
                 return outputs + ([Tell(session_over(slot, message))] if is_news else [])
             case protocol.Warned():
                 return [*outputs, Tell(_warned(message))]
+            case protocol.SuiteProperty():
+                return [*outputs, Tell(PropertyRecorded(name=message.name, value=message.value))]
         if process.is_starting:
             return outputs + self._hear_starting(slot, process, message, at, now)
         return outputs + self._hear_working(slot, process, message, at, now)

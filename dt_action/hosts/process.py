@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dt_action.errors import ConfigurationError
+from dt_action.hosts.leftovers import core_of, left_behind
 from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.slot_line import Line, WakeableSelector
 from dt_action.model.pytest_start import PytestStart
@@ -229,6 +230,7 @@ class Host:
         for process in [*self._processes.values()]:
             if process.slot in self._processes and process.popen.poll() is not None:
                 yield from self._read(process)
+                yield from self._left_behind(process)
                 yield self._bury(process)
 
     def wake(self) -> None:
@@ -311,6 +313,15 @@ class Host:
         if is_over:
             self._selector.unregister(process.line.sock)
         for message in process.line.messages(fresh):
+            yield Heard(slot=process.slot, message=message)
+
+    def _left_behind(self, process: _Process) -> Iterator[Heard]:
+        """What a process that did not end by itself had not sent any more."""
+        code = process.popen.returncode
+        if code == 0 or process.slot == CONTROLLER:
+            return
+        core = core_of(process.popen.pid, self.session.root) if code < 0 else None
+        for message in left_behind(self._scratch, process.slot, limit=self.session.start.artifact_bytes, core=core):
             yield Heard(slot=process.slot, message=message)
 
     def _bury(self, process: _Process) -> Heard:

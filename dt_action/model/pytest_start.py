@@ -17,7 +17,8 @@ class PytestStart:
     It starts in `directory` of the source tree, with the arguments `args`, once `requirements` are installed and the
     command `setup` has run. `isolation` is `session`, `file` or `container`. `retries` is how often a slot tries a
     failing case again at once, `import_path` where tests import the project from, `dist` what stays together in place
-    of the project's own word. `measures` asks for coverage, `has_contexts` for which test ran a line. `run` is a name
+    of the project's own word. `measures` asks for coverage, `has_contexts` for which test ran a line. `artifact_bytes`
+    of the files that a test leaves are brought to where the run was started. `run` is a name
     in hexadecimal digits that no other run has, and `slots` how many the run may have at a time; whoever hands the
     slots out fills these two in.
 
@@ -34,6 +35,7 @@ class PytestStart:
     dist: str = ""
     measures: bool = False
     has_contexts: bool = False
+    artifact_bytes: int = 0
     run: str = ""
     slots: int = 1
 

@@ -12,6 +12,7 @@ from dt_action.model.plan import Shard
 from dt_action.options.kinds import (
     ARGUMENTS,
     BYTE_COUNT,
+    BYTES_OR_NONE,
     DURATION,
     GLOBS_BY_NAME,
     NUMBER,
@@ -117,7 +118,7 @@ class Option:
             return "; ".join(f"{name}: {' '.join(globs)}" for name, globs in value.items())
         if self.kind in (DURATION, SPAN) and isinstance(value, float):
             return _duration_text(value)
-        if self.kind is BYTE_COUNT and isinstance(value, int):
+        if self.kind in (BYTE_COUNT, BYTES_OR_NONE) and isinstance(value, int):
             return format_bytes(value)
         return " ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
@@ -475,6 +476,12 @@ class Settings:
         "directory of Jinja templates that replace those of the reports",
         group="reports",
         unset="built-in templates",
+    )
+    artifacts_limit: int = option(
+        BYTES_OR_NONE,
+        20 << 20,
+        "how much is kept of the files that a test leaves in $DT_ARTIFACTS, and in tmp_path where it fails; 0: nothing",
+        group="reports",
     )
     redact: tuple[str, ...] = option(
         many(text("the name of an environment variable", "DEPLOY_TOKEN")),

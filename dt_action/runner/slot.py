@@ -15,6 +15,7 @@ from . import forking, posing, recording
 from .channel import Channel, Message
 from .collecting import Collection, is_wide
 from .ending import Ending
+from .leaving import Leavings
 from .outcomes import collect_failure, skip_reason
 from .proof import why_controller, why_one_process, why_whole, why_whole_after_import
 from .replaying import report_data, warning_data
@@ -35,7 +36,13 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
     `measuring` is `measuring.Measuring` where coverage is measured, else None.
     """
     slot = SlotPlugin(channel, config, measuring)
-    plugins = [slot, *(measuring.plugins() if measuring else []), *recording.plugins()]
+    plugins = [
+        slot,
+        slot.leavings,
+        slot.leavings.fixtures(),
+        *(measuring.plugins() if measuring else []),
+        *recording.plugins(),
+    ]
     try:
         status = int(pytest.main(list(config["args"]), plugins=plugins))
     except BaseException as error:
@@ -63,7 +70,10 @@ class SlotPlugin:
         self._config = config
         self._is_worker: bool = config["worker"]
         self._worklist = Worklist(channel, apart=self._apart_from_the_test)
-        self._cases = CaseRunner(channel, self._worklist, self.ending, retries=config["retries"])
+        self.leavings = Leavings(channel, config)
+        self._cases = CaseRunner(
+            channel, self._worklist, self.ending, retries=config["retries"], send_left=self.leavings.send
+        )
         self._session: Any = None
         self._capture_manager: Any = None
         self._collection: Optional[Collection] = None

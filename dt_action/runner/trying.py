@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Optional, Set
 
 import pytest
 
@@ -29,7 +29,9 @@ class CaseRunner:
     must not be set up a second time in this process.
     """
 
-    def __init__(self, channel: Channel, worklist: Worklist, ending: Ending, *, retries: int) -> None:
+    def __init__(
+        self, channel: Channel, worklist: Worklist, ending: Ending, *, retries: int, send_left: Callable[..., None]
+    ) -> None:
         self.current: Any = None
         self.is_spent = False
         self.tells_reports = False
@@ -37,6 +39,7 @@ class CaseRunner:
         self._worklist = worklist
         self._ending = ending
         self._retries = retries
+        self._send_left = send_left
         self._record: Optional[CaseRecord] = None
         self._records: Dict[str, CaseRecord] = {}
         self._ran: Set[Any] = set()
@@ -77,6 +80,7 @@ class CaseRunner:
             self._record = None
             if record.is_left:
                 return
+            self._send_left(name, tries, is_failing=record.is_failing)
             self._channel.send("finished", id=name, **record.finished())
             if not self._may_try_again(record) or session.shouldstop:
                 return

@@ -57,6 +57,7 @@ class DtOptions implements Serializable {
         'outputDir',
         'reportFormats',
         'templateDir',
+        'artifactsLimit',
         'redact',
         'verbose',
         'label',
