@@ -82,7 +82,7 @@ def take_over(config: Any) -> None:
         "markers", "xdist_group: specify group for tests should run in same session, in relation to one another."
     )
     plugin = config.pluginmanager.get_plugin("xdist") or config.pluginmanager.get_plugin("xdist.plugin")
-    caller = config.hook.pytest_configure
+    caller = config.pluginmanager.hook.pytest_configure
     if any(implementation.plugin is plugin for implementation in caller.get_hookimpls()):
         caller._remove_plugin(plugin)
 

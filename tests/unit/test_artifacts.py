@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from report_samples import HOSTILE, attempt, result
 
 from dt_action.app.artifacts import Artifacts, folder_of, safe
+from dt_action.model.case import Artifact
 from dt_action.model.event import CaseStarted, Ended, Event, LeftBehind
 from dt_action.model.run import Run
 from dt_action.reports.redaction import Redactor
@@ -144,9 +146,6 @@ def test_a_strangers_report_brings_nothing_from_outside_of_its_folder(tmp_path: 
     (part / "linked").symlink_to(outside)
     (part / "good").write_text("good")
     item = result(CASE, attempt("failed"))
-    from dataclasses import replace
-
-    from dt_action.model.case import Artifact
 
     both = (Artifact(name="a", path=path, bytes=1), Artifact(name="b", path="good", bytes=1))
     run = Run(id="r", results=(replace(item, artifacts=both),))
