@@ -252,6 +252,7 @@ class Wiring:
 
     def report(self, run: Run) -> Publication:
         """Write the reports. One that cannot be written is a problem to tell, not the end of the run."""
+        from dt_action.app.leftovers import remove_reports_of_other_builds
         from dt_action.reports import reporting
         from dt_action.reports.redaction import Redactor
 
@@ -263,6 +264,7 @@ class Wiring:
             redact=Redactor(secret_values(settings, self.environ)),
             template_dir=settings.root / settings.template_dir if settings.template_dir else None,
         )
+        remove_reports_of_other_builds(settings.root / settings.output_dir, run.build)
         try:
             written = reporting.write(publication.documents, settings.root / settings.output_dir)
         except reporting.ReportsNotWrittenError as error:
