@@ -53,14 +53,23 @@ def run(steps: Steps) -> Outcome:
     Ctrl-C while tests execute ends the run as `cancelled` and still reports what had finished (`collect` sees to
     that). Raises NoTestsError where there is nothing to run, FleetError where no test could be started.
     """
+    plan = planned(steps)
+    return followed(steps, plan, steps.execute(plan))
+
+
+def planned(steps: Steps) -> Plan:
+    """What there is to run. Raises NoTestsError where that is nothing."""
     steps.prepare()
     files = steps.discover()
     if not files:
         raise NoTestsError(
             "no test file was found", hint="name a directory with --test-dir, or a glob with --test-pattern"
         )
-    needs = steps.analyze(files)
-    plan = steps.plan(files, needs)
-    finished = steps.collect(plan, steps.execute(plan))
+    return steps.plan(files, steps.analyze(files))
+
+
+def followed(steps: Steps, plan: Plan, events: Iterator[Event]) -> Outcome:
+    """From what is told of a run to what the CI service shows."""
+    finished = steps.collect(plan, events)
     publication = steps.report(finished)
     return Outcome(run=finished, publication=publication, refusals=steps.publish(finished, publication))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.app.recorder import Recorder
     from dt_action.app.shards import Shards
     from dt_action.engine import Limits
+    from dt_action.fleets.coordinator import CoordinatorFleet
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
     from dt_action.model.hardware import FileNeeds
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.model.run import Run
     from dt_action.ports import Fleet, Provider
     from dt_action.providers.settings import Settings as Publishing
+    from dt_action.remote.wire import Submitted
 
 Listener = Callable[["Event"], None]
 L = TypeVar("L")
@@ -326,7 +328,26 @@ class Wiring:
             confirm_budget_s=settings.confirm_budget_s,
         )
 
-    def _coordinator_fleet(self, plan: Plan) -> Fleet:
+    def attached(self) -> tuple[Plan, Iterator[Event]]:
+        """The run that `--attach` names: its plan, and its events from the first on. Raises FleetError."""
+        from dt_action.fleets.coordinator import Attached
+
+        settings = self.settings
+        run = Attached(
+            url=settings.coordinator or "",
+            credential=lambda: settings.api_key or "",
+            run=settings.attach or "",
+            poll_interval_s=settings.poll_interval_s,
+            coverage=self.measurement().remote() if settings.coverage else None,
+        )
+        followed = run.followed()
+        return followed.plan, run.events(followed)
+
+    def detached(self, plan: Plan) -> Submitted:
+        """Begin the run on the coordinator, and leave it to itself. Raises FleetError."""
+        return self._coordinator_fleet(plan).submit(plan)
+
+    def _coordinator_fleet(self, plan: Plan) -> CoordinatorFleet:
         from dt_action.fleets.coordinator import CoordinatorFleet
         from dt_action.remote.wire import RunLimits, Submission
 
@@ -345,6 +366,8 @@ class Wiring:
                 commit=build.commit,
                 branch=build.branch,
                 build_url=build.url,
+                priority=settings.priority,
+                client_timeout_s=None if settings.detach else settings.client_timeout_s,
             ),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,

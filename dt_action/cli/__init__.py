@@ -19,8 +19,8 @@ COMMANDS = {
     "why": "show why a selection takes a test, or leaves it out",
     "config": "show every option's value and where it came from",
     "coordinator": "serve workers and clients, make keys and enrolment tokens",
-    "runs": "list a coordinator's runs, show one, get its results, cancel it",
-    "workers": "list a coordinator's workers, and what they do",
+    "runs": "list a coordinator's runs; show one, get its results, cancel it, run it again",
+    "workers": "list a coordinator's workers; drain, resume, remove or readmit one",
     "worker": "run tests that a coordinator hands out",
     "doctor": "check this machine and project for what a run needs",
 }

@@ -41,6 +41,8 @@ CODES = {
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the tests that the options ask for."""
     settings, _ = settings_with_pytest(Parser("run", "run the tests"), argv, environ)
+    if settings.attach or settings.detach:
+        return _away(settings, environ)
     flag = handed_over(_pytest_words(settings, environ))
     return _hand_over(flag, settings, environ) if flag else execute(settings, environ)
 
@@ -72,6 +74,29 @@ def _hand_over(flag: str, settings: Settings, environ: Mapping[str, str]) -> int
     _say(f"{flag} is pytest's own: handing over to it")
     start = ["-m", "pytest"] if settings.import_path == "cwd" else ["-c", "import pytest; pytest.console_main()"]
     return subprocess.call([python, *start, *settings.pytest_args, *paths], cwd=settings.root, env=dict(variables))
+
+
+def _away(settings: Settings, environ: Mapping[str, str]) -> int:
+    """
+    A run whose client is not there all the time: begun and left to itself, or followed by another one.
+
+    Raises ConfigurationError where there is no coordinator that it could run on.
+    """
+    option = "--attach" if settings.attach else "--detach"
+    if settings.fleet != "coordinator" or not settings.coordinator:
+        raise ConfigurationError(f"{option} is for runs on a coordinator", hint="name it with --coordinator URL")
+    if settings.attach and settings.detach:
+        raise ConfigurationError("--attach follows a run and --detach leaves one alone; expected one of them")
+    if settings.attach:
+        return present(settings, environ, lambda wiring: pipeline.followed(wiring.steps(), *wiring.attached()))
+    wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=_say)
+    with _termination_as_interrupt(), wiring:
+        submitted = wiring.detached(pipeline.planned(wiring.steps()))
+    for warning in submitted.warnings:
+        _warn(f"warning: {warning}")
+    _say(f"run {submitted.run} on {settings.coordinator}")
+    _say(f"follow it with: dt run --coordinator {settings.coordinator} --attach {submitted.run}")
+    return int(ExitCode.PASSED)
 
 
 def execute(

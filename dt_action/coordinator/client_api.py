@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +15,7 @@ from dt_action.coordinator import bundles, events, run_again, views
 from dt_action.coordinator.callers import Calling, Digest, Id, Json, Serving, seen_run
 from dt_action.coordinator.interface import takes, takes_bytes
 from dt_action.coordinator.protection import check_length, passage_of
+from dt_action.coordinator.store import RUNS, rows_of
 from dt_action.coordinator.writer import RefusalError
 from dt_action.model.json_codec import to_jsonable
 from dt_action.remote import wire
@@ -54,6 +58,10 @@ async def submit(service: Serving, caller: Calling, submission: Submission) -> R
     if not await run_in_threadpool(bundles.holds, service, caller, submission.bundle):
         raise RefusalError(409, "the bundle is not here", hint=f"first PUT {wire.API}/blobs/{submission.bundle}")
     submitted = await service.do(lambda changes: service.desk.submit(changes, submission, caller.owner))
+    most = caller.quota.max_priority
+    if submission.priority > most:
+        text = f"--priority {submission.priority} is more than this key may ask for; the run has priority {most}"
+        submitted = replace(submitted, warnings=(text, *submitted.warnings))
     return JSONResponse(to_jsonable(submitted), status_code=201)
 
 
@@ -92,6 +100,22 @@ async def run_state(run: Id, service: Serving, caller: Calling) -> dict[str, Any
     return await seen_run(service, caller, run)
 
 
+@PATHS.get("/runs/{run}/plan")
+async def run_plan(run: Id, service: Serving, caller: Calling) -> Response:
+    """What a client needs to follow a run that it did not begin itself."""
+    await seen_run(service, caller, run)
+    rows = await run_in_threadpool(rows_of, service.engine, sa.select(RUNS.c.submission).where(RUNS.c.id == run))
+
+    def chosen() -> bytes:
+        submission = json.loads(rows[0].submission)
+        return json.dumps({name: submission[name] for name in _OF_PLAN if name in submission}).encode()
+
+    return Response(await run_in_threadpool(chosen), media_type="application/json")
+
+
+_OF_PLAN = tuple(field.name for field in fields(wire.Followed))
+
+
 @PATHS.get("/runs/{run}/events")
 async def run_events(
     request: Request,
@@ -106,10 +130,13 @@ async def run_events(
     await seen_run(service, caller, run)
     if last_event_id.isascii() and last_event_id.isdigit():
         after = max(after, min(int(last_event_id), 1 << 53))
+    service.followers.heard(run)
     if "application/json" in accept:
         page = await service.pages.after(run, after)
         return Response(page.as_json, media_type="application/json")
-    passage_of(request.scope).counts_as(service.streams.one(caller.name))
+    passage = passage_of(request.scope)
+    passage.counts_as(service.streams.one(caller.name))
+    passage.shares.enter_context(service.followers.following(run))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     body = events.stream(service.pages, service.bells, run, after)
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)

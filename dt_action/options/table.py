@@ -269,6 +269,28 @@ class Settings:
         variables=("COORDINATOR_API_KEY",),
         secret=True,
     )
+    priority: int = option(
+        at_least(-1000),
+        0,
+        "whose turn it is on a coordinator: a higher one gets slots first, up to what the key allows",
+        group="execution",
+    )
+    client_timeout_s: float = option(
+        DURATION,
+        600.0,
+        "a coordinator ends the run when this dt is gone for so long",
+        group="execution",
+    )
+    detach: bool = option(
+        SWITCH, False, "begin the run on the coordinator, print its id, and leave it to itself", group="execution"
+    )
+    attach: str | None = option(
+        text("the id of a run", "4f1c2d9a0b7e6358"),
+        None,
+        "follow a run that another dt began on the coordinator, and report it as one's own",
+        group="execution",
+        unset="begin a new run",
+    )
     fallback: str = option(
         choice("none", "local"),
         "none",

@@ -79,6 +79,15 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """Of a submission, what another client needs that follows its run."""
+
+    plan: Plan
+    limits: RunLimits = RunLimits()
+    client_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
     """A machine asks to be a worker, with an enrolment token. `boot` is new with each start of its agent."""
 

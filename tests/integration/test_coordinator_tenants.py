@@ -34,6 +34,7 @@ ADMITTED = {
     "POST /api/v1/leases/{lease}/events": {"lease"},
     "GET /api/v1/leases/{lease}/bundle": {"lease"},
     "PUT /api/v1/leases/{lease}/coverage/{digest}": {"lease"},
+    "GET /api/v1/runs/{run}/plan": {"owner", "admin"},
     "POST /api/v1/runs/{run}/again": {"owner", "admin"},
     "GET /api/v1/keys": {"admin"},
     "POST /api/v1/keys": {"admin"},
