@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -46,8 +46,7 @@ class Wiring:
     The collaborators that settings ask for, and the steps of a run made of them.
 
     `listener` hears every event; `say` puts a line on stdout, `command` one that the CI service obeys. `names_files`
-    tells that the files are chosen by other code than discovery, so that pytest is given exactly those. `problems`
-    gathers what could not be written, which must not cost the user the results.
+    tells that the files are chosen by other code than discovery, so that pytest is given exactly those.
     """
 
     settings: Settings
@@ -56,7 +55,6 @@ class Wiring:
     say: Callable[[str], None]
     command: Callable[[str], None] | None = None
     names_files: bool = False
-    problems: list[str] = field(default_factory=list)
     _host: Host | None = None
     _memory: Memory | None = None
     _shards: Shards | None = None
@@ -78,16 +76,7 @@ class Wiring:
 
     def steps(self) -> Steps:
         """The steps of a run."""
-        return Steps(
-            prepare=self.prepare,
-            discover=self.discover,
-            analyze=self.analyze,
-            plan=self.plan,
-            execute=self.execute,
-            collect=self.collect,
-            report=self.report,
-            publish=self.publish,
-        )
+        return Steps.of(self)
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
@@ -157,14 +146,17 @@ class Wiring:
         return self.fleet(plan).execute(plan)
 
     def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
-        """Gather the events into a run, with its coverage, and judge and remember it."""
+        """Gather the events into a run."""
         from dt_action.app.artifacts import Artifacts
         from dt_action.engine.results import collect
         from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
 
         left = Artifacts.of(self.settings, self.environ)
         run = collect(plan, left.taken_from(events), listener=self._noting_cache(self.listener(len(plan.files))))
-        run = left.linked(run)
+        return left.linked(run)
+
+    def judge(self, run: Run) -> Run:
+        """What the run is worth, with its coverage; it is remembered."""
         if self._pytest_cache and self.settings.fleet == "local":
             from dt_action.workspace.pytest_cache import remember
 
@@ -172,9 +164,15 @@ class Wiring:
         data: Sequence[Path] = ()
         if self.settings.rerun_failed:
             run, data = self.attempts.continued(run), self.attempts.data_files()
-        if self._measurement is not None and plan.files:
+        if self._measurement is not None and run.results:
             run = self.covered(run, [*data, *self._measurement.data_files()], self._measurement.workspaces())
         return self.memory.judged(replace(run, paths=self._paths()))
+
+    def redact(self, run: Run) -> Run:
+        """The run without secrets."""
+        from dt_action.reports.redaction import Redactor
+
+        return Redactor(secret_values(self.settings, self.environ)).run(run)
 
     def _paths(self) -> Paths:
         """How pytest's names lead to the files, as it was started here."""
@@ -256,21 +254,19 @@ class Wiring:
         """Write the reports. One that cannot be written is a problem to tell, not the end of the run."""
         from dt_action.app.leftovers import remove_reports_of_other_builds
         from dt_action.reports import reporting
-        from dt_action.reports.redaction import Redactor
 
         settings = self.settings
         publication = reporting.publication(
             run if run.paths else replace(run, paths=self._paths()),
             formats=settings.report_formats,
             timestamp=datetime.now().strftime("%Y%m%d_%H%M%S"),  # local time: the name is for people
-            redact=Redactor(secret_values(settings, self.environ)),
             template_dir=settings.root / settings.template_dir if settings.template_dir else None,
         )
         remove_reports_of_other_builds(settings.root / settings.output_dir, run.build)
         try:
             written = reporting.write(publication.documents, settings.root / settings.output_dir)
         except reporting.ReportsNotWrittenError as error:
-            self.problems.append(str(error))
+            publication = replace(publication, problems=(*publication.problems, str(error)))
             written = list(error.written)
         for path in written:
             self.say(f"report: {_shown(path, settings.root)}")

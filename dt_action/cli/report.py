@@ -19,7 +19,7 @@ from dt_action.model.change import Selection
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
 from dt_action.options import Settings
-from dt_action.pipeline import Outcome
+from dt_action.pipeline import Outcome, conclude
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -46,9 +46,10 @@ def _publish(wiring: Wiring, files: Sequence[Path], expected: Mapping[str, int],
     run = _merged(files, expected, Artifacts.of(wiring.settings, wiring.environ))
     if wiring.settings.expect and not expected:
         run = replace(run, selection=Selection(asked="the plan, which left no test to run"))
-    run = wiring.memory.judged(wiring.covered(run, data) if data else run)
-    publication = wiring.report(run)
-    return Outcome(run=run, publication=publication, refusals=wiring.publish(run, publication))
+    steps = replace(
+        wiring.steps(), judge=lambda merged: wiring.memory.judged(wiring.covered(merged, data) if data else merged)
+    )
+    return conclude(steps, run)
 
 
 def _merged(files: Sequence[Path], expected: Mapping[str, int], artifacts: Artifacts) -> Run:

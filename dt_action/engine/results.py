@@ -43,20 +43,30 @@ def collect(
     """
     Take in a fleet's events until it ends, passing each on to `listener`.
 
-    Ctrl-C ends the run there and then, as `cancelled`, with all that had finished kept.
+    Ctrl-C ends the run there and then, as `cancelled`, with all that had finished kept. A listener that fails is told
+    in a notice and hears no more.
     """
     collector = Collector(plan, build=build or Build(), command=command, started_at=clock())
+    hears: Callable[[Event], None] | None = listener
+
+    def take_in(event: Event) -> None:
+        nonlocal hears
+        collector.add(event)
+        try:
+            if hears is not None:
+                hears(event)
+        except Exception as error:  # a bug of what shows the progress costs nobody the results
+            hears = None
+            collector.add(Notice(level="error", text=f"the progress could not be shown: {error!r}"))
+
     try:
         for event in events:
-            collector.add(event)
-            listener(event)
+            take_in(event)
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):
-            cast(Generator[Event, None, None], events).close()
+            cast("Generator[Event, None, None]", events).close()
         makespan_s = clock() - collector.started_at
-        ended = Ended(status="cancelled", reason="interrupted from the keyboard", makespan_s=makespan_s)
-        collector.add(ended)
-        listener(ended)
+        take_in(Ended(status="cancelled", reason="interrupted from the keyboard", makespan_s=makespan_s))
     return collector.run()
 
 
