@@ -200,7 +200,8 @@ class RunState:
         for slot in [slot for slot, process in self._processes.items() if process.worker == worker]:
             process = self._processes.pop(slot)
             if process.confirms:
-                outputs += self._settle(self._confirming.heard(Died(reason=reason, how="lost"), sent=process.sent), now)
+                died = Died(reason=reason, how="lost")
+                outputs += self._settle(self._confirming.heard(died, sent=process.sent), now)
             outputs += self._follow(self._controlling.slot_gone(slot, reason))
         return outputs + self._follow(self._brain.worker_lost(worker, reason, now))
 
@@ -217,7 +218,8 @@ class RunState:
         if self._brain.suspects:
             commands.append(protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
         told = self._follow([Send(slot=slot, command=command) for command in commands])
-        return [Start(slot=slot, worker=worker, is_plain=confirms or self._is_alone), *told]
+        is_plain = self._is_alone or (confirms and not self._controlling.is_missed)
+        return [Start(slot=slot, worker=worker, is_plain=is_plain), *told]
 
     def _release(self, slot: str, now: float) -> list[Output]:
         process = self._processes.get(slot)
@@ -296,9 +298,7 @@ class RunState:
         if process is None:
             return []
         if process.confirms:
-            if isinstance(message, Died):
-                del self._processes[slot]
-            return self._settle(self._confirming.heard(message, sent=process.sent), now)
+            return self._hear_confirming(slot, process, message, now)
         outputs = self._follow(self._controlling.slot_heard(slot, message))
         match message:
             case Died():
@@ -346,6 +346,24 @@ class RunState:
             return self._follow(self._wants(slot, process, now)) if message.seen == process.sent else []
         outputs = self._follow(self._tell_brain(slot, message, at, now))
         return outputs + self._make_way(slot, process, now) if isinstance(message, protocol.Finished) else outputs
+
+    def _hear_confirming(self, slot: str, process: _Process, message: protocol.Message, now: float) -> list[Output]:
+        """
+        A process that runs failures once more told something.
+
+        Where there is a controller session, it is a node of it: by itself it would write, and first clear away, what
+        the reports of the whole run go to. What it collects has been told.
+        """
+        outputs: list[Output] = []
+        match message:
+            case Died():
+                del self._processes[slot]
+                outputs = self._follow(self._controlling.slot_gone(slot, message.reason))
+            case protocol.NeedsController():
+                outputs = self._follow(self._controlling.needed(slot, message.reasons, confirms=True))
+            case protocol.Ready() | protocol.Output():
+                outputs = self._follow(self._controlling.slot_heard(slot, message))
+        return outputs + self._settle(self._confirming.heard(message, sent=process.sent), now)
 
     def _hear_controller(self, message: protocol.Message, now: float) -> list[Output]:
         if isinstance(message, Died):

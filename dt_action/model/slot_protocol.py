@@ -610,12 +610,14 @@ class Begin:
     """
     Go on to configure the session. With `reports`, each case comes with pytest's own reports.
 
-    The others are what the controller session decided: `Configured` and `NodeConfigured`.
+    With `looks_alone`, what the tests start sees no variables of one process among several. The others are what the
+    controller session decided: `Configured` and `NodeConfigured`.
     """
 
     word: ClassVar[str] = "begin"
 
     reports: bool = True
+    looks_alone: bool = False
     workerinput: Any = None
     options: Any = None
     environ: Any = None

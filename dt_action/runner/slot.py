@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -69,6 +70,7 @@ class SlotPlugin:
         self._measuring = measuring
         self._config = config
         self._is_worker: bool = config["worker"]
+        self._looks_alone = False
         self._worklist = Worklist(channel, apart=self._apart_from_the_test)
         self.leavings = Leavings(channel, config)
         self._cases = CaseRunner(
@@ -147,10 +149,13 @@ class SlotPlugin:
     def _begin(self, config: Any, command: Message) -> None:
         """What the controller session decided: its plugins' words to this worker, options, variables."""
         self._cases.tells_reports = bool(command.get("reports", True))
+        self._looks_alone = bool(command.get("looks_alone"))
         config.workerinput.update(decoded(command.get("workerinput") or {}))
         for name, value in decoded(command.get("options") or {}).items():
             if name not in OWN_OPTIONS:
                 setattr(config.option, name, value)
+        if self._cases.tells_reports:
+            posing.leave_to_controller(config.option)
         for name, value in (command.get("environ") or {}).items():
             if value is None:
                 os.environ.pop(name, None)
@@ -271,7 +276,8 @@ class SlotPlugin:
             if not session.config.option.collectonly:
                 self._cases.open(session)
                 self._tell_collection(session)
-                self._run_cases(session)
+                with posing.without_variables() if self._looks_alone else contextlib.nullcontext():
+                    self._run_cases(session)
         finally:
             self._cases.close()
             self.ending.watch(session)
@@ -302,6 +308,12 @@ class SlotPlugin:
             self._channel.send("uncollectable", id=report.nodeid, **collect_failure(report), **extra)
         else:
             self._channel.send("file_skipped", file=report.nodeid, reason=skip_reason(report), **extra)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, call: Any) -> Any:
+        """Before anybody reads how long it took."""
+        self._cases.take_off(call)
+        yield
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Gather what belongs to one case."""
