@@ -28,7 +28,7 @@ from dt_action.coordinator.roster import (
 from dt_action.coordinator.run_store import close_unreadable, inputs_of
 from dt_action.coordinator.store import EVENTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
-from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Tick
+from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import to_jsonable
 from dt_action.model.slot_protocol import Died, Log, Message, Ready, parse_relayed
@@ -114,7 +114,7 @@ class Desk:
     def enrol(self, changes: Changes, asked: wire.Enrolment, *, enrolment: str, renewal_hash: str) -> LiveWorker:
         """A machine becomes a worker. One of the same name that is silent, or was the same process, makes way."""
         for other in [worker for worker in self.workers.values() if worker.name == asked.name]:
-            if other.boot == asked.boot or self.silence_s(other) > min(10.0, self._patience.lease_s):
+            if other.boot == asked.boot or self.silence_s(other) > self._patience.lease_s:
                 self._remove(changes, other, "another worker enrolled with its name")
         taken = {worker.name for worker in self.workers.values()}
         name, number = asked.name, 2
@@ -161,6 +161,10 @@ class Desk:
         for lease in self.leases.of(worker.id):
             if lease.boot != worker.boot:
                 self._lose(changes, lease, f"worker {worker.name} was started anew")
+            elif lease.id in asked.given_up:
+                self._lose(changes, lease, f"worker {worker.name} gave its slot up: {asked.given_up[lease.id][:500]}")
+            elif lease.is_missed(lease.id in asked.holding, self._clock()):
+                self._lose(changes, lease, f"worker {worker.name} no longer has its slot")
         if asked.capability is not None and asked.capability != worker.capability:
             worker.capability = asked.capability
             changes.update(WORKERS, worker.id, capability=as_text(to_jsonable(asked.capability)))
@@ -171,7 +175,7 @@ class Desk:
         mine = {lease.id: lease for lease in self.leases.of(worker.id)}
         commands = {id: lease.after(asked.holding.get(id, 0)) for id, lease in mine.items()}
         return wire.Work(
-            leases=tuple(self._offer(lease) for lease in mine.values() if lease.id not in asked.holding),
+            leases=tuple(self._offer(lease) for lease in mine.values() if not lease.was_held),
             commands={id: waiting for id, waiting in commands.items() if waiting},
             revoked=tuple(id for id in asked.holding if id not in mine),
             is_draining=worker.state == "draining",
@@ -396,6 +400,7 @@ class Desk:
         run = LiveRun(RowToBe(columns), clock=self._clock)
         self.runs[run.id] = run
         changes.add(RUNS, **columns)
+        self._share_reservations(changes)
         changes.audit(owner.name, "run submitted", f"{run.id} of {run.repository or 'no repository'}")
         for worker in self.workers.values():
             self._join(changes, run, worker)
@@ -474,6 +479,12 @@ class Desk:
             self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
 
     def _put(self, changes: Changes, run: LiveRun, what: Input) -> None:
+        had = run.state.reserved
+        self._put_alone(changes, run, what)
+        if run.state.reserved != had:
+            self._share_reservations(changes)
+
+    def _put_alone(self, changes: Changes, run: LiveRun, what: Input) -> None:
         events = run.events
         run.put(changes, what)
         for slot in run.discarded:
@@ -483,6 +494,18 @@ class Desk:
             self.rung_runs.add(run.id)
         self.rung_leases |= run.rung
         run.rung.clear()
+
+    def _share_reservations(self, changes: Changes) -> None:
+        """What a test of one run has for itself, no test of another run may have."""
+        while True:
+            reserved = {run.id: run.state.reserved for run in self.runs.values() if run.state.reserved}
+            for run in self.runs.values():
+                others = frozenset[str]().union(*(names for id, names in reserved.items() if id != run.id))
+                if others != run.state.reserved_elsewhere and not run.is_over:
+                    self._put_alone(changes, run, Reserve(names=others))  # it may reserve something in turn
+                    break
+            else:
+                return
 
     def _discard(self, changes: Changes, run: LiveRun, slot: str) -> None:
         """The run does not want this slot: its worker will see that the lease is no longer its own."""

@@ -11,7 +11,7 @@ from dt_action.engine.attempts import attempt_of
 from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
 from dt_action.engine.controlling import Controlling, session_over
-from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Tick
+from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
@@ -122,6 +122,8 @@ class RunState:
                 return self._leave(what.worker, what.reason, now)
             case Release():
                 return self._release(what.slot, now)
+            case Reserve():
+                return self._follow(self._brain.reserve_elsewhere(what.names))
             case Cancel():
                 return self._follow(self._brain.cancel(what.status, what.reason, now))
 
@@ -182,6 +184,16 @@ class RunState:
     def is_resting(self, slot: str) -> bool:
         """True where the slot waits for work."""
         return slot in self._brain.resting
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """What tests of this run have for themselves now, by name."""
+        return frozenset() if self.is_over else self._brain.reserved
+
+    @property
+    def reserved_elsewhere(self) -> frozenset[str]:
+        """The same of other runs, as far as was told."""
+        return self._brain.reserved_elsewhere
 
     def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
         """What waits needs, each with the seconds that it is expected to take."""

@@ -180,17 +180,19 @@ def _connection_trouble(error: BaseException) -> LinkError:
 
 def _status_trouble(response: Any) -> LinkError:
     status: int = response.status_code
-    told, hint = "", ""
+    told, hint, is_ours = "", "", True
     try:
         body = response.json()
         told, hint = str(body.get("error", "")), str(body.get("hint", ""))
         if not told and "detail" in body:
             told = json.dumps(body["detail"])[:500]
+        is_ours = bool(told)
     except (ValueError, AttributeError):
-        told = str(response.text[:200])
+        told, is_ours = str(response.text[:200]), False
     after = response.headers.get("Retry-After", "")
     wait_s = float(after) if after.isdigit() else 0.0
-    return LinkError("status", f"it answered {status}: {told}", status=status, hint=hint, wait_s=wait_s)
+    cause: Cause = "status" if is_ours else "answer"  # else a proxy answered, and the coordinator may the next time
+    return LinkError(cause, f"it answered {status}: {told}", status=status, hint=hint, wait_s=wait_s)
 
 
 def _root(error: BaseException) -> str:

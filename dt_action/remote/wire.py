@@ -135,7 +135,8 @@ class Vitals:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
     """
-    A worker asks what there is to do. `holding` has the number of the last command that it got for each lease.
+    A worker asks what there is to do. `holding` has the number of the last command that it got for each lease,
+    `given_up` why it holds leases no longer that were its own.
 
     `capability` is there when it changed. `wait_s` is how long the answer may take. `log` has the lines that the
     worker has logged since its last poll.
@@ -144,6 +145,7 @@ class Poll:
     boot: str
     wait_s: float
     holding: Mapping[str, int] = field(default_factory=dict)
+    given_up: Mapping[str, str] = field(default_factory=dict)
     is_draining: bool = False
     capability: Capability | None = None
     vitals: Vitals | None = None

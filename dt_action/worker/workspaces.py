@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dt_action.errors import UnreadableError
+from dt_action.errors import ConfigurationError, UnreadableError
 from dt_action.remote import wire
 from dt_action.remote.bundle import unpack
 from dt_action.workspace import environments
 from dt_action.workspace.environments import Environment
+from dt_action.workspace.locks import locked
 
 KEPT_S = 60.0
 """A workspace that no slot uses is kept so long: a process that died is followed by another one."""
@@ -44,7 +45,8 @@ class Workspaces:
     """
     Workspaces below `home`, one for each run; bundles and environments are kept by digest.
 
-    A run gets a fresh tree, never one that another run's tests have written to.
+    A run gets a fresh tree, never one that another run's tests have written to. Raises ConfigurationError where another
+    process works below `home`.
     """
 
     def __init__(self, home: Path, *, python: str, environ: Mapping[str, str], run: environments.Runner) -> None:
@@ -54,6 +56,13 @@ class Workspaces:
         self._run = run
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
+        home.mkdir(parents=True, exist_ok=True)
+        self._hold = locked(home / "worker.lock")
+        if self._hold is None:
+            raise ConfigurationError(
+                f"another worker uses the directory {home}, and what its tests need lies there",
+                hint="give this one a directory of its own with --data",
+            )
         for leftover in ("runs", "coverage"):
             shutil.rmtree(home / leftover, ignore_errors=True)
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from coordinator_sim import SimWorker, World, files_of, plan_of, until_over
+from coordinator_sim import SimLease, SimWorker, World, files_of, plan_of, until_over
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dt_action.coordinator.roster import Owner
+from dt_action.coordinator.roster import Owner, Patience
 from dt_action.coordinator.store import INPUTS
 from dt_action.coordinator.writer import RefusalError
-from dt_action.model.event import CaseUnplaced, Ended
+from dt_action.model.event import CaseFinished, CaseUnplaced, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.pytest_start import PytestStart
 from dt_action.remote import wire
@@ -242,6 +242,97 @@ def test_an_offer_that_got_lost_is_made_again(world):
     worker = world.enrol("a")
     lost_answer = worker.poll()
     assert worker.poll().leases == lost_answer.leases
+
+
+def begun(world: World, worker: SimWorker, run: str) -> tuple[SimLease, str]:
+    """A lease whose worker has told of some cases, and of the beginning of one more: which one."""
+    worker.take(worker.poll(), FILES)
+    (lease,) = worker.leases.values()
+    worker.tell(lease)
+    lease.work(12)
+    last = max(index for index, message in enumerate(lease.unsent) if message["e"] == "started")
+    case = lease.unsent[last]["id"]
+    del lease.unsent[last + 1 :]
+    worker.tell(lease, 0)
+    return lease, case
+
+
+def test_a_lease_that_its_worker_gives_up_is_told_at_once_and_the_rest_goes_on(world):
+    """Its messages were refused, by a proxy or by a database that was restored: another process counts from 1."""
+    run = world.submit(FILES)
+    worker = world.enrol("a")
+    lease, case = begun(world, worker, run)
+    del worker.leases[lease.lease.id]
+
+    work = worker.poll(given_up={lease.lease.id: "it answered 404"})
+
+    assert lease.lease.id not in [offered.id for offered in work.leases]
+    (crashed,) = [event for event in world.events(run) if isinstance(event, CaseFinished) and event.case.id == case]
+    assert crashed.attempt.outcome == "crashed" and "404" in crashed.attempt.message
+    worker.take(work, FILES)
+    until_over(world, run, [worker], FILES)
+    _is_whole(world, run)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_lease_that_its_worker_had_is_never_offered_again(world, is_restarted):
+    run = world.submit(FILES)
+    worker = world.enrol("a")
+    lease, _ = begun(world, worker, run)
+    del worker.leases[lease.lease.id]
+    if is_restarted:
+        world.restart()
+
+    offered = []
+    for _ in range(7):
+        offered += [found.id for found in worker.poll().leases]
+        world.tick(1.0)
+
+    assert lease.lease.id not in offered
+    assert lease.lease.id not in world.desk.leases, "it is lost, and others run what it held"
+    until_over(world, run, [worker], FILES)
+    _is_whole(world, run)
+
+
+def test_a_worker_that_polls_is_not_evicted_by_one_of_its_name(world):
+    """A poll may wait for longer than a third of the time after which a worker counts as silent."""
+    world.patience = Patience(lease_s=45.0, promise_s=300.0)
+    world.restart()
+    first = world.enrol("a")
+    world.tick(20.0)
+    second = world.enrol("a", boot="another")
+    assert world.desk.workers[first.id].name == "a"
+    assert world.desk.workers[second.id].name == "a-2"
+    for _ in range(46):
+        world.tick(1.0)
+        second.poll()
+    assert world.desk.workers[world.enrol("a", boot="third").id].name == "a", "the first one is silent now"
+
+
+LICENSED = Requirement(exclusive=frozenset({"license"}))
+
+
+@given(order=st.lists(st.sampled_from(["a", "b", "tick", "restart"]), min_size=10, max_size=60))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_test_has_for_itself_no_test_of_another_run_has(tmp_path_factory, order):
+    world = World(tmp_path_factory.mktemp("world"))
+    files = files_of(3, 2)
+    needs = {path: FileNeeds(path=path, default=LICENSED) for path in list(files)[:2]}
+    runs = [world.submit(files, plan=plan_of(files, needs=needs), nonce=name, repository=name) for name in "xy"]
+    workers = {name: world.enrol(name, slots=2) for name in "ab"}
+    for step in order:
+        if step == "restart":
+            world.restart()
+        elif step == "tick":
+            world.tick(0.25)
+        else:
+            workers[step].step(files, most=3)
+        having = [run for run in world.desk.runs.values() if "license" in run.state.reserved]
+        assert len(having) <= 1
+    for run in runs:
+        until_over(world, run, [*workers.values()], files)
+        assert set(world.finals(run).values()) == {1}
+        assert len(world.finals(run)) == 6
 
 
 def test_the_same_nonce_is_the_same_run(world):
