@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from dt_action import __version__
 from dt_action.errors import FleetError
 from dt_action.model.json_codec import from_jsonable, to_jsonable
-from dt_action.remote.wire import API
+from dt_action.remote.wire import API, VERSION, VERSION_HEADER
 
 T = TypeVar("T")
 Cause = Literal["name", "connection", "tls", "timeout", "status", "answer"]
@@ -83,6 +84,7 @@ class Link:
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "distributed-testing"
+        self._session.headers[VERSION_HEADER] = f"{VERSION} (dt {__version__})"
 
     def close(self) -> None:
         """Let go of the connections."""

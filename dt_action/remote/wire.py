@@ -16,6 +16,12 @@ from dt_action.model.pytest_start import PytestStart
 API = "/api/v1"
 """The path of every call; it changes when a message would be misunderstood by the other side."""
 
+VERSION = 2
+"""Of the messages here: it grows when one side would misunderstand the other, though the paths are the same."""
+
+VERSION_HEADER = "DT-Wire"
+"""Clients and workers tell with it which version they speak, and of which dt: `2 (dt 1.0.0)`."""
+
 IN_CONTAINERS = "isolation=container"
 """The label of a worker that runs every test in a container; a run with that isolation goes to such workers only."""
 
