@@ -356,7 +356,7 @@ def _insertion(table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect, c
         return str(table.insert().inline().compile(dialect=dialect, column_keys=list(columns)))
     names = ", ".join(map(dialect.identifier_preparer.quote, columns))
     row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names
+    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names  # nosec B608
 
 
 @lru_cache(maxsize=64)

@@ -197,7 +197,7 @@ class ContainerHost:
     def _description(self, slot: str, grant: Grant, *, is_plain: bool) -> dict[str, Any]:
         """The arguments of the engine's `create`: everything that a test may not do is said here."""
         box, session = self._box, self.session
-        basetemp = "/tmp/dt"  # noqa: S108 - in the container, where it is its own file system
+        basetemp = "/tmp/dt"  # noqa: S108  # nosec B108 - in the container, where it is its own file system
         config = session.config(slot, channel="streams", basetemp=basetemp, rewritten="", is_plain=is_plain)
         return {
             "image": box.image,
@@ -208,14 +208,14 @@ class ContainerHost:
             "labels": labels_of(self._mark),
             "environment": {
                 **box.environ,
-                "HOME": "/tmp",  # noqa: S108
+                "HOME": "/tmp",  # noqa: S108  # nosec B108
                 **session.variables(slot, is_plain=is_plain),
             },
             "host": {
                 "binds": self._binds(),
                 "network_mode": box.network,
                 "read_only": True,
-                "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={box.tmp_bytes}"},  # noqa: S108
+                "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={box.tmp_bytes}"},  # noqa: S108  # nosec B108
                 "mem_limit": box.memory_bytes,
                 "memswap_limit": box.memory_bytes,
                 "nano_cpus": int(box.cpus * 1e9),

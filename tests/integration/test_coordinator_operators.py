@@ -412,3 +412,11 @@ def test_a_database_that_was_put_back_ends_what_ran_and_says_why(tmp_path):
         assert third.is_well()
     finally:
         third.stop()
+
+
+def test_a_run_for_containers_says_that_no_worker_has_them(served):
+    key = served.key()
+    served.enrol("processes-only")
+    run = submit(served, key, start={"isolation": "container"}).json()["run"]
+    why = requests.get(f"{served.api}/runs/{run}", headers=bearer(key)).json()["why_waiting"]
+    assert [each["why"] for each in why] == ["waits for a worker that runs tests in containers: none has enrolled"]
