@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dt_action.errors import ConfigurationError
-from dt_action.hosts.process import Session
+from dt_action.hosts.session import Session
 
 if TYPE_CHECKING:
     from dt_action.engine import Limits

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dt_action.model.run import Run
-from dt_action.options import Settings
+from dt_action.options import Settings, secret_values
 from dt_action.providers import telemetry
 
 
 def tell_others(run: Run, settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """Tell them of a run without secrets, and say in words what went wrong."""
+    """Tell them, and say in words what went wrong."""
+    secrets = secret_values(settings, environ)
     if settings.notify:
         from dt_action.providers.notifications import notify
 
-        yield from notify(run, settings.notify, when=settings.notify_on)
+        yield from notify(run, settings.notify, when=settings.notify_on, secrets=secrets)
     if telemetry.is_wanted(environ):
-        yield from telemetry.export(run, environ)
+        from dt_action.reports.redaction import Redactor
+
+        yield from telemetry.export(Redactor(secrets).run(run), environ)

@@ -8,7 +8,7 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from dt_action.hosts.process import Recording
+from dt_action.hosts.session import Recording
 from dt_action.options import Settings
 from dt_action.workspace.git import Git
 

@@ -95,7 +95,7 @@ class Shards:
             weights = {path: Weight(units=item.cases * UNITS_PER_CASE, least=least) for path, item in counted.items()}
         else:
             weights = self.handed.weights({path: item.cases for path, item in counted.items()}, LEAST_MS)
-        if settings.shard_by == "files" or settings.isolation == "file" or self._are_kept_whole():
+        if settings.shard_by == "files" or settings.isolation in ("file", "test") or self._are_kept_whole():
             return {path: Weight(units=weight.units) for path, weight in weights.items()}
         together = {path for path, item in counted.items() if item.is_one_piece}
         together |= {file.path for file in files if file.chosen}

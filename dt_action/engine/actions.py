@@ -29,6 +29,7 @@ class Limits:
     fail_fast: int = 0
     confirm_budget_s: float = 0.0
     batch_s: float = 0.25
+    one_by_one: bool = False
     window_s: float = 0.25
     steal_s: float = 0.05
 

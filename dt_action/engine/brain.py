@@ -83,22 +83,6 @@ class Dispatcher:
                 f"waits for {', '.join(sorted(names))}" if names else f"waits for a slot with {piece.requirement}",
             )
 
-    @property
-    def reserved(self) -> frozenset[str]:
-        """The names of what some slot has for itself."""
-        return self._dealer.reserved
-
-    @property
-    def reserved_elsewhere(self) -> frozenset[str]:
-        """The names of what other runs have for themselves, as far as was told."""
-        return self._dealer.reserved_elsewhere
-
-    def reserve_elsewhere(self, names: frozenset[str]) -> list[Action]:
-        """Other runs have this for themselves now, and nothing else any more."""
-        is_freed = bool(self._dealer.reserved_elsewhere - names)
-        self._dealer.reserved_elsewhere = names
-        return self._dealer.feed_resting() if is_freed and self._is_dealt and not self.is_finished else []
-
     # --- workers and slots come and go ----------------------------------------------------------------------------
 
     def worker_joined(self, worker: str, capability: Capability, now: float) -> list[Action]:
@@ -237,6 +221,8 @@ class Dispatcher:
         # A file of which only a part is this shard's is dealt as a file: the slot that takes it works out the part.
         late = {*collection.late, *(path for path, file in self._ledger.files.items() if file.portion is not None)}
         segments = segments_of(collection.cases)
+        if self._limits.one_by_one:
+            segments = [(path, [case]) for path, cases in segments for case in cases]
         by_file: dict[str, list[Found]] = {}
         for path, cases in segments:
             by_file.setdefault(path, []).extend(cases)

@@ -11,11 +11,11 @@ from dt_action.engine.attempts import attempt_of
 from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
 from dt_action.engine.controlling import Controlling, session_over
-from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
+from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Tick
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
-from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, PropertyRecorded, Warned, WorkerJoined
+from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, Warned, WorkerJoined
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
 from dt_action.model.pytest_start import PytestStart
@@ -56,10 +56,10 @@ class RunState:
     `put` takes what happened, with the seconds that a steady clock shows, and returns what is to be done, in order.
     The same inputs at the same times give the same outputs, so a record of the inputs is a record of the run.
 
-    `start` is how pytest is started; isolation by `file` gives each file a fresh process. `python` names the tests'
-    interpreter in messages. `has_controller` tells that the fleet can start a controller session, `is_alone` that one
-    process runs everything, as plain pytest's does. When nothing more is to be run, the sessions end, with all that
-    their plugins do then, and the controller's last; after that the run is over, and `Ended` is told.
+    `start` is how pytest is started; isolation by `file` or `test` gives each a fresh process. `python` names the
+    tests' interpreter in messages. `has_controller` tells that the fleet can start a controller session, `is_alone`
+    that one process runs everything, as plain pytest's does. When nothing more is to be run, the sessions end, with
+    all that their plugins do then, and the controller's last; after that the run is over, and `Ended` is told.
     """
 
     def __init__(
@@ -76,9 +76,10 @@ class RunState:
         self.is_over = False
         self._asked = self._plan = plan
         self._start = start or PytestStart()
-        self._by_file = self._start.isolation == "file"
+        self._has_fresh_processes = self._start.isolation in ("file", "test")
         self._python = python
-        self._limits = replace(limits, batch_s=0.0) if self._by_file else limits
+        one_by_one = self._start.isolation == "test"
+        self._limits = replace(limits, batch_s=0.0, one_by_one=one_by_one) if self._has_fresh_processes else limits
         self._brain = Dispatcher(plan, self._limits, now=now)
         self._controlling = Controlling(is_possible=has_controller)
         self._confirming = Confirming(budget_s=limits.confirm_budget_s)
@@ -122,8 +123,6 @@ class RunState:
                 return self._leave(what.worker, what.reason, now)
             case Release():
                 return self._release(what.slot, now)
-            case Reserve():
-                return self._follow(self._brain.reserve_elsewhere(what.names))
             case Cancel():
                 return self._follow(self._brain.cancel(what.status, what.reason, now))
 
@@ -185,16 +184,6 @@ class RunState:
         """True where the slot waits for work."""
         return slot in self._brain.resting
 
-    @property
-    def reserved(self) -> frozenset[str]:
-        """What tests of this run have for themselves now, by name."""
-        return frozenset() if self.is_over else self._brain.reserved
-
-    @property
-    def reserved_elsewhere(self) -> frozenset[str]:
-        """The same of other runs, as far as was told."""
-        return self._brain.reserved_elsewhere
-
     def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
         """What waits needs, each with the seconds that it is expected to take."""
         return self._brain.needs_waiting()
@@ -212,8 +201,7 @@ class RunState:
         for slot in [slot for slot, process in self._processes.items() if process.worker == worker]:
             process = self._processes.pop(slot)
             if process.confirms:
-                died = Died(reason=reason, how="lost")
-                outputs += self._settle(self._confirming.heard(died, sent=process.sent), now)
+                outputs += self._settle(self._confirming.heard(Died(reason=reason, how="lost"), sent=process.sent), now)
             outputs += self._follow(self._controlling.slot_gone(slot, reason))
         return outputs + self._follow(self._brain.worker_lost(worker, reason, now))
 
@@ -230,8 +218,7 @@ class RunState:
         if self._brain.suspects:
             commands.append(protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
         told = self._follow([Send(slot=slot, command=command) for command in commands])
-        is_plain = self._is_alone or (confirms and not self._controlling.is_missed)
-        return [Start(slot=slot, worker=worker, is_plain=is_plain), *told]
+        return [Start(slot=slot, worker=worker, is_plain=confirms or self._is_alone), *told]
 
     def _release(self, slot: str, now: float) -> list[Output]:
         process = self._processes.get(slot)
@@ -310,7 +297,9 @@ class RunState:
         if process is None:
             return []
         if process.confirms:
-            return self._hear_confirming(slot, process, message, now)
+            if isinstance(message, Died):
+                del self._processes[slot]
+            return self._settle(self._confirming.heard(message, sent=process.sent), now)
         outputs = self._follow(self._controlling.slot_heard(slot, message))
         match message:
             case Died():
@@ -323,8 +312,6 @@ class RunState:
                 return outputs + ([Tell(session_over(slot, message))] if is_news else [])
             case protocol.Warned():
                 return [*outputs, Tell(_warned(message))]
-            case protocol.SuiteProperty():
-                return [*outputs, Tell(PropertyRecorded(name=message.name, value=message.value))]
         if process.is_starting:
             return outputs + self._hear_starting(slot, process, message, at, now)
         return outputs + self._hear_working(slot, process, message, at, now)
@@ -358,24 +345,6 @@ class RunState:
             return self._follow(self._wants(slot, process, now)) if message.seen == process.sent else []
         outputs = self._follow(self._tell_brain(slot, message, at, now))
         return outputs + self._make_way(slot, process, now) if isinstance(message, protocol.Finished) else outputs
-
-    def _hear_confirming(self, slot: str, process: _Process, message: protocol.Message, now: float) -> list[Output]:
-        """
-        A process that runs failures once more told something.
-
-        Where there is a controller session, it is a node of it: by itself it would write, and first clear away, what
-        the reports of the whole run go to. What it collects has been told.
-        """
-        outputs: list[Output] = []
-        match message:
-            case Died():
-                del self._processes[slot]
-                outputs = self._follow(self._controlling.slot_gone(slot, message.reason))
-            case protocol.NeedsController():
-                outputs = self._follow(self._controlling.needed(slot, message.reasons, confirms=True))
-            case protocol.Ready() | protocol.Output():
-                outputs = self._follow(self._controlling.slot_heard(slot, message))
-        return outputs + self._settle(self._confirming.heard(message, sent=process.sent), now)
 
     def _hear_controller(self, message: protocol.Message, now: float) -> list[Output]:
         if isinstance(message, Died):
@@ -490,10 +459,10 @@ class RunState:
     # --- slots that make way --------------------------------------------------------------------------------------
 
     def _wants(self, slot: str, process: _Process, now: float) -> list[Action]:
-        """Under file isolation a process that has had its file makes way for a fresh one."""
+        """Under isolation by file or test a process that has had one makes way for a fresh one."""
         if self._brain.holds_work(slot) or self.is_finished:
             return self._brain.wants(slot, now)
-        process.is_leaving |= self._by_file and process.is_used
+        process.is_leaving |= self._has_fresh_processes and process.is_used
         process.is_used = True
         if not process.is_leaving:
             return self._brain.wants(slot, now)

@@ -10,9 +10,9 @@ from pathlib import Path
 from dt_action.engine import Limits, RunState
 from dt_action.engine.loop import Loop
 from dt_action.errors import FleetError
-from dt_action.hosts.process import new_run
 from dt_action.hosts.ray_cluster import Cluster, Node
 from dt_action.hosts.ray_host import RayHost, Seat, Setup, listen_s
+from dt_action.hosts.session import new_run
 from dt_action.model.event import Event
 from dt_action.model.hardware import ACCELERATORS, Device, Requirement
 from dt_action.model.plan import Plan

@@ -3,146 +3,53 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dt_action.errors import ConfigurationError
-from dt_action.hosts.leftovers import core_of, left_behind
+from dt_action.hosts import template
+from dt_action.hosts.ending import IS_WINDOWS, RUNS_VARIABLE, ending_of, kill_group, kill_marked, tail_of
 from dt_action.hosts.scratch import end_scratch, new_scratch
+from dt_action.hosts.session import Session
 from dt_action.hosts.slot_line import Line, WakeableSelector
-from dt_action.model.pytest_start import PytestStart
-from dt_action.model.slot_protocol import CONTROLLER, Command, Died, ToController
+from dt_action.hosts.template import ForkedProcess, Handle, Template
+from dt_action.model.slot_protocol import CONTROLLER, Command, Died, Forkable, ToController
 from dt_action.ports import Heard
 from dt_action.workspace import caches
 
 BOOTSTRAP = Path(__file__).parent.parent / "runner" / "bootstrap.py"
-RUNS_VARIABLE = "_DT_RUN_IDS"
-"""Every process of a run inherits it; it tells what a test left behind, even after it made itself a daemon."""
-
-TAIL_BYTES = 16 * 1024
 REAP_S = 5.0
 """So long is waited for a process that was killed: an interrupt in the midst of `Popen.poll` may leave its lock taken,
 and a wait without an end would not end."""
 
-IS_WINDOWS = sys.platform == "win32"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """
-    Every slot's process leaves in `folder` what its tests entered and opened below `top`, the repository's top.
-
-    `always` also where that is expensive, before Python 3.12.
-    """
-
-    folder: Path
-    top: Path
-    always: bool = False
-
-    def message(self) -> dict[str, Any]:
-        """What the slot is told, see `runner.recording`."""
-        return {"folder": str(self.folder), "top": str(self.top), "always": self.always}
-
-
-def new_run() -> str:
-    """A name that no other run has."""
-    return os.urandom(16).hex()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """
-    What every slot's pytest session has in common on one machine: `start` is the run's word, the rest the machine's.
-
-    Processes of the interpreter `python` are started in `root`. `environ` is what the tests see of the environment:
-    pass none of our secrets in it. `mark` is a name that no other host has; empty where the run has but one.
-    `data_file` is how the paths of coverage's data files begin, where the run measures.
-    """
-
-    root: Path
-    python: str
-    start: PytestStart
-    environ: Mapping[str, str]
-    mark: str = ""
-    data_file: Path | None = None
-    recording: Recording | None = None
-
-    def config(self, slot: str, *, channel: Any, basetemp: str, rewritten: str, is_plain: bool | None = None) -> str:
-        """
-        What a process is told at its start, see `runner.bootstrap`.
-
-        `is_plain` tells that it is plain pytest's only process; without a word, it is where there is one slot.
-        """
-        start, is_slot = self.start, slot != CONTROLLER
-        measure = {"data_file": str(self.data_file), "contexts": start.has_contexts}
-        return json.dumps(
-            {
-                **start.config(),
-                "role": "slot" if is_slot else "controller",
-                "channel": channel,
-                "worker": not self.runs_plain(is_plain),
-                "control": None,
-                "controller": False,
-                "shares_hash_seed": self.hash_seed != "",
-                "slot": slot,
-                "basetemp": basetemp,
-                "rewritten": rewritten,
-                "measure": measure if start.measures and self.data_file and is_slot else None,
-                "record": self.recording.message() if self.recording and is_slot else None,
-            }
-        )
-
-    def runs_plain(self, is_plain: bool | None) -> bool:
-        """Whether a process is plain pytest's only one, as far as was said."""
-        return self.start.slots == 1 if is_plain is None else is_plain
-
-    @property
-    def hash_seed(self) -> str:
-        """
-        Python's hash seed for all processes of the run, so that a set has one order and makes one list of tests.
-
-        Empty where the user's own environment says what it is.
-        """
-        return "" if self.environ.get("PYTHONHASHSEED") else str(int(self.start.run[:8] or "0", 16))
-
-    def variables(self, slot: str, *, is_plain: bool | None = None) -> dict[str, str]:
-        """The variables that pytest-xdist's workers have, so that plugins written for it work."""
-        seed = {"PYTHONHASHSEED": self.hash_seed} if self.hash_seed else {}
-        if slot == CONTROLLER or self.runs_plain(is_plain):
-            return seed
-        return {
-            **seed,
-            "PYTEST_XDIST_WORKER": slot,
-            "PYTEST_XDIST_WORKER_COUNT": str(self.start.slots),
-            "PYTEST_XDIST_TESTRUNUID": self.start.run,
-        }
-
 
 @dataclass(slots=True, kw_only=True)
 class _Process:
+    """
+    A process and our end of its line.
+
+    `kept` are the commands that one has to be told which is forked later, or in the place of this process.
+    """
+
     slot: str
-    popen: subprocess.Popen[bytes]
+    handle: Handle
     line: Line
     log: Path
     pidfd: int = -1
     shown: int = 0
+    kept: list[Command | ToController] | None = None
 
-
-def ending_of(code: int) -> str:
-    """How a process ended, in words: by its exit code, or the negative number of the signal that killed it."""
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"the process died of {signal.Signals(-code).name}"
-    return f"the process exited with code {code}"
+    @property
+    def is_waiting(self) -> bool:
+        """True until it is forked."""
+        return isinstance(self.handle, ForkedProcess) and self.handle.is_waiting
 
 
 def _folder_for_rewritten(root: Path) -> str:
@@ -165,6 +72,8 @@ class Host:
         self._selector = WakeableSelector()
         self._scratch = new_scratch()
         self._rewritten = _folder_for_rewritten(session.root)
+        wants_template = template.is_wanted(session.start, session.root, session.python)
+        self._template = Template(state="absent" if wants_template else "over")
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -173,15 +82,30 @@ class Host:
 
     def start_controller(self) -> None:
         """Start the controller session's process. Raises ConfigurationError as `start`."""
-        self.start(CONTROLLER)
+        self._spawn(CONTROLLER)
 
     def start(self, slot: str, worker: str = "", *, is_plain: bool | None = None) -> None:
         """Start a slot's process (there is one worker here). Raises ConfigurationError where it cannot be started."""
+        if self.session.runs_plain(is_plain) or self._template.state == "over":
+            self._spawn(slot, is_plain=is_plain)
+        elif self._template.state == "absent":
+            self._spawn_template(slot)
+        else:
+            self._await_fork(slot)
+            if self._template.state == "ready":
+                self._fork(self._processes[slot])
+
+    def _spawn(self, slot: str, *, is_plain: bool | None = None, control: socket.socket | None = None) -> _Process:
         session = self.session
         log = self._scratch / f"{slot}.log"
         ours, theirs, address = _line()
         config = session.config(
-            slot, channel=address, basetemp=str(self._scratch), rewritten=self._rewritten, is_plain=is_plain
+            slot,
+            channel=address,
+            basetemp=str(self._scratch),
+            rewritten=self._rewritten,
+            is_plain=is_plain,
+            control=control.fileno() if control else None,
         )
         try:
             with log.open("wb") as output:
@@ -192,7 +116,7 @@ class Host:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    **_in_a_group(theirs),
+                    **_in_a_group(theirs, control),
                 )
         except OSError as error:
             ours.close()
@@ -204,33 +128,41 @@ class Host:
             if theirs is not None and not IS_WINDOWS:
                 theirs.close()
         sock = _accepted(ours, address, popen) if IS_WINDOWS else ours
-        process = _Process(slot=slot, popen=popen, line=Line(sock), log=log)
+        process = _Process(slot=slot, handle=popen, line=Line(sock), log=log)
         self._selector.register(sock, process)
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
                 process.pidfd = os.pidfd_open(popen.pid)
                 self._selector.register(process.pidfd, process)
         self._processes[slot] = process
+        return process
 
     def send(self, slot: str, command: Command | ToController) -> None:
         """Send a command to a slot. One that has died meanwhile is heard of by `poll`."""
         process = self._processes.get(slot)
-        if process is not None:
+        if process is None:
+            return
+        if process.kept is not None:
+            process.kept.append(command)
+        if not process.is_waiting:
             process.line.send(command)
 
     def group_of(self, slot: str) -> int:
         """The process group of a slot that lives."""
-        return self._processes[slot].popen.pid
+        return self._processes[slot].handle.pid
 
     def poll(self, timeout_s: float) -> Iterator[Heard]:
         """What happened, waiting at most `timeout_s` for something; a death comes after all that the slot told."""
-        ready = {id(process): process for process in self._selector.ready(timeout_s)}
-        for process in ready.values():
-            yield from self._read(process)
+        ready = {id(what): what for what in self._selector.ready(timeout_s)}
+        for what in ready.values():
+            if what is self._template and self._template.line is not None:
+                if self._template.hear():
+                    self._selector.unregister(self._template.line.sock)
+            else:
+                yield from self._read(what)
         for process in [*self._processes.values()]:
-            if process.slot in self._processes and process.popen.poll() is not None:
+            if process.slot in self._processes and process.handle.poll() is not None:
                 yield from self._read(process)
-                yield from self._left_behind(process)
                 yield self._bury(process)
 
     def wake(self) -> None:
@@ -260,7 +192,7 @@ class Host:
         total = process.log.stat().st_size
         for descriptor in (1, 2):
             with contextlib.suppress(OSError):
-                total += Path(f"/proc/{process.popen.pid}/fd/{descriptor}").stat().st_size
+                total += Path(f"/proc/{process.handle.pid}/fd/{descriptor}").stat().st_size
         return total
 
     def kill(self, slot: str, *, show_where: bool = False) -> None:
@@ -275,26 +207,27 @@ class Host:
             return
         if show_where and not IS_WINDOWS:
             with contextlib.suppress(OSError):
-                process.popen.send_signal(signal.SIGABRT)
+                process.handle.send_signal(signal.SIGABRT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.popen.wait(timeout=1.0)
-        _kill_group(process.popen.pid)
+                process.handle.wait(timeout=1.0)
+        kill_group(process.handle.pid)
         with contextlib.suppress(OSError):
-            process.popen.kill()
+            process.handle.kill()
 
     def close(self, *, grace_s: float = 0.0) -> None:
         """End all that the run started, waiting `grace_s` for processes that were told to stop."""
         deadline = time.monotonic() + grace_s
         for process in self._processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.popen.wait(timeout=max(0.0, deadline - time.monotonic()))
+                process.handle.wait(timeout=max(0.0, deadline - time.monotonic()))
         for process in [*self._processes.values()]:
-            _kill_group(process.popen.pid)  # of the living only: the number of a dead one may be another's by now
-            process.popen.kill()
+            kill_group(process.handle.pid)  # of the living only: the number of a dead one may be another's by now
+            process.handle.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.popen.wait(timeout=REAP_S)
+                process.handle.wait(timeout=REAP_S)
             self._forget(process)
-        _kill_marked(self._mark)
+        self._template.close(reap_s=REAP_S)
+        kill_marked(self._mark)
         self._selector.close()
         end_scratch(self._scratch)
 
@@ -313,34 +246,95 @@ class Host:
         if is_over:
             self._selector.unregister(process.line.sock)
         for message in process.line.messages(fresh):
-            yield Heard(slot=process.slot, message=message)
-
-    def _left_behind(self, process: _Process) -> Iterator[Heard]:
-        """What a process that did not end by itself had not sent any more."""
-        code = process.popen.returncode
-        if code == 0 or process.slot == CONTROLLER:
-            return
-        core = core_of(process.popen.pid, self.session.root) if code < 0 else None
-        for message in left_behind(self._scratch, process.slot, limit=self.session.start.artifact_bytes, core=core):
-            yield Heard(slot=process.slot, message=message)
+            if isinstance(message, Forkable):
+                self._forkable(process, message)
+            else:
+                yield Heard(slot=process.slot, message=message)
 
     def _bury(self, process: _Process) -> Heard:
-        _kill_group(process.popen.pid)
+        kill_group(process.handle.pid)
         died = Died(
-            reason=ending_of(process.popen.returncode),
-            log_tail=_tail(process.log),
+            reason=ending_of(process.handle.wait()),
+            log_tail=tail_of(process.log),
             root=os.path.realpath(self.session.root),
         )
         self._forget(process)
+        if process.kept is not None and not process.is_waiting and self._template.state == "collecting":
+            self._template.lost()
+            self._start_waiting()
         return Heard(slot=process.slot, message=died)
 
     def _forget(self, process: _Process) -> None:
         del self._processes[process.slot]
         self._selector.unregister(process.line.sock)
         process.line.sock.close()
+        if isinstance(process.handle, ForkedProcess):
+            process.handle.close()
+        self._close_pidfd(process)
+
+    def _close_pidfd(self, process: _Process) -> None:
         if process.pidfd >= 0:
             self._selector.unregister(process.pidfd)
             os.close(process.pidfd)
+
+    # --- forked slots -----------------------------------------------------------------------------------------------
+
+    def _spawn_template(self, slot: str) -> None:
+        """Start the process that collects for all: it is `slot`, until it is asked to fork."""
+        with self._template.begin() as control:
+            self._spawn(slot, control=control).kept = []
+
+    def _await_fork(self, slot: str) -> _Process:
+        """A process that is to be forked. It can be told things from now on."""
+        ours, theirs = socket.socketpair()
+        process = _Process(
+            slot=slot,
+            handle=ForkedProcess(theirs, self._template.is_gone),
+            line=Line(ours),
+            log=self._scratch / f"{slot}.log",
+            kept=[],
+        )
+        process.log.touch()
+        self._selector.register(ours, process)
+        self._processes[slot] = process
+        return process
+
+    def _fork(self, process: _Process) -> None:
+        if isinstance(process.handle, ForkedProcess):
+            self._template.fork(process.slot, process.handle, process.log)
+        commands, process.kept = process.kept or [], None
+        for command in commands:
+            process.line.send(command)
+
+    def _forkable(self, first: _Process, message: Forkable) -> None:
+        """The process that collects has done so, or knows already that it must not be forked."""
+        if first.kept is None or self._template.state != "collecting":
+            return
+        if message.reason:
+            template.remember_refusal(self.session.root, self.session.python, message.reason)
+            first.kept = None
+            self._template.give_up()
+            self._start_waiting()
+            return
+        commands = first.kept[message.seen :]
+        self._selector.unregister(first.line.sock)
+        self._close_pidfd(first)
+        self._template.ready(first.handle, first.line)
+        self._selector.register(first.line.sock, self._template)
+        self._await_fork(first.slot).kept = commands
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Go on with the slots that waited for the process that collects, in the way that is open now."""
+        for process in [process for process in self._processes.values() if process.is_waiting]:
+            if self._template.state == "ready":
+                self._fork(process)
+                continue
+            commands = process.kept or []
+            self._forget(process)
+            self.start(process.slot)
+            for command in commands:
+                self.send(process.slot, command)
 
 
 def _line() -> tuple[socket.socket, socket.socket | None, Any]:
@@ -354,11 +348,11 @@ def _line() -> tuple[socket.socket, socket.socket | None, Any]:
     return listener, None, [*listener.getsockname()[:2], secrets.token_hex(16)]
 
 
-def _in_a_group(theirs: socket.socket | None) -> dict[str, Any]:
-    """Arguments of Popen: a process group of its own, which can be ended as a whole, and the line, if inherited."""
+def _in_a_group(*inherited: socket.socket | None) -> dict[str, Any]:
+    """Arguments of Popen: a process group of its own, which can be ended as a whole, and what it inherits."""
     if IS_WINDOWS:
         return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-    return {"start_new_session": True, "pass_fds": [theirs.fileno()] if theirs is not None else []}
+    return {"start_new_session": True, "pass_fds": [sock.fileno() for sock in inherited if sock is not None]}
 
 
 def _accepted(listener: socket.socket, address: Any, popen: subprocess.Popen[bytes]) -> socket.socket:
@@ -378,31 +372,3 @@ def _accepted(listener: socket.socket, address: Any, popen: subprocess.Popen[byt
             if secrets.compare_digest(sock.recv(33).strip(), address[2].encode("ascii")):
                 return sock
             sock.close()
-
-
-def _kill_group(pid: int) -> None:
-    if IS_WINDOWS:
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
-        return
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _kill_marked(mark: str) -> None:
-    """End what left its process group: on Linux, every process that has the mark in its environment."""
-    prefix, ours = f"{RUNS_VARIABLE}=".encode("ascii"), mark.encode("ascii")
-    for entry in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
-        with contextlib.suppress(OSError):
-            variables = (entry / "environ").read_bytes().split(b"\0")
-            marks = [line.removeprefix(prefix).split(b",") for line in variables if line.startswith(prefix)]
-            if any(ours in some for some in marks) and int(entry.name) != os.getpid():
-                os.kill(int(entry.name), signal.SIGKILL)
-
-
-def _tail(log: Path) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""

@@ -71,7 +71,8 @@ class SlotActor:
 
     def _start(self, bundle: bytes, setup: dict[str, Any]) -> None:
         from dt_action.hosts import ray_node
-        from dt_action.hosts.process import Host, Session
+        from dt_action.hosts.process import Host
+        from dt_action.hosts.session import Session
         from dt_action.model.json_codec import from_jsonable
         from dt_action.model.pytest_start import PytestStart
 
@@ -200,7 +201,7 @@ def _unpack_package(package: bytes, digest: str) -> None:
         archive = aside / "package.tar"
         archive.write_bytes(package)
         with tarfile.open(archive) as opened:
-            opened.extractall(aside, filter="data")  # nosemgrep: archive-unpacked-as-it-is
+            opened.extractall(aside, filter="data")
         try:
             aside.rename(target)
         except OSError:  # another actor was first

@@ -15,12 +15,11 @@ class PytestStart:
     How pytest is started in every slot of a run, and what is prepared for it.
 
     It starts in `directory` of the source tree, with the arguments `args`, once `requirements` are installed and the
-    command `setup` has run. `isolation` is `session`, `file` or `container`. `retries` is how often a slot tries a
-    failing case again at once, `import_path` where tests import the project from, `dist` what stays together in place
-    of the project's own word. `measures` asks for coverage, `has_contexts` for which test ran a line. `artifact_bytes`
-    of the files that a test leaves are brought to where the run was started. `run` is a name
-    in hexadecimal digits that no other run has, and `slots` how many the run may have at a time; whoever hands the
-    slots out fills these two in.
+    command `setup` has run. `isolation` is `session`, `file`, `test` or `container`; `start_method` says whether slots
+    are forked (`auto`, `fork`, `spawn`). `retries` is how often a slot tries a failing case again at once,
+    `import_path` where tests import the project from, `dist` what stays together in place of the project's own word.
+    `measures` asks for coverage, `has_contexts` for which test ran a line. `run` is a name in hexadecimal digits that
+    no other run has, and `slots` how many the run may have at a time; whoever hands the slots out fills these two in.
 
     A new attribute is a field here, and a line of the runner that heeds it (`config` is what its process is told).
     """
@@ -30,12 +29,12 @@ class PytestStart:
     requirements: tuple[str, ...] = ()
     setup: str = ""
     isolation: str = "session"
+    start_method: str = "auto"
     retries: int = 0
     import_path: str = "cwd"
     dist: str = ""
     measures: bool = False
     has_contexts: bool = False
-    artifact_bytes: int = 0
     run: str = ""
     slots: int = 1
 

@@ -53,10 +53,14 @@ class Channel:
     """
 
     def __init__(self, sock: Any) -> None:
-        self.adopt(sock)
+        self._take(sock)
 
     def adopt(self, sock: Any) -> None:
-        """Speak over this socket from now on, in this process."""
+        """Speak over this socket from now on, in this process, which was forked."""
+        self._sock.close()
+        self._take(sock)
+
+    def _take(self, sock: Any) -> None:
         sock.setblocking(True)
         os.set_inheritable(sock.fileno(), False)
         self._sock = sock

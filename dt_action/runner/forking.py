@@ -7,7 +7,6 @@ Only where nothing is there that does not survive a fork, or that belongs to one
 from __future__ import annotations
 
 import array
-import gc
 import os
 import random
 import select
@@ -16,9 +15,11 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .channel import Channel
+from .fork_watch import SLOT_VARIABLE, Watch
 
 UNSAFE_MODULES = ("grpc", "gevent.monkey", "eventlet", "pyspark", "rpy2", "jnius", "jpype", "kivy", "objc")
 """Libraries that are known to hold threads, locks or machines of their own that do not survive a fork."""
@@ -26,56 +27,12 @@ UNSAFE_MODULES = ("grpc", "gevent.monkey", "eventlet", "pyspark", "rpy2", "jnius
 DEVICE_FILES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel", "/dev/davinci", "/dev/hl")
 """A process that holds one of these has begun to use a device, and its driver's state is its own alone."""
 
-_SLOT_VARIABLE = "PYTEST_XDIST_WORKER"
-
-
-class Watch:
-    """Notes who asks which slot this is, before there is one: what follows from the answer is wrong in the others."""
-
-    def __init__(self, workerinput: Dict[str, Any]) -> None:
-        self.asked = ""
-        watch = self
-
-        class WatchedInput(dict):  # type: ignore[type-arg]
-            def __getitem__(self, key: Any) -> Any:
-                watch._note(key, "workerid", "workerinput")
-                return dict.__getitem__(self, key)
-
-            def get(self, key: Any, default: Any = None) -> Any:
-                watch._note(key, "workerid", "workerinput")
-                return dict.get(self, key, default)
-
-        self._environ_kind = type(os.environ)
-
-        class WatchedEnviron(self._environ_kind):  # type: ignore[name-defined,misc]
-            def __getitem__(self, key: Any) -> Any:
-                watch._note(key, _SLOT_VARIABLE, "environment")
-                return super().__getitem__(key)
-
-        self.workerinput: Dict[str, Any] = WatchedInput(workerinput)
-        os.environ.__class__ = WatchedEnviron
-
-    def stop(self) -> None:
-        """The environment is as it was."""
-        os.environ.__class__ = self._environ_kind
-
-    def _note(self, key: Any, watched: str, where: str) -> None:
-        if key == watched and not self.asked:
-            frame: Any = sys._getframe(2)
-            while frame is not None and frame.f_globals.get("__name__", "") in ("os", "_collections_abc"):
-                frame = frame.f_back
-            name = frame.f_globals.get("__name__", "") if frame is not None else ""
-            self.asked = "%s asks which slot it is (%s)" % (name, where)
-
 
 def why_not(watch: Watch, own_files: "set[int]", session: Any) -> str:
     """Why this process must not be forked; empty where it may."""
-    if watch.asked:
-        return watch.asked
-    threads = os.listdir("/proc/self/task")
-    if len(threads) > 1:
-        return "%d threads run" % len(threads)
-    with open("/proc/self/task/%s/children" % threads[0], encoding="ascii") as file:
+    if watch.found or watch.left:
+        return watch.found or watch.left
+    with open("/proc/self/task/%d/children" % threading.get_native_id(), encoding="ascii") as file:
         if file.read().strip():
             return "it has started a process"
     unsafe = [name for name in UNSAFE_MODULES if name in sys.modules]
@@ -83,7 +40,26 @@ def why_not(watch: Watch, own_files: "set[int]", session: Any) -> str:
         return "%s does not survive a fork" % unsafe[0]
     if getattr(getattr(session.config, "_tmp_path_factory", None), "_basetemp", None) is not None:
         return "a temporary folder of the slot is in use"
-    return next((reason for reason in map(_why_not_with, _open_files(own_files)) if reason), "") or _device_in_memory()
+    reasons = map(_why_not_with, _open_files(own_files))
+    return next((reason for reason in reasons if reason), "") or _why_not_mapped() or _why_not_threads()
+
+
+def _why_not_threads() -> str:
+    """
+    Threads would be missing in the slots. A library that is made for forks ends its own before one, and starts them
+    again when it needs them (OpenBLAS, which numpy loads, does): a fork that does nothing shows which are left.
+    """
+    if threading.active_count() > 1:
+        names = sorted(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        return "the thread %s runs" % names[0]
+    if len(os.listdir("/proc/self/task")) == 1:
+        return ""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    count = len(os.listdir("/proc/self/task"))
+    return "%d threads of a library run" % (count - 1) if count > 1 else ""
 
 
 def _open_files(own: "set[int]") -> Iterator[Tuple[int, str]]:
@@ -116,10 +92,16 @@ def _why_not_with(opened: Tuple[int, str]) -> str:
     return "%s is open for writing" % target if flags & (os.O_WRONLY | os.O_RDWR) else ""
 
 
-def _device_in_memory() -> str:
+def _why_not_mapped() -> str:
+    """Devices, and memory that several processes would share."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:
-        found = next((line for line in file if any(name in line for name in DEVICE_FILES)), "")
-    return "%s is mapped" % found.split()[-1] if found else ""
+        for line in file:
+            fields = line.split(None, 5)
+            target = fields[5].strip() if len(fields) == 6 else ""
+            is_shared = "s" in fields[1] and "w" in fields[1]
+            if target.startswith(DEVICE_FILES) or is_shared:
+                return "%s is mapped" % (target or "shared memory")
+    return ""
 
 
 def serve(channel: Channel, control: socket.socket) -> Dict[str, Any]:
@@ -129,8 +111,6 @@ def serve(channel: Channel, control: socket.socket) -> Dict[str, Any]:
     Returns in each slot only, what the command says of it. Exit codes of slots are told as they end: nobody but their
     parent can know them.
     """
-    gc.collect()
-    gc.freeze()
     children: Dict[int, str] = {}
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
@@ -169,11 +149,11 @@ def become(channel: Channel, session: Any, told: Dict[str, Any], watch: Watch) -
     os.setsid()
     slot = told["slot"]
     watch.stop()
-    os.environ[_SLOT_VARIABLE] = slot
-    session.config.workerinput = {**watch.workerinput, "workerid": slot}
+    os.environ[SLOT_VARIABLE] = slot
+    session.config.workerinput = {**session.config.workerinput, "workerid": slot}
     _replace_log(log)
     _replace_captured()
-    _reseed()
+    _reseed(watch)
     option, factory = session.config.option, getattr(session.config, "_tmp_path_factory", None)
     basetemp = getattr(option, "basetemp", None)
     if basetemp and factory is not None:
@@ -210,12 +190,14 @@ def _replace_captured() -> None:
                 os.dup2(fresh.fileno(), descriptor, inheritable=False)
 
 
-def _reseed() -> None:
-    """A process that is started anew has random numbers of its own."""
-    random.seed()
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is not None and hasattr(numpy, "random"):
-        numpy.random.seed()
+def _reseed(watch: Watch) -> None:
+    """A process that is started anew has random numbers of its own, where the project has not said which."""
+    if not watch.seeds_random:
+        random.seed()
+    numpy: Any = sys.modules.get("numpy.random.mtrand")
+    generator = getattr(getattr(numpy, "_rand", None), "_bit_generator", None)
+    if getattr(generator, "_seed_seq", None) is not None or getattr(generator, "seed_seq", None) is not None:
+        numpy.seed()  # as it was at import, without a number
 
 
 def _receive(control: socket.socket) -> Tuple[Optional[Dict[str, Any]], List[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import platform
@@ -16,7 +15,7 @@ from . import forking, posing, recording
 from .channel import Channel, Message
 from .collecting import Collection, is_wide
 from .ending import Ending
-from .leaving import Leavings
+from .fork_watch import Watch
 from .outcomes import collect_failure, skip_reason
 from .proof import why_controller, why_one_process, why_whole, why_whole_after_import
 from .replaying import report_data, warning_data
@@ -37,13 +36,7 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
     `measuring` is `measuring.Measuring` where coverage is measured, else None.
     """
     slot = SlotPlugin(channel, config, measuring)
-    plugins = [
-        slot,
-        slot.leavings,
-        slot.leavings.fixtures(),
-        *(measuring.plugins() if measuring else []),
-        *recording.plugins(),
-    ]
+    plugins = [slot, *(measuring.plugins() if measuring else []), *recording.plugins()]
     try:
         status = int(pytest.main(list(config["args"]), plugins=plugins))
     except BaseException as error:
@@ -70,18 +63,14 @@ class SlotPlugin:
         self._measuring = measuring
         self._config = config
         self._is_worker: bool = config["worker"]
-        self._looks_alone = False
         self._worklist = Worklist(channel, apart=self._apart_from_the_test)
-        self.leavings = Leavings(channel, config)
-        self._cases = CaseRunner(
-            channel, self._worklist, self.ending, retries=config["retries"], send_left=self.leavings.send
-        )
+        self._cases = CaseRunner(channel, self._worklist, self.ending, retries=config["retries"])
         self._session: Any = None
         self._capture_manager: Any = None
         self._collection: Optional[Collection] = None
         self._why_whole: List[str] = []
         self._setting_up: List[str] = []
-        self._watch: Optional[forking.Watch] = None
+        self._watch = Watch(config["basetemp"]) if config["control"] is not None else None
         self._rewritten: Optional[RewrittenModules] = None
         if measuring is not None:
             self._worklist.note_type = measuring.note_type
@@ -128,13 +117,27 @@ class SlotPlugin:
             "mainargv": [sys.argv[0], *self._config["args"]],
         }
         config.workeroutput = {}
-        if self._config["control"] is not None:
-            self._watch = forking.Watch(config.workerinput)
-            config.workerinput = self._watch.workerinput
         reasons = why_controller(config)
-        if reasons or self._config["controller"]:
+        needs_controller = bool(reasons or self._config["controller"])
+        if self._watch is not None:
+            self._prepare_forking(config, self._watch, needs_controller=needs_controller)
+        if needs_controller:
             self._channel.send("needs_controller", reasons=reasons)
             self._begin(config, self._await("begin"))
+
+    def _prepare_forking(self, config: Any, watch: Watch, *, needs_controller: bool) -> None:
+        """Collect for all slots; where that is in vain, tell so before they have waited for it."""
+        reason = "a controller session has something of its own for each slot" if needs_controller else watch.found
+        if reason:
+            self._stay_alone(watch, reason)
+        else:
+            config.workerinput = watch.workerinput(config.workerinput)
+
+    def _stay_alone(self, watch: Watch, reason: str) -> None:
+        watch.stop()
+        self._watch = None
+        self._channel.send("forkable", reason=reason, seen=self._worklist.seen)
+        os.close(self._config["control"])
 
     def _await(self, operation: str) -> Message:
         """Wait for one command of the fleet, and take in the others."""
@@ -149,13 +152,10 @@ class SlotPlugin:
     def _begin(self, config: Any, command: Message) -> None:
         """What the controller session decided: its plugins' words to this worker, options, variables."""
         self._cases.tells_reports = bool(command.get("reports", True))
-        self._looks_alone = bool(command.get("looks_alone"))
         config.workerinput.update(decoded(command.get("workerinput") or {}))
         for name, value in decoded(command.get("options") or {}).items():
             if name not in OWN_OPTIONS:
                 setattr(config.option, name, value)
-        if self._cases.tells_reports:
-            posing.leave_to_controller(config.option)
         for name, value in (command.get("environ") or {}).items():
             if value is None:
                 os.environ.pop(name, None)
@@ -188,6 +188,8 @@ class SlotPlugin:
             self._why_whole = why_whole(config) if self._is_worker else ["one process runs all tests"]
             if self._watch is not None:
                 self._why_whole.append("slots are forked from one process")
+            if self._config["isolation"] == "test":
+                self._why_whole.append("each test runs in a process of its own")
         self._collection = Collection(
             session,
             is_whole=bool(self._why_whole),
@@ -239,17 +241,14 @@ class SlotPlugin:
             "collection", files=collection.files, late=late, whole=self._why_whole, cases=cases, digest=digest
         )
 
-    def _fork(self, session: Any, watch: forking.Watch) -> None:
+    def _fork(self, session: Any, watch: Watch) -> None:
         """Make slots of this process, and go on as one of them; as the only one where it must not be forked."""
-        control = socket.socket(fileno=self._config["control"])
-        own = {self._channel.fileno(), control.fileno()}
-        reason = "" if not self._cases.tells_reports else "a controller session hands each slot something of its own"
-        reason = reason or forking.why_not(watch, own, session)
-        self._channel.send("forkable", reason=reason, seen=self._worklist.seen)
+        reason = forking.why_not(watch, {self._channel.fileno(), self._config["control"]}, session)
         if reason:
-            watch.stop()
-            control.close()
+            self._stay_alone(watch, reason)
             return
+        self._channel.send("forkable", seen=self._worklist.seen)
+        control = socket.socket(fileno=self._config["control"])
         first = self._config["slot"]
         told = forking.serve(self._channel, control)
         forking.become(self._channel, session, told, watch)
@@ -276,8 +275,7 @@ class SlotPlugin:
             if not session.config.option.collectonly:
                 self._cases.open(session)
                 self._tell_collection(session)
-                with posing.without_variables() if self._looks_alone else contextlib.nullcontext():
-                    self._run_cases(session)
+                self._run_cases(session)
         finally:
             self._cases.close()
             self.ending.watch(session)
@@ -308,12 +306,6 @@ class SlotPlugin:
             self._channel.send("uncollectable", id=report.nodeid, **collect_failure(report), **extra)
         else:
             self._channel.send("file_skipped", file=report.nodeid, reason=skip_reason(report), **extra)
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, call: Any) -> Any:
-        """Before anybody reads how long it took."""
-        self._cases.take_off(call)
-        yield
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Gather what belongs to one case."""

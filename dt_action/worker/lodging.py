@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dt_action.errors import ConfigurationError
-from dt_action.hosts.process import Host, Session
+from dt_action.hosts.process import Host
+from dt_action.hosts.session import Session
 from dt_action.ports import SlotHost
 from dt_action.remote import wire
 from dt_action.worker.workspaces import Fetch, Workspaces

@@ -15,7 +15,8 @@ pytest.importorskip("coverage")
 from dt_action.engine.results import collect
 from dt_action.fleets.local import LocalFleet
 from dt_action.history import KnownPast
-from dt_action.hosts.process import Host, Session, new_run
+from dt_action.hosts.process import Host
+from dt_action.hosts.session import Session, new_run
 from dt_action.judging.coverage_data import Combined, combine, shard_data_name
 from dt_action.model.case import TestFile
 from dt_action.model.hardware import Capability

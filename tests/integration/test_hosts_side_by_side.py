@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dt_action.hosts.process import Host, Session
+from dt_action.hosts.process import Host
+from dt_action.hosts.session import Session
 from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import Died
 

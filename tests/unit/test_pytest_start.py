@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dt_action.hosts.process import Session
+from dt_action.hosts.session import Session
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan
 from dt_action.model.pytest_start import PREPARED, PytestStart
