@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +101,7 @@ class Session:
 
         Empty where the user's own environment says what it is.
         """
-        return "" if self.environ.get("PYTHONHASHSEED") else str(int(self.start.run[:8] or "0", 16))
+        return "" if self.environ.get("PYTHONHASHSEED") else str(zlib.crc32(self.start.run.encode("utf-8")))
 
     def variables(self, slot: str, *, is_plain: bool | None = None) -> dict[str, str]:
         """The variables that pytest-xdist's workers have, so that plugins written for it work."""
