@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DT := $(BIN)/dt
 
-.PHONY: demo test lint format docs bench clean
+.PHONY: demo test lint security format docs bench clean
 
 demo: $(VENV)/run.stamp  ## dt on a small project whose tests pass, fail, flake, crash and need a GPU
 	@cd examples/quickstart && code=0; ../../$(DT) run --output-dir ../../demo_reports || code=$$?; \
@@ -21,6 +21,11 @@ lint: $(VENV)/dev.stamp  ## style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+security: $(VENV)/dev.stamp $(VENV)/security.stamp  ## weaknesses in our code and in what it is built on
+	$(VENV)/security/bin/bandit --quiet --recursive --severity-level medium dt_action entrypoint.py tools
+	$(VENV)/security/bin/semgrep scan --quiet --error --metrics off --disable-version-check --config tools/semgrep.yml dt_action tools
+	$(VENV)/security/bin/python tools/audit_packages.py "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
@@ -46,6 +51,12 @@ $(VENV)/run.stamp: pyproject.toml | $(BIN)/python
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/run.stamp
+
+# Their dependencies do not go with ours, so they have an environment of their own.
+$(VENV)/security.stamp: | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/security
+	$(VENV)/security/bin/python -m pip install --quiet --disable-pip-version-check 'bandit>=1.9' 'pip-audit>=2.9' 'semgrep>=1.140'
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

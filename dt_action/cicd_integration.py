@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dt_action import pipeline
@@ -101,7 +102,7 @@ class CICDIntegration:
         return self.wiring.collect(plan, events)
 
     def generate_report(self, run: Run) -> Publication:
-        """Write the reports, and say what the CI service is to be told."""
+        """Write the reports, and say what the CI service is to be told. The run is judged, and without secrets."""
         return self.wiring.report(run)
 
     def report_to_ci_system(self, run: Run, publication: Publication) -> Sequence[str]:
@@ -128,12 +129,11 @@ class CICDIntegration:
             own.discover_tests,
             own.submit_test,
         )
-        return pipeline.Steps(
-            prepare=wiring.prepare,
+        return replace(
+            wiring.steps(),
             discover=self._discover,
             analyze=self._analyze,
             plan=self._plan,
-            execute=wiring.execute,
             collect=self.wait_for_results,
             report=self.generate_report,
             publish=self.report_to_ci_system,

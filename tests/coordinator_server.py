@@ -71,6 +71,14 @@ class Server:
             lambda changes: make_enrolment(changes, name="t", **{"uses": None, "expires_s": None, **more})
         )
 
+    def session(self, key: str) -> str:
+        """The cookie of a browser in which somebody has logged in with this key."""
+        page = requests.get(f"{self.url}/login", timeout=10)
+        form = {"key": key, "form_token": form_token(page.text)}
+        cookies = {"dt_login": page.cookies["dt_login"]}
+        answer = requests.post(f"{self.url}/login", data=form, cookies=cookies, allow_redirects=False, timeout=10)
+        return answer.cookies["dt_session"]
+
     def enrol(self, name: str = "w") -> dict:
         asked = wire.Enrolment(name=name, boot=name, slots=1, capability=Capability(platform="linux"))
         return requests.post(f"{self.api}/workers", json=to_jsonable(asked), headers=bearer(self.token())).json()
@@ -81,6 +89,11 @@ class Server:
 
     def is_well(self) -> bool:
         return requests.get(f"{self.url}/readyz", timeout=10).status_code == 200
+
+
+def form_token(page: str) -> str:
+    """The token that stands in every form of a page."""
+    return page.partition('name="form_token" value="')[2].partition('"')[0]
 
 
 def bearer(credential: str) -> dict[str, str]:

@@ -163,12 +163,13 @@ class SimWorker:
     boot: str
     leases: dict[str, SimLease] = field(default_factory=dict)
 
-    def poll(self, *, is_draining: bool = False) -> wire.Work:
+    def poll(self, *, is_draining: bool = False, given_up: Mapping[str, str] | None = None) -> wire.Work:
         """Ask for work, and take it."""
         asked = wire.Poll(
             boot=self.boot,
             wait_s=0.0,
             holding={id: lease.seen for id, lease in self.leases.items()},
+            given_up=given_up or {},
             is_draining=is_draining,
         )
         work = self.world.do(lambda changes: self.world.desk.poll(changes, self.id, asked))

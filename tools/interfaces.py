@@ -119,12 +119,17 @@ def jenkins_help() -> str:
         "",
         "Of the library itself:",
         "",
-        "  image        image to run in; without it, `dt` of the agent is used, or is installed there",
-        "  dockerArgs   more arguments for `docker run`, such as '--gpus all'",
-        "  testTypes    test types to run in parallel, one stage each",
-        "  credentials  [coordinatorUrl: 'id', apiKey: 'id'] of secret texts  [COORDINATOR_URL, COORDINATOR_API_KEY]",
-        "  coverage     Cobertura file for recordCoverage, such as 'coverage.xml'",
-        "  failOnError  whether failed tests make the build FAILURE instead of UNSTABLE  [true]",
+        "  image           image to run in; without it, `dt` of the agent is used",
+        "  dockerArgs      more arguments for `docker run`, such as '--gpus all'",
+        "  testTypes       test types to run in parallel, a stage for each: a list, or words with commas between them",
+        "  shards          how many agents run a share of each, in a stage of its own; then one report  [1]",
+        "  agent           label of the agents of shards  [any]",
+        "  label           name of this leg of a matrix  [the test type]",
+        "  credentials     [coordinatorUrl: 'id', apiKey: 'id'] of secret texts  [variables of the agent]",
+        "  coverage        true: measure coverage, and show it with the Coverage plugin  [false]",
+        "  rerunFailed     true: of the commit of the build before, run only what failed (Copy Artifact)  [false]",
+        "  failOnError     whether failed tests make the build FAILURE instead of UNSTABLE  [true]",
+        "  isolationImage  image of `isolation: 'container'`, which is none of Jenkins'",
         "",
         "Of dt, in camel case (docs/options.md says more):",
     ]
@@ -139,6 +144,7 @@ def jenkins_help() -> str:
 _NOT_FOR_JENKINS = frozenset(
     {"api_key", "provider", "token", "comment", "check_name", "check_run_id", "leg"}
     | {"badges", "badge_branch", "badge_dir"}
+    | {"image", "coverage", "rerun_failed", "shard", "label"}  # the library has something of its own by these names
 )
 
 

@@ -49,7 +49,7 @@ def _run(executor: Executor, body: Sequence[ast.stmt], relevant: frozenset[int],
         if id(statement) not in relevant and not _is_yield(statement):
             prologue = prologue and isinstance(statement, _PREPARING)
             continue
-        if prologue and _returns_early(executor, statement, scope):
+        if prologue and rule == "skip-in-body" and _returns_early(executor, statement, scope):
             continue
         prologue = prologue and isinstance(statement, _PREPARING)
         if isinstance(statement, ast.Return):

@@ -12,6 +12,7 @@ from typing import Final
 
 from dt_action.analysis import gates
 from dt_action.analysis.builtin_calls import MUTATORS
+from dt_action.analysis.conftest_options import default_of
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import MAX_DEPTH, Interpreter, Scope
 from dt_action.analysis.statements import STATEMENTS, Flow, Return, run_if
@@ -81,38 +82,51 @@ class Executor:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "skipTest":
             self.close(scope.module.path, node.lineno, "skip-in-body")
             raise SkippedError
-        args = [interpreter.value(arg, scope) for arg in node.args]
-        if any(isinstance(arg, ast.Starred) for arg in node.args):
-            args = self._spread(node.args, args)
-        kwargs: dict[str, Value] = {}
-        for keyword in node.keywords:
-            value = interpreter.value(keyword.value, scope)
-            if keyword.arg is not None:
-                kwargs[keyword.arg] = value
-            elif isinstance(value, dict):
-                kwargs.update({str(name): inner for name, inner in value.items()})
+        args, kwargs = self._arguments_of(node, scope)
+        if function is UNKNOWN and isinstance(node.func, ast.Attribute):
+            found = self._out_of_reach(node.func.attr, args, kwargs, scope)
+            if found is not None:
+                return found
         if self.uses_devices:
             gates.check_device_use(self, node, scope, function, args, kwargs)
         if isinstance(function, Function) and not self._may_follow(function, scope, args):
-            return UNKNOWN
+            answer = interpreter.vocabulary.answer(getattr(function.node, "name", ""))
+            return answer(self.world, args, kwargs) if answer is not None else UNKNOWN
         if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
             self._note_change(node.func.value, scope)
         return interpreter.call(function, args, kwargs)
+
+    def _arguments_of(self, node: ast.Call, scope: Scope) -> tuple[list[Value], dict[str, Value]]:
+        """What a call is given by position and by name, spread out."""
+        value = self.interpreter.value
+        args: list[Value] = []
+        for arg in node.args:
+            found = value(arg, scope)
+            if isinstance(arg, ast.Starred):
+                args += found if isinstance(found, (list, tuple)) else [UNKNOWN]
+            else:
+                args.append(found)
+        kwargs: dict[str, Value] = {}
+        for keyword in node.keywords:
+            found = value(keyword.value, scope)
+            if keyword.arg is not None:
+                kwargs[keyword.arg] = found
+            elif isinstance(found, dict):
+                kwargs.update({str(name): inner for name, inner in found.items()})
+        return args, kwargs
+
+    def _out_of_reach(self, name: str, args: Sequence[Value], kwargs: Mapping[str, Value], scope: Scope) -> Value:
+        """What a method of something that is not known gives, by its name; None where that says nothing."""
+        if name == "getoption":
+            is_text = bool(args) and isinstance(args[0], str)
+            return default_of(self.interpreter, args[0], scope.module) if is_text else UNKNOWN
+        answer = self.interpreter.vocabulary.answer(name)
+        return None if answer is None else answer(self.world, args, kwargs)
 
     def _note_change(self, owner: ast.expr, scope: Scope) -> None:
         """A container of a module is given to everybody as a copy: whoever changes it no longer knows it."""
         if isinstance(owner, ast.Name) and not any(owner.id in environment for environment in scope.locals):
             self.interpreter.changed.add((scope.module.path, owner.id))
-
-    @staticmethod
-    def _spread(nodes: Sequence[ast.expr], values: Sequence[Value]) -> list[Value]:
-        spread: list[Value] = []
-        for node, value in zip(nodes, values, strict=True):
-            if isinstance(node, ast.Starred):
-                spread += value if isinstance(value, (list, tuple)) else [UNKNOWN]
-            else:
-                spread.append(value)
-        return spread
 
     def _may_follow(self, function: Function, scope: Scope, args: Sequence[Value]) -> bool:
         if function.module is scope.module or isinstance(function.node, ast.Lambda):

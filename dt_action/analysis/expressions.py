@@ -7,21 +7,17 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from dt_action.analysis.operators import arithmetic, compare, device_is
 from dt_action.analysis.values import (
     MAX_ITEMS,
-    MAX_LENGTH,
     PLAIN_TYPES,
     UNKNOWN,
     Choice,
-    Class,
     Count,
     Env,
     External,
     Function,
-    Instance,
     Iterated,
-    ModuleValue,
-    Result,
     Truth,
     Unknown,
     Value,
@@ -31,8 +27,6 @@ from dt_action.analysis.values import (
 
 if TYPE_CHECKING:
     from dt_action.analysis.interpreter import Interpreter, Scope
-
-_OBJECTS: Final = (Result, Function, Class, Instance, ModuleValue)
 
 
 def _constant(interpreter: Interpreter, node: ast.Constant, scope: Scope) -> Value:
@@ -78,87 +72,18 @@ def _unary(interpreter: Interpreter, node: ast.UnaryOp, scope: Scope) -> Value:
 def _compare(interpreter: Interpreter, node: ast.Compare, scope: Scope) -> Value:
     left = interpreter.value(node.left, scope)
     verdicts: list[bool | Unknown] = []
+    left_node = node.left
     for comparison, right_node in zip(node.ops, node.comparators, strict=True):
         right = interpreter.value(right_node, scope)
         verdict = compare(interpreter, comparison, left, right)
+        if isinstance(verdict, Unknown) and isinstance(left, (Unknown, External)):
+            verdict = device_is(interpreter, left_node, comparison, right)
+        left_node = right_node
         if verdict is False:
             return False  # what stands further right is not evaluated
         verdicts.append(verdict)
         left = right
     return conjunction(verdicts, is_or=False)
-
-
-def compare(interpreter: Interpreter, comparison: ast.cmpop, left: Value, right: Value) -> bool | Unknown:
-    """
-    What a comparison gives here.
-
-    Where a side hangs on the machine, only the machines with which the comparison holds are told from the others.
-    """
-    left, right = _opened(interpreter, left), _opened(interpreter, right)
-    if isinstance(left, Choice) and isinstance(right, Choice):
-        if left.axis == right.axis:
-            pairs = [(here, compare_plain(comparison, *both)) for here, both in _together(left, right)]
-            return interpreter.decide(Choice(left.axis, tuple(pairs)))
-        right = interpreter.settle(right)
-    if isinstance(left, Choice):
-        return interpreter.decide(left.map(lambda value: compare_plain(comparison, value, right)))
-    if isinstance(right, Choice):
-        return interpreter.decide(right.map(lambda value: compare_plain(comparison, left, value)))
-    return compare_plain(comparison, left, right)
-
-
-def _opened(interpreter: Interpreter, value: Value) -> Value:
-    """A count as a choice, an external constant as its value, and a container without choices in it."""
-    if isinstance(value, (Count, External)):
-        return interpreter.opened(value)
-    if isinstance(value, (list, tuple)) and any(isinstance(item, (Count, Choice)) for item in value):
-        return type(value)(map(interpreter.settle, value))
-    return value
-
-
-def _together(left: Choice, right: Choice) -> list[tuple[Any, tuple[Value, Value]]]:
-    others = dict(right.of)
-    return [(here, (value, others[here])) for here, value in left.of]
-
-
-def compare_plain(comparison: ast.cmpop, left: Value, right: Value) -> bool | Unknown:
-    """What a comparison of two values that hang on nothing gives."""
-    kind = type(comparison)
-    if kind in (ast.Is, ast.IsNot):
-        same = _is_same(left, right)
-        return same if isinstance(same, Unknown) else same is (kind is ast.Is)
-    if kind in (ast.Eq, ast.NotEq) and None in (left, right) and isinstance(left if right is None else right, _OBJECTS):
-        return kind is ast.NotEq
-    if kind in (ast.In, ast.NotIn):
-        return _is_member(left, right, wanted=kind is ast.In)
-    if not (is_known(left) and is_known(right)):
-        return UNKNOWN
-    try:
-        return bool(_COMPARISONS[kind](left, right))
-    except TypeError:
-        return UNKNOWN
-
-
-def _is_same(left: Value, right: Value) -> bool | Unknown:
-    if left is None or right is None:
-        return left is right if all(isinstance(side, (*_OBJECTS, *PLAIN_TYPES)) for side in (left, right)) else UNKNOWN
-    if isinstance(left, bool) and isinstance(right, bool):
-        return left is right
-    return UNKNOWN
-
-
-def _is_member(left: Value, right: Value, *, wanted: bool) -> bool | Unknown:
-    if not is_known(left):
-        return UNKNOWN
-    if isinstance(right, (list, tuple)):
-        found = any(is_known(item) and item == left for item in right)
-        return UNKNOWN if not found and not is_known(right) else found is wanted
-    if not is_known(right):
-        return UNKNOWN
-    try:
-        return (left in right) is wanted
-    except TypeError:
-        return UNKNOWN
 
 
 def _choice(interpreter: Interpreter, node: ast.IfExp, scope: Scope) -> Value:
@@ -261,52 +186,6 @@ def _binary(interpreter: Interpreter, node: ast.BinOp, scope: Scope) -> Value:
     return arithmetic(interpreter, node.op, interpreter.value(node.left, scope), interpreter.value(node.right, scope))
 
 
-def arithmetic(interpreter: Interpreter, operation: ast.operator, left: Value, right: Value) -> Value:
-    """What an operator gives."""
-    left, right = _opened(interpreter, left), _opened(interpreter, right)
-    if isinstance(left, Choice) and isinstance(right, Choice):
-        if left.axis == right.axis:
-            pairs = [(here, _calculate(operation, *both)) for here, both in _together(left, right)]
-            return Choice(left.axis, tuple(pairs))
-        right = interpreter.settle(right)
-    if isinstance(left, Choice):
-        return left.map(lambda value: _calculate(operation, value, right))
-    if isinstance(right, Choice):
-        return right.map(lambda value: _calculate(operation, left, value))
-    return _calculate(operation, left, right)
-
-
-def _calculate(operation: ast.operator, left: Value, right: Value) -> Value:
-    both_lists = isinstance(left, (list, tuple)) and type(left) is type(right) and isinstance(operation, ast.Add)
-    if not both_lists and not (is_known(left) and is_known(right)):
-        return UNKNOWN
-    if isinstance(operation, (ast.Pow, ast.LShift, ast.RShift)) and not _is_small(left, right, 64):
-        return UNKNOWN
-    if isinstance(operation, ast.Mult) and not _is_small(left, right, 2**40) and not _is_short_repeat(left, right):
-        return UNKNOWN
-    if isinstance(operation, ast.Mod) and isinstance(left, (str, bytes)) and len(left) > 200:
-        return UNKNOWN
-    if any(isinstance(side, (str, bytes, list, tuple)) and len(side) > MAX_LENGTH for side in (left, right)):
-        return UNKNOWN
-    calculate = _ARITHMETIC.get(type(operation))
-    try:
-        return calculate(left, right) if calculate else UNKNOWN
-    except Exception:  # such as a division by zero: not ours to report
-        return UNKNOWN
-
-
-def _is_small(left: Value, right: Value, most: int) -> bool:
-    numbers = all(isinstance(side, (int, float)) for side in (left, right))
-    return numbers and abs(left) <= 2**40 and abs(right) <= most
-
-
-def _is_short_repeat(left: Value, right: Value) -> bool:
-    for text, times in ((left, right), (right, left)):
-        if isinstance(text, (str, list, tuple)) and isinstance(times, int):
-            return len(text) * times <= MAX_ITEMS
-    return False
-
-
 def _formatted(interpreter: Interpreter, node: ast.JoinedStr, scope: Scope) -> Value:
     parts = []
     for part in node.values:
@@ -402,25 +281,3 @@ EVALUATORS: Final[dict[type[ast.AST], Callable[[Interpreter, Any, Scope], Value]
     ast.NamedExpr: _walrus,
 }
 _SIGNS: Final[dict[type[ast.unaryop], Callable[[Any], Any]]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
-_COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.LShift: operator.lshift,
-    ast.RShift: operator.rshift,
-    ast.BitOr: operator.or_,
-    ast.BitAnd: operator.and_,
-    ast.BitXor: operator.xor,
-}

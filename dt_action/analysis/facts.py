@@ -70,7 +70,7 @@ def _telling_makes(value: Value) -> Fact:
 
 def _current_accelerator(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
     """`torch.accelerator.current_accelerator()`: None on a plain machine."""
-    return Result("accelerator") if world.has(ACCELERATORS, tells_makes=True) else None
+    return Result("torch_accelerator") if world.has(ACCELERATORS, tells_makes=True) else None
 
 
 def _torch_device(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
@@ -266,21 +266,9 @@ FACTS: Final[Mapping[str, Fact]] = {
     "platform as os": _one(_windows("nt", "posix")),
     "count of processors": _axis("cpu_count"),
     "memory of the machine": _axis("host_memory"),
+    "memory of a device": _axis("device_memory"),
+    "capability, major": _of_arch(lambda arch: arch[0]),
+    "capability, minor": _of_arch(lambda arch: arch[1]),
+    "gcn architecture": _gcn_arch,
 }
 """Facts by the name under which a row of the vocabulary gives them: `the capability`."""
-
-RESULT_ATTRIBUTES: Final[Mapping[tuple[str, str], Fact]] = {
-    ("properties", "major"): _of_arch(lambda arch: arch[0]),
-    ("properties", "minor"): _of_arch(lambda arch: arch[1]),
-    ("properties", "total_memory"): _axis("device_memory"),
-    ("properties", "gcnArchName"): _gcn_arch,
-    ("accelerator", "type"): _one(_TORCH_NAME),
-    ("jax_device", "platform"): _telling_makes(_JAX_NAME),
-    ("virtual_memory", "total"): _axis("host_memory"),
-    ("virtual_memory", "available"): _axis("host_memory"),
-    ("openvino_core", "available_devices"): _openvino_devices,
-    ("triton_target", "backend"): _telling_makes(_TRITON_NAME),
-    ("uname", "system"): _one(_PLATFORM_SYSTEM),
-    ("uname", "sysname"): _one(_PLATFORM_SYSTEM),
-}
-"""What is known of the attributes of objects that a row gives: `gives properties on cuda`."""

@@ -408,5 +408,15 @@ def special(executor: Executor, name: str) -> Special | None:
     if name.startswith("pytest.mark."):
         return any_mark
     word = name.rpartition(".")[2]
-    is_gate = executor.interpreter.vocabulary.gate(name) is not None
-    return by_decorator_name if is_gate or names.says_something(word) else None
+    if executor.interpreter.vocabulary.gate(name) is not None:
+        return by_decorator_name
+    if word in _CONDITIONALS:
+        return skipif if _CONDITIONALS[word] else skip_unless
+    return by_decorator_name if names.says_something(word) else None
+
+
+_CONDITIONALS: Final = {
+    **dict.fromkeys(("skip_if", "skipif", "skipIf", "skip_when", "skip_test_if"), True),
+    **dict.fromkeys(("skip_unless", "skipUnless", "skipunless", "run_if", "run_only_if", "only_if"), False),
+}
+"""Decorators of any library that are told a condition; True where they skip on it."""

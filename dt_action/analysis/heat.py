@@ -7,17 +7,23 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from dt_action.analysis.names import words_of
 from dt_action.analysis.project import SourceModule
 from dt_action.analysis.syntax import FunctionNode, Statement, blocks_of, bound_names, span
 from dt_action.analysis.vocabulary import Vocabulary
 
 _HOT_PARTS: Final = re.compile(
-    "skip|cuda|gpu|rocm|mps|xpu|hpu|npu|tpu|xla|accel|device|adapter|require|platform|cpu_count|virtual_memory|browser|"
-    "webdriver|cupy|cudf|gaudi|uname|sm_|compute_cap|providers|tensorrt|neuron|habana|available|backend|webgl|webnn|"
-    "qnn|hexagon|nvidia|only_on|onlyon|playwright|ascend"
+    "skip|cuda|gpu|rocm|accel|device|adapter|require|platform|cpu_count|virtual_memory|browser|webdriver|cupy|cudf|"
+    "gaudi|uname|compute_cap|providers|tensorrt|neuron|habana|available|backend|webgl|webnn|hexagon|nvidia|only_on|"
+    "onlyon|playwright|ascend"
 )
 """Parts of a word, in small letters, that can bear on hardware."""
-_HOT_WORDS: Final = frozenset({"hip", "jtu", "wp", "core", "page", "selenium", "dt", "rmm", "runif"})
+_HOT_WORDS: Final = frozenset(
+    {"mps", "xpu", "xpus", "hpu", "hpus", "npu", "npus", "tpu", "tpus", "xla", "hip", "qnn", "jtu", "wp", "core",
+     "page", "selenium", "dt", "rmm", "sm"}
+)  # fmt: skip
+"""Words of a name that can: not a part of one, since `input` and `output` have `npu` and `tpu` in them."""
+_COMPUTE: Final = re.compile(r"sm\d+|gfx\w+")
 _COOL_PARTS: Final = re.compile("requires_grad|^skipped$|^skipinitialspace$")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 
@@ -32,14 +38,15 @@ class HotWords:
         """True for a word that can bear on hardware."""
         known = self._known.get(word)
         if known is None:
-            known = self._known[word] = self._judge(word.lower())
+            known = self._known[word] = self._judge(word)
         return known
 
     @staticmethod
     def _judge(word: str) -> bool:
-        if word in _HOT_WORDS or word.startswith("hip_") or "_hip" in word:
-            return True
-        return _HOT_PARTS.search(word) is not None and _COOL_PARTS.search(word) is None
+        lowered = word.lower()
+        if _HOT_PARTS.search(lowered):
+            return _COOL_PARTS.search(lowered) is None
+        return any(part in _HOT_WORDS or _COMPUTE.fullmatch(part) for part in words_of(word))
 
     def are_in(self, text: str) -> bool:
         """True for a text with a hot word."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from dt_action.analysis.builtin_calls import METHODS, NAMES, call_builtin, call_python
 from dt_action.analysis.expressions import EVALUATORS
-from dt_action.analysis.facts import RESULT_ATTRIBUTES
 from dt_action.analysis.project import Bindings, Project, SourceModule
 from dt_action.analysis.syntax import Statement, last_word
 from dt_action.analysis.values import (
@@ -282,10 +281,12 @@ class Interpreter:
         if isinstance(owner, (Class, Marked)):
             of = unmarked(owner)
             found = self.class_value(of, name) if isinstance(of, Class) else None
+            if isinstance(found, Function) and "classmethod" in _decorations(found):
+                return Function(found.node, found.module, found.closure, of)
             return found if found is not None else UNKNOWN
         if isinstance(owner, Result):
-            fact = RESULT_ATTRIBUTES.get((owner.kind, name))
-            return fact(self.world, (), {}) if fact else UNKNOWN
+            dotted = f"{owner.kind}.{name}"
+            return External(dotted) if dotted in self.vocabulary.names else UNKNOWN
         if isinstance(owner, Choice):
             return self._attribute_of_choice(owner, name)
         if isinstance(owner, str) and name == "type":  # a torch.device is kept as its name
@@ -325,10 +326,10 @@ class Interpreter:
         """A function found in a class, bound to an object; a property is read."""
         if not isinstance(found, Function) or isinstance(found.node, ast.Lambda):
             return found
-        words = {last_word(decorator) for decorator in found.node.decorator_list}
+        words = _decorations(found)
         if "staticmethod" in words:
             return found
-        bound = Function(found.node, found.module, found.closure, owner)
+        bound = Function(found.node, found.module, found.closure, owner.of if "classmethod" in words else owner)
         return self.call(bound, [], {}) if words & {"property", "cached_property"} else bound
 
     # -- calls ---------------------------------------------------------------------------------------------
@@ -364,6 +365,11 @@ class Interpreter:
         if len(args) == 1 and not kwargs and isinstance(args[0], MARKABLE):
             return marked(args[0], mark)
         return mark
+
+
+def _decorations(function: Function) -> set[str]:
+    """The last words of a function's decorators."""
+    return {last_word(decorator) for decorator in getattr(function.node, "decorator_list", ())}
 
 
 def _is_equal(one: Value, other: Value) -> bool:

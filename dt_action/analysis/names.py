@@ -37,6 +37,12 @@ KIND_WORDS: Final[dict[str, str]] = {
     "webnn": "webnn",
     "qnn": "qualcomm",
     "hexagon": "qualcomm",
+    "linux": "linux",
+    "darwin": "darwin",
+    "macos": "darwin",
+    "osx": "darwin",
+    "windows": "windows",
+    "win32": "windows",
 }
 """The device that a word of a name means, in the words of the vocabulary."""
 _DEMANDS: Final = frozenset({"require", "requires", "required", "need", "needs", "only", "with", "run", "runs"})
@@ -95,6 +101,97 @@ def gate_of_mark(name: str) -> Demand | None:
     if words and words[0] in ("skip", "xfail", "no", "not", "non", "without", "cpu"):
         return gate_of_decorator(name) if words[0] == "skip" else None
     return _read([word for word in words if word not in _DEMANDS], is_negative=False)
+
+
+_ASKING: Final = frozenset(
+    {"is", "has", "have", "can", "available", "test", "supports", "supported", "support", "enabled", "present",
+     "exists", "usable", "found", "on", "detected"}
+)  # fmt: skip
+_COUNTING: Final = frozenset({"num", "n", "number", "count", "total"})
+_PLAIN_WORDS: Final = frozenset(
+    {"of", "get", "torch", "any", "a", "the", "built", "compiled", "with", "device", "devices", "platform", "alike",
+     "current", "use", "lib"}
+)  # fmt: skip
+_DEVICE_NOUNS: Final = frozenset({"device", "backend", "target", "accelerator", "platform", "hardware"})
+
+
+@lru_cache(maxsize=4096)
+def question_of(name: str) -> Demand | None:
+    """
+    What a predicate's name asks: `has_cuda`, `HAS_GPU`, `cuda_available`, `is_not_rocm`. None where it does not say.
+
+    As a demand: the predicate is true where a gate with that name would be open.
+    """
+    words = words_of(name)
+    found = [DEVICE_WORDS[KIND_WORDS[word]] for word in words if word in KIND_WORDS]
+    others = {word for word in words if word not in KIND_WORDS}
+    if "alike" in others:
+        found.append(DEVICE_WORDS["rocm"])
+    if not found or not others & _ASKING or others - _ASKING - _PLAIN_WORDS - _NEGATIONS - {"or"}:
+        return None
+    return Demand(_joined(found), bool(others & _NEGATIONS))
+
+
+@lru_cache(maxsize=4096)
+def counted_by(name: str) -> Devices | None:
+    """The devices that a function's name counts: `num_gpus`, `get_gpu_count`. None where it counts none."""
+    words = words_of(name)
+    found = [DEVICE_WORDS[KIND_WORDS[word]] for word in words if word in KIND_WORDS]
+    others = {word for word in words if word not in KIND_WORDS}
+    if not others & _COUNTING or others - _COUNTING - _PLAIN_WORDS - {"available", "visible", "stateless"}:
+        return None
+    if not found and others & {"device", "devices"}:
+        return DEVICE_WORDS["gpu"]
+    return found[0] if len(found) == 1 else None
+
+
+@lru_cache(maxsize=4096)
+def asks_capability(name: str) -> bool:
+    """True for a predicate that is told a compute capability: `has_device_capability(90)`, `is_sm_at_least(9, 0)`."""
+    words = set(words_of(name))
+    return bool(words & {"capability", "cc", "sm", "compute"}) and bool(words & _ASKING | words & {"at", "least"})
+
+
+@lru_cache(maxsize=4096)
+def asks_about_argument(name: str) -> bool:
+    """True for a predicate that is told the device: `device_available("cuda")`, `is_backend("rocm")`."""
+    words = set(words_of(name))
+    return bool(words & _DEVICE_NOUNS) and bool(words & _ASKING) and not words - _DEVICE_NOUNS - _ASKING - _PLAIN_WORDS
+
+
+@lru_cache(maxsize=4096)
+def is_device_name(name: str) -> bool:
+    """True for a name that holds a device: `device_type`, `DEFAULT_DEVICE`, `get_device`, `current_platform`."""
+    words = set(words_of(name))
+    return bool(words & _HOLDERS) and not words - _HOLDERS - _ABOUT_DEVICES
+
+
+_HOLDERS: Final = frozenset({"device", "accelerator", "platform"})
+_ABOUT_DEVICES: Final = frozenset(
+    {
+        "type",
+        "name",
+        "kind",
+        "lower",
+        "default",
+        "current",
+        "get",
+        "test",
+        "torch",
+        "my",
+        "str",
+        "the",
+        "target",
+        "self",
+    }
+)
+
+
+@lru_cache(maxsize=4096)
+def is_device_word(text: str) -> bool:
+    """True for what libraries call a device, `cpu` among them: `cuda:0`, `gpu`, `WEBGPU`."""
+    word = text.lower().partition(":")[0]
+    return word in KIND_WORDS or word in ("cpu", "hip", "xla")
 
 
 def says_something(name: str) -> bool:

@@ -44,7 +44,7 @@ _BROWSERS: Final = [str(name) for name in DOMAINS["browser"] if name]
 DEVICE_WORDS: Final[Mapping[str, Devices]] = {
     "cuda": Devices(frozenset({"cuda", "rocm"})),
     "nvidia": Devices(frozenset({"cuda"}), tells_makes=True),
-    "gpu": Devices(frozenset(ACCELERATOR_KINDS), tells_makes=True),
+    "gpu": Devices(frozenset(ACCELERATOR_KINDS)),
     "cpu": Devices(frozenset({PLAIN})),
     "rocm": Devices(frozenset({"rocm"}), tells_makes=True),
     **{kind: Devices(frozenset({kind})) for kind in ("mps", "xpu", "hpu", "npu", "tpu")},

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import os
+import sys
 import tokenize
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from dt_action.analysis.syntax import Statement, bound_names, flat
 from dt_action.analysis.vocabulary import Vocabulary, built_in
@@ -128,6 +130,7 @@ class Project:
         self._followed: dict[str, set[str]] = {}
         self._imported: set[str] = set()
         self._conftests: dict[str, tuple[str, ...]] = {}
+        self._by_name: dict[str, list[str]] | None = None
 
     def read(self, path: str) -> SourceModule:
         """Read and parse the file at `path`. Raises UnreadableError."""
@@ -216,7 +219,23 @@ class Project:
             found = self._under(base, dotted)
             if found is not None and found != importer.path:
                 return found
-        return None
+        return self._elsewhere(dotted, importer)
+
+    def _elsewhere(self, dotted: str, importer: SourceModule) -> str | None:
+        """
+        The module of that name nearest to the importer, for projects that put other folders on `sys.path`.
+
+        Only for test code that does so, and for one word: anything else is a package that is installed.
+        """
+        if "." in dotted or "sys.path" not in importer.text or dotted in sys.stdlib_module_names:
+            return None
+        if self._by_name is None:
+            self._by_name = _modules_by_name(self._root)
+        here = PurePosixPath(importer.path).parts
+        candidates = [path for path in self._by_name.get(dotted, ()) if path != importer.path]
+        near = [(_shared_parts(here, PurePosixPath(path).parts), path) for path in candidates]
+        most = max((shared for shared, _ in near), default=0)
+        return min((path for shared, path in near if shared == most), key=len) if most else None
 
     def _under(self, base: PurePosixPath, dotted: str) -> str | None:
         *folders, last = dotted.split(".")
@@ -242,3 +261,23 @@ class Project:
                 known = frozenset()
             self._listings[folder] = known
         return known
+
+
+def _modules_by_name(root: Path) -> dict[str, list[str]]:
+    """The paths of the modules in a project by their last name, in order."""
+    found: dict[str, list[str]] = {}
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _NO_SOURCES)
+        inside = PurePosixPath(os.path.relpath(folder, root).replace(os.sep, "/"))
+        for name in sorted(files):
+            if name.endswith(".py"):
+                found.setdefault(name.removesuffix(".py"), []).append(str(inside / name))
+    return found
+
+
+_NO_SOURCES: Final = frozenset({"node_modules", "__pycache__", "venv"})
+
+
+def _shared_parts(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many folders two paths begin with together."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -74,7 +74,7 @@ def derive(leaves: Sequence[Leaf], probe: Probe = _unseen) -> Needs:
     A gate that is closed on a plain machine demands; one that is open there and closed on every machine of a kind
     excludes that kind. "cuda" on a machine that answers for AMD too means NVIDIA, unless a gate tells them apart.
     """
-    leaves = _without_failures(leaves)
+    leaves = _without_failures(leaves, probe)
     if not any(leaf.gates for leaf in leaves):
         return Needs()
     open_leaves = [leaf for leaf in leaves if not leaf.gates]
@@ -102,18 +102,28 @@ def derive(leaves: Sequence[Leaf], probe: Probe = _unseen) -> Needs:
     return Needs(requirement=requirement, gates=gates)
 
 
-def _without_failures(leaves: Sequence[Leaf]) -> list[Leaf]:
-    everywhere = frozenset.intersection(*(leaf.gates for leaf in leaves)) if leaves else frozenset()
-    plain = [leaf.gates for leaf in leaves if leaf.accelerator in (None, PLAIN)]
-    on_plain = frozenset.union(*plain) if plain else frozenset()
+def _without_failures(leaves: Sequence[Leaf], probe: Probe) -> list[Leaf]:
+    """The leaves without failures that are everywhere, or only where there is a device: both are mistakes of ours."""
     soft = {gate for leaf in leaves for gate in leaf.gates if gate.rule in SOFT_RULES}
+    if not soft:
+        return list(leaves)
+    everywhere = frozenset.intersection(*(leaf.gates for leaf in leaves))
+    plain = [leaf.gates for leaf in leaves if leaf.accelerator in (None, PLAIN)]
+    on_plain = frozenset().union(*plain)
+    if plain and all(plain) and soft - on_plain:
+        on_plain = on_plain.union(*probe(PLAIN))
     dropped = (soft & everywhere) | (soft - on_plain)
     return [replace(leaf, gates=leaf.gates - dropped) for leaf in leaves] if dropped else list(leaves)
 
 
 def _usual_reading(open_leaves: Sequence[Leaf]) -> list[Leaf]:
+    """
+    The leaves that are open where "cuda" is read as NVIDIA, although AMD's devices answer to the name, too.
+
+    Code that tells the two apart means what it says, and so does code that takes any accelerator but a few.
+    """
     kinds = {leaf.accelerator for leaf in open_leaves}
-    if not {"cuda", "rocm"} <= kinds or PLAIN in kinds or None in kinds:
+    if not {"cuda", "rocm"} <= kinds or PLAIN in kinds or None in kinds or 2 * len(kinds) > len(ACCELERATOR_KINDS) + 1:
         return list(open_leaves)
     if any(leaf.tells_makes for leaf in open_leaves if leaf.accelerator == "rocm"):
         return list(open_leaves)

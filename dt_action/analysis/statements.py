@@ -247,7 +247,9 @@ def _imported(executor: Executor, statement: ast.ImportFrom, name: str, scope: S
     if module is not None:
         found = executor.interpreter.module_value(module, name)
         if found is not None or name in module.bindings.names:
-            return found
+            return (
+                External(dotted) if found is UNKNOWN and dotted in executor.interpreter.vocabulary.prefixes else found
+            )
     inner = executor.interpreter.project.find(f"{source}.{name}".strip("."), scope.module, statement.level)
     if inner is not None:
         return ModuleValue(inner, dotted if not statement.level else "")

@@ -7,9 +7,11 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from dt_action.analysis import phrases
-from dt_action.analysis.facts import Fact
+from dt_action.analysis import names, phrases
+from dt_action.analysis.facts import Fact, capability_at_least
 from dt_action.analysis.phrases import Demand, Devices, PhraseError
+from dt_action.analysis.values import UNKNOWN, Count, Value
+from dt_action.analysis.worlds import World
 from dt_action.errors import ConfigurationError
 
 FILE: Final = "vocabulary.toml"
@@ -58,7 +60,7 @@ class Vocabulary:
 
     def _find_answer(self, name: str) -> Fact | None:
         phrase = self._answer_phrase(name)
-        return phrases.answer_of(phrase) if phrase else None
+        return phrases.answer_of(phrase) if phrase else _answer_by_words(name.rpartition(".")[2])
 
     def _answer_phrase(self, name: str) -> str:
         for key in (name, name.rpartition(".")[2]):
@@ -93,6 +95,29 @@ class Vocabulary:
     def with_rows(self, rows: Mapping[str, str]) -> Vocabulary:
         """This vocabulary with the rows of a project, which come first."""
         return Vocabulary({**self._rows, **rows}) if rows else self
+
+
+def _answer_by_words(word: str) -> Fact | None:
+    """What the words of a predicate's name say, or those of one that is told the device by its first argument."""
+    question = names.question_of(word)
+    if question is not None:
+        return lambda world, args, kwargs: question.is_open(world, (), {})
+    counted = names.counted_by(word)
+    if counted is not None:
+        return lambda world, args, kwargs: Count(counted.accelerators)
+    if names.asks_capability(word):
+        return _capability
+    return _about_argument if names.asks_about_argument(word) else None
+
+
+def _capability(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
+    numbers = [arg for arg in args if isinstance(arg, (int, tuple)) and not isinstance(arg, bool)]
+    return capability_at_least(world, numbers, {}) if numbers and len(numbers) == len(args) else UNKNOWN
+
+
+def _about_argument(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
+    devices = phrases.devices_among(args[:1]) if args else None
+    return UNKNOWN if devices is None else devices.are_in(world)
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dt_action.app.artifacts import Artifacts
 from dt_action.app.parts import find_parts, read_parts
 from dt_action.discovery.globs import slashes
 from dt_action.discovery.pytest_config import read_pytest_config
@@ -36,7 +37,8 @@ class Attempts:
     def narrowed(self, plan: Plan) -> Plan:
         """What of the plan failed, died or never ran before."""
         places = self._places()
-        runs, unreadable = read_parts(find_parts(places)) if places else ([], [])
+        artifacts = Artifacts.of(self._settings, self._environ)
+        runs, unreadable = read_parts(find_parts(places), artifacts.brought) if places else ([], [])
         self._notices = tuple(Notice(level="warning", text=text) for text in unreadable)
         self._named = self._names()
         earlier = rerun.earlier_attempt(runs, plan, self._build(), self._named)

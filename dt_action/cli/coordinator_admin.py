@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dt_action.cli.coordinator_config import bytes_of, config_of, data_parser, seconds_of
 from dt_action.cli.subcommands import Subcommand, dispatch
 from dt_action.errors import ConfigurationError, ExitCode
+
+if TYPE_CHECKING:
+    from dt_action.coordinator.audit import Entry
 
 Environ = Mapping[str, str]
 
@@ -150,31 +151,25 @@ def _audit(argv: Sequence[str], environ: Environ) -> int:
     given = parser.parse(argv)
     since = time.time() - seconds_of(given, "since", 0.0, least=0.0) if hasattr(given, "since") else 0.0
     with opened(config_of(given, environ)) as engine:
-        entries = (entry.as_jsonable() for entry in all_entries(engine, since=since))
-        _AUDIT_FORMATS[getattr(given, "format", "text")](entries)
+        _AUDIT_FORMATS[getattr(given, "format", "text")](all_entries(engine, since=since))
     return 0
 
 
-def _as_text(entries: Iterable[dict[str, Any]]) -> None:
+def _as_text(entries: Iterable[Entry]) -> None:
     for entry in entries:
-        _row(_day(entry["at"], seconds=True), entry["who"], entry["what"], entry["detail"], entry["request"])
+        _row(_day(entry.at, seconds=True), entry.who, entry.what, entry.detail, entry.request)
 
 
-def _as_json(entries: Iterable[dict[str, Any]]) -> None:
+def _as_json(entries: Iterable[Entry]) -> None:
     for entry in entries:
-        print(json.dumps(entry))
+        print(json.dumps(entry.as_jsonable()))
 
 
-def _as_csv(entries: Iterable[dict[str, Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("id", "at", "who", "what", "detail", "request"))
-    for entry in entries:
-        writer.writerow([_no_formula(str(value)) for value in entry.values()])
+def _as_csv(entries: Iterable[Entry]) -> None:
+    from dt_action.coordinator.audit import as_csv
 
-
-def _no_formula(text: str) -> str:
-    """A spreadsheet takes what begins so for a formula, and a worker's name may be anything."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    for line in as_csv(entries):
+        print(line, end="")
 
 
 _AUDIT_FORMATS = {"text": _as_text, "json": _as_json, "csv": _as_csv}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from dt_action.app.artifacts import Artifacts
 from dt_action.app.parts import find_parts, read_parts
 from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
@@ -18,7 +19,7 @@ from dt_action.model.change import Selection
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
 from dt_action.options import Settings
-from dt_action.pipeline import Outcome
+from dt_action.pipeline import Outcome, conclude
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -42,22 +43,23 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _publish(wiring: Wiring, files: Sequence[Path], expected: Mapping[str, int], data: Sequence[Path]) -> Outcome:
-    run = _merged(files, expected)
+    run = _merged(files, expected, Artifacts.of(wiring.settings, wiring.environ))
     if wiring.settings.expect and not expected:
         run = replace(run, selection=Selection(asked="the plan, which left no test to run"))
-    run = wiring.memory.judged(wiring.covered(run, data) if data else run)
-    publication = wiring.report(run)
-    return Outcome(run=run, publication=publication, refusals=wiring.publish(run, publication))
+    steps = replace(
+        wiring.steps(), judge=lambda merged: wiring.memory.judged(wiring.covered(merged, data) if data else merged)
+    )
+    return conclude(steps, run)
 
 
-def _merged(files: Sequence[Path], expected: Mapping[str, int]) -> Run:
+def _merged(files: Sequence[Path], expected: Mapping[str, int], artifacts: Artifacts) -> Run:
     """
     The runs as one. A part that cannot be read is a part that never came: the run is incomplete and says so.
 
     So is one that a job left before the matrix was made: when everything is run again, what an artifact still has of
     the attempt before is no answer.
     """
-    runs, unreadable = read_parts(files)
+    runs, unreadable = read_parts(files, artifacts.brought)
     run = merge((run for run in runs if run.build.attempt >= expected.get(part_name(run), 1)), expected)
     notices = (Notice(level="error", text=text) for text in unreadable)
     names = (f"an unreadable report ({number})" for number in range(1, len(unreadable) + 1))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dt_action import pipeline
 from dt_action.app.wiring import Listener, Wiring, collection_arguments
+from dt_action.cli import tell_error
 from dt_action.cli.arguments import Parser, settings_with_pytest
 from dt_action.cli.job_log import job_log
 from dt_action.cli.ownership import give_back
@@ -41,6 +42,8 @@ CODES = {
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the tests that the options ask for."""
     settings, _ = settings_with_pytest(Parser("run", "run the tests"), argv, environ)
+    if settings.attach or settings.detach:
+        return _away(settings, environ)
     flag = handed_over(_pytest_words(settings, environ))
     return _hand_over(flag, settings, environ) if flag else execute(settings, environ)
 
@@ -74,6 +77,29 @@ def _hand_over(flag: str, settings: Settings, environ: Mapping[str, str]) -> int
     return subprocess.call([python, *start, *settings.pytest_args, *paths], cwd=settings.root, env=dict(variables))
 
 
+def _away(settings: Settings, environ: Mapping[str, str]) -> int:
+    """
+    A run whose client is not there all the time: begun and left to itself, or followed by another one.
+
+    Raises ConfigurationError where there is no coordinator that it could run on.
+    """
+    option = "--attach" if settings.attach else "--detach"
+    if settings.fleet != "coordinator" or not settings.coordinator:
+        raise ConfigurationError(f"{option} is for runs on a coordinator", hint="name it with --coordinator URL")
+    if settings.attach and settings.detach:
+        raise ConfigurationError("--attach follows a run and --detach leaves one alone; expected one of them")
+    if settings.attach:
+        return present(settings, environ, lambda wiring: pipeline.followed(wiring.steps(), *wiring.attached()))
+    wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=_say)
+    with _termination_as_interrupt(), wiring:
+        submitted = wiring.detached(pipeline.planned(wiring.steps()))
+    for warning in submitted.warnings:
+        _warn(f"warning: {warning}")
+    _say(f"run {submitted.run} on {settings.coordinator}")
+    _say(f"follow it with: dt run --coordinator {settings.coordinator} --attach {submitted.run}")
+    return int(ExitCode.PASSED)
+
+
 def execute(
     settings: Settings, environ: Mapping[str, str], steps: Callable[[Wiring], pipeline.Steps] = Wiring.steps
 ) -> int:
@@ -97,12 +123,16 @@ def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiri
         log.end_progress()
         for refusal in outcome.refusals:
             log.warn(refusal)
-        for problem in wiring.problems:
+        for problem in outcome.publication.problems:
             _warn(f"error: {problem}")
-        print(_last_words(outcome.run, secrets, environ), end="", flush=True)
+        print(_last_words(outcome.run, environ), end="", flush=True)
     give_back(settings.root, (settings.output_dir, ".dt_cache"), environ)
-    was_told = not wiring.problems and not (settings.strict_publishing and outcome.refusals)
-    return int(exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on, is_part=settings.part))
+    was_told = not outcome.publication.problems and not (settings.strict_publishing and outcome.refusals)
+    code = exit_code(outcome.run, are_reports_whole=was_told, fail_on=settings.fail_on, is_part=settings.part)
+    for trouble in outcome.troubles:
+        told = tell_error(trouble, environ)
+        code = code if code == ExitCode.FAILED else told
+    return int(code)
 
 
 def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failures", is_part: bool = False) -> int:
@@ -166,14 +196,13 @@ def _progress(files: int, settings: Settings, environ: Mapping[str, str]) -> Lis
     )
 
 
-def _last_words(run: Run, secrets: Sequence[str], environ: Mapping[str, str]) -> str:
-    from dt_action.reports.redaction import Redactor
+def _last_words(run: Run, environ: Mapping[str, str]) -> str:
     from dt_action.reports.renderers.colors import wants_color
     from dt_action.reports.renderers.console import Console
 
     color = wants_color(environ, is_terminal=sys.stdout.isatty())
     console = Console(color=color, width=shutil.get_terminal_size().columns)
-    return console.text(Redactor(secrets).run(run))
+    return console.text(run)
 
 
 def _say(line: str) -> None:

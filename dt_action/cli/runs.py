@@ -1,4 +1,4 @@
-"""`dt runs` and `dt workers`: what a coordinator is doing, on the terminal; and one run's results as JSON lines."""
+"""`dt runs`: a coordinator's runs on the terminal, and what may be done with one."""
 
 from __future__ import annotations
 
@@ -6,61 +6,53 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
-from dt_action.cli.arguments import Parser
+from dt_action.cli.coordinator_link import ask, link_parser, plain
+from dt_action.cli.subcommands import Subcommand, dispatch, listed
 from dt_action.errors import ConfigurationError
-from dt_action.remote.link import Link, LinkError, patiently
+from dt_action.remote import wire
+from dt_action.remote.link import Link
 
-PATIENCE_S = 10.0
-
-
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """List the latest runs; `dt runs show RUN`, `dt runs results RUN`, `dt runs cancel RUN` are about one."""
-    words = list(argv)
-    actions = {"show": _show, "results": _results, "cancel": _cancel}
-    if words[:1] and words[0] in actions:
-        parser = _parser(f"dt runs {words[0]}", "one run of a coordinator")
-        parser.add_argument("run", help="as `dt runs` shows it")
-        given = parser.parse(words[1:])
-        run = given.run
-        if not run.isalnum():
-            raise ConfigurationError(f"{run!r} is not the id of a run", hint="`dt runs` lists them")
-        return _ask(given, environ, lambda link, key: actions[words[0]](link, key, run))
-    given = _parser("runs", "list the runs of a coordinator").parse(words)
-    return _ask(given, environ, _list)
+Environ = Mapping[str, str]
 
 
-def workers(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """List the workers of a coordinator, and what they do."""
-    return _ask(_parser("workers", "list the workers of a coordinator").parse(argv), environ, _list_workers)
-
-
-def _parser(command: str, summary: str) -> Parser:
-    parser = Parser(command, summary)
-    parser.add_argument("--coordinator", metavar="URL", help="address of the coordinator, else COORDINATOR_URL")
-    return parser
-
-
-def _ask(given: Any, environ: Mapping[str, str], work: Callable[[Link, str], None]) -> int:
-    url = getattr(given, "coordinator", environ.get("COORDINATOR_URL", ""))
-    if not url:
-        raise ConfigurationError("no coordinator is named", hint="add --coordinator https://dt.example.org")
-    key = environ.get("COORDINATOR_API_KEY", "") or environ.get("DT_API_KEY", "")
-    link = Link(url)
-    try:
-        patiently(lambda: work(link, key), patience_s=PATIENCE_S)
-    except LinkError as error:
-        raise error.as_fleet_error(url) from error
+def main(argv: Sequence[str], environ: Environ) -> int:
+    """List the latest runs, or do what the first word asks for."""
+    if argv and not argv[0].startswith("-"):
+        return dispatch("dt runs", COMMANDS, argv, environ)
+    epilog = f"about one run, by its id:\n{listed(COMMANDS)}"
+    parser = link_parser("runs", "list the latest runs of a coordinator", epilog)
+    parser.add_argument("--words", help="only those with this in the id, repository, branch, commit or owner")
+    parser.add_argument("--conclusion", help="only those that are running, passed, failed, incomplete, ...")
+    parser.add_argument("--most", type=int, metavar="N", help="how many [50]")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    given = parser.parse(argv)
+    wanted = {name: getattr(given, name) for name in ("words", "conclusion", "most") if hasattr(given, name)}
+    runs = ask(given, environ, lambda link, key: link.get_json(f"/runs?{urlencode(wanted)}", token=key))
+    print(json.dumps(runs, indent=2) if hasattr(given, "json") else "\n".join(map(_row, runs)) or "no runs")
     return 0
 
 
-def _list(link: Link, key: str) -> None:
-    for run in link.get_json("/runs", token=key):
-        totals = ", ".join(f"{count} {word}" for word, count in run["totals"].items() if word != "known")
-        age_s = time.time() - run["created_at"]
-        print(
-            f"{run['id']}  {run['status']:<9}  {_plain(run['repository']) or '-'}  {totals or '-'}  {age_s:.0f} s ago"
-        )
+def _row(run: Mapping[str, Any]) -> str:
+    totals = ", ".join(f"{count} {word}" for word, count in run["totals"].items() if word != "known")
+    took_s = (run["ended_at"] or time.time()) - run["created_at"]
+    where = " ".join(filter(None, (plain(run["repository"]), plain(run["branch"]), plain(run["commit"][:10])))) or "-"
+    age_s = time.time() - run["created_at"]
+    return f"{run['id']}  {run['conclusion']:<10}  {where}  {totals or '-'}  {took_s:.0f} s  {age_s:.0f} s ago"
+
+
+def _about_one(words: str, summary: str, work: Callable[[Link, str, str], None]) -> Subcommand:
+    def run(argv: Sequence[str], environ: Environ) -> int:
+        parser = link_parser(f"dt runs {words}", summary)
+        parser.add_argument("run", help="as `dt runs` shows it")
+        given = parser.parse(argv)
+        if not given.run.isalnum():
+            raise ConfigurationError(f"{given.run!r} is not the id of a run", hint="`dt runs` lists them")
+        ask(given, environ, lambda link, key: work(link, key, given.run))
+        return 0
+
+    return Subcommand(summary, run)
 
 
 def _show(link: Link, key: str, run: str) -> None:
@@ -74,20 +66,19 @@ def _results(link: Link, key: str, run: str) -> None:
 
 
 def _cancel(link: Link, key: str, run: str) -> None:
-    from dt_action.remote import wire
-
     link.post(f"/runs/{run}/cancel", wire.Cancel(reason="cancelled by hand"), wire.Cancelled, token=key)
 
 
-def _list_workers(link: Link, key: str) -> None:
-    for worker in link.get_json("/workers", token=key):
-        kinds = ", ".join(device["kind"] for device in worker["capability"].get("devices", ())) or "no accelerator"
-        busy = f"{worker['busy']} of {worker['slots']} slots"
-        print(f"{worker['id']}  {_plain(worker['name'])}  {worker['state']:<8}  {busy}  {kinds}")
-        for work in worker["doing"]:
-            print(f"    {work['slot']}  run {work['run']}  {_plain(work['case']) or 'between tests'}")
+def _again(link: Link, key: str, run: str) -> None:
+    submitted = link.post(f"/runs/{run}/again", {}, wire.Submitted, token=key)
+    for warning in submitted.warnings:
+        print(f"warning: {plain(warning)}")
+    print(f"run {submitted.run}; follow it with: dt run --attach {submitted.run}")
 
 
-def _plain(text: str) -> str:
-    """Without characters that steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+COMMANDS = {
+    "show": _about_one("show", "show what is known of a run, and why it waits", _show),
+    "results": _about_one("results", "print the final outcome of each test, as JSON lines", _results),
+    "cancel": _about_one("cancel", "end a run early", _cancel),
+    "again": _about_one("again", "run it once more: the same tree, plan and options", _again),
+}

@@ -22,6 +22,7 @@ from dt_action.errors import ConfigurationError
 from dt_action.model.hardware import DEVICE_KINDS, Capability, Device
 
 if TYPE_CHECKING:
+    from dt_action.worker.vitals import SelfReport
     from dt_action.worker.workspaces import Workspaces
 
 DATA = "dt-worker"
@@ -104,6 +105,7 @@ def _work(url: str, token: str, name: str, slots: int, probe: Callable[[], Capab
         slots=slots or probe().cpu_count,
         probe=probe,
         lodging=Processes(workspaces),
+        report=_self_report(workspaces.home),
     )
 
     def drain(signum: int, frame: FrameType | None) -> None:
@@ -120,12 +122,29 @@ def _work_as_crew(berths: Berths, url: str, token: str) -> int:
     from dt_action.worker.crew import Berth, Crew
 
     def enlist(berth: Berth) -> Agent:
-        return Agent(url=url, token=token, name=berth.name, slots=berth.slots, probe=berth.probe, lodging=berth.lodging)
+        return Agent(
+            url=url,
+            token=token,
+            name=berth.name,
+            slots=berth.slots,
+            probe=berth.probe,
+            lodging=berth.lodging,
+            report=_self_report(None),
+        )
 
     crew = Crew(berths, enlist)
     _on_end(crew.ask)
     crew.run()
     return 0
+
+
+def _self_report(folder: Path | None) -> SelfReport:
+    """What the worker tells of itself; it hears what is logged from now on."""
+    from dt_action.worker.vitals import SelfReport
+
+    report = SelfReport(folder)
+    logging.getLogger("dt.worker").addHandler(report)
+    return report
 
 
 def _on_end(handler: Callable[[int, FrameType | None], Any]) -> None:

@@ -82,8 +82,8 @@ KeyWish = Annotated[wire.KeyWish, Depends(Json(wire.KeyWish, most_bytes=16 << 10
 EnrolmentWish = Annotated[wire.EnrolmentWish, Depends(Json(wire.EnrolmentWish, most_bytes=4 << 10))]
 
 
-def _doing(work: Callable[[Changes], T]) -> Callable[[Changes], T]:
-    """The same work; what it finds wrong is a refusal."""
+def refusing(work: Callable[[Changes], T]) -> Callable[[Changes], T]:
+    """The same work; what it finds wrong with the configuration is a refusal."""
 
     def job(changes: Changes) -> T:
         try:
@@ -105,7 +105,7 @@ async def keys(service: Serving, caller: Calling) -> list[dict[str, Any]]:
 async def make_key(service: Serving, caller: Calling, asked: KeyWish) -> dict[str, str]:
     """A new API key; this answer is the only place where it stands."""
     caller.require("admin")
-    return {"key": await service.do(_doing(lambda changes: new_key(changes, asked, caller)))}
+    return {"key": await service.do(refusing(lambda changes: new_key(changes, asked, caller)))}
 
 
 def new_key(changes: Changes, asked: wire.KeyWish, caller: Caller) -> str:
@@ -131,7 +131,7 @@ def new_key(changes: Changes, asked: wire.KeyWish, caller: Caller) -> str:
 async def revoke_key(id: CredentialId, service: Serving, caller: Calling) -> Response:
     """A key is good no more."""
     caller.require("admin")
-    await service.do(_doing(lambda changes: credentials.revoke_key(service.engine, changes, id, who=caller.name)))
+    await service.do(refusing(lambda changes: credentials.revoke_key(service.engine, changes, id, who=caller.name)))
     return Response(status_code=204)
 
 
@@ -146,7 +146,7 @@ async def enrolments(service: Serving, caller: Calling) -> list[dict[str, Any]]:
 async def make_enrolment(service: Serving, caller: Calling, asked: EnrolmentWish) -> dict[str, str]:
     """A new enrolment token; this answer is the only place where it stands."""
     caller.require("admin")
-    return {"token": await service.do(_doing(lambda changes: new_enrolment(changes, asked, caller)))}
+    return {"token": await service.do(refusing(lambda changes: new_enrolment(changes, asked, caller)))}
 
 
 def new_enrolment(changes: Changes, asked: wire.EnrolmentWish, caller: Caller) -> str:
@@ -164,7 +164,9 @@ def new_enrolment(changes: Changes, asked: wire.EnrolmentWish, caller: Caller) -
 async def revoke_enrolment(id: CredentialId, service: Serving, caller: Calling) -> Response:
     """An enrolment token is good no more; the workers that came by it stay."""
     caller.require("admin")
-    await service.do(_doing(lambda changes: credentials.revoke_enrolment(service.engine, changes, id, who=caller.name)))
+    await service.do(
+        refusing(lambda changes: credentials.revoke_enrolment(service.engine, changes, id, who=caller.name))
+    )
     return Response(status_code=204)
 
 

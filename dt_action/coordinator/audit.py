@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,3 +61,20 @@ def all_entries(engine: sa.Engine, *, since: float = 0.0) -> Iterator[Entry]:
         if len(rows) < PAGE:
             return
         after = rows[-1].id
+
+
+def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
+    """For a spreadsheet, line by line. It would take a text that begins with `=` for a formula."""
+    yield _csv_line([field.name for field in fields(Entry)])
+    for entry in entries:
+        yield _csv_line([_no_formula(str(value)) for value in entry.as_jsonable().values()])
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerow(cells)
+    return written.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

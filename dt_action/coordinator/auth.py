@@ -18,14 +18,12 @@ import jwt
 import sqlalchemy as sa
 from starlette.concurrency import run_in_threadpool
 
-from dt_action.coordinator.roster import Owner
+from dt_action.coordinator.roster import PRESENT, Owner
 from dt_action.coordinator.store import ENROLMENTS, KEYS, SESSIONS, WORKERS, Changes, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import ConfigurationError
 
 SCOPES = ("submit", "read", "admin")
-PRESENT = ("active", "draining")
-"""The states of a worker that is enrolled."""
 JWT_S = 600.0
 SESSION_S = 12 * 3600.0
 _AUDIENCE = "dt-worker"

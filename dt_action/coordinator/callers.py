@@ -9,12 +9,14 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from dt_action import __version__
 from dt_action.coordinator import auth, views
 from dt_action.coordinator.protection import check_length, passage_of
 from dt_action.coordinator.service import Service
 from dt_action.coordinator.writer import RefusalError
 from dt_action.errors import UnreadableError
 from dt_action.model.json_codec import from_jsonable
+from dt_action.remote import wire
 
 T = TypeVar("T")
 
@@ -157,6 +159,7 @@ class Json(Generic[T]):
 
     async def __call__(self, request: Request) -> T:
         """The message. Raises RefusalError where it is too large or something else, without repeating any of it."""
+        _expect_same_version(request.headers.get(wire.VERSION_HEADER, ""))
         check_length(request.scope, self.most_bytes)
         body = await request.body()
         if len(body) <= INLINE_BYTES:
@@ -166,6 +169,18 @@ class Json(Generic[T]):
 
     def _read(self, body: bytes) -> T:
         return read_json(self.kind, body)
+
+
+def _expect_same_version(told: str) -> None:
+    """What a client or worker of another version means is not guessed at; one that tells no version is no dt."""
+    number, _, program = told.partition(" ")
+    if number and number != str(wire.VERSION):
+        raise RefusalError(
+            426,
+            f"this coordinator is dt {__version__} and speaks version {wire.VERSION} of the wire, you speak "
+            f"version {number[:8]} {program[:32]}".rstrip(),
+            hint="install the same version of dt on both sides",
+        )
 
 
 def read_json(kind: type[T], body: bytes) -> T:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from dt_action.coordinator import bundles, events, views
+from dt_action.coordinator import bundles, events, run_again, views
 from dt_action.coordinator.callers import Calling, Digest, Id, Json, Serving, seen_run
 from dt_action.coordinator.interface import takes, takes_bytes
 from dt_action.coordinator.protection import check_length, passage_of
+from dt_action.coordinator.store import RUNS, rows_of
 from dt_action.coordinator.writer import RefusalError
 from dt_action.model.json_codec import to_jsonable
 from dt_action.remote import wire
@@ -49,17 +53,15 @@ async def submit(service: Serving, caller: Calling, submission: Submission) -> R
     """Begin a run. The same nonce is the same run, however often it is sent."""
     caller.require("submit")
     caller.require_repository(submission.repository)
-    if service.maintenance:
-        raise RefusalError(
-            503,
-            f"the coordinator takes no new runs: {service.maintenance}",
-            hint="try again later; an operator ends this with: dt coordinator resume",
-            retry_after_s=30,
-        )
+    service.expect_no_maintenance()
     _check(submission)
     if not await run_in_threadpool(bundles.holds, service, caller, submission.bundle):
         raise RefusalError(409, "the bundle is not here", hint=f"first PUT {wire.API}/blobs/{submission.bundle}")
     submitted = await service.do(lambda changes: service.desk.submit(changes, submission, caller.owner))
+    most = caller.quota.max_priority
+    if submission.priority > most:
+        text = f"--priority {submission.priority} is more than this key may ask for; the run has priority {most}"
+        submitted = replace(submitted, warnings=(text, *submitted.warnings))
     return JSONResponse(to_jsonable(submitted), status_code=201)
 
 
@@ -79,16 +81,39 @@ def _check(submission: wire.Submission) -> None:
 
 @PATHS.get("/runs")
 async def runs(
-    service: Serving, caller: Calling, most: Annotated[int, Query(ge=1, le=200)] = 50
+    service: Serving,
+    caller: Calling,
+    most: Annotated[int, Query(ge=1, le=200)] = 50,
+    words: Annotated[str, Query(max_length=255)] = "",
+    repository: Annotated[str, Query(max_length=255)] = "",
+    conclusion: Annotated[str, Query(max_length=16)] = "",
+    before: Annotated[str, Query(max_length=64)] = "",
 ) -> list[dict[str, Any]]:
-    """The latest runs that the caller may see."""
-    return await run_in_threadpool(views.runs, service, caller, most)
+    """The latest runs that the caller may see; `before` is the id of the last one of the page before."""
+    wanted = views.Wanted(words=words, repository=repository, conclusion=conclusion, before=before, most=most)
+    return await run_in_threadpool(views.runs, service, caller, wanted)
 
 
 @PATHS.get("/runs/{run}")
 async def run_state(run: Id, service: Serving, caller: Calling) -> dict[str, Any]:
     """What is known of a run, and why cases wait."""
     return await seen_run(service, caller, run)
+
+
+@PATHS.get("/runs/{run}/plan")
+async def run_plan(run: Id, service: Serving, caller: Calling) -> Response:
+    """What a client needs to follow a run that it did not begin itself."""
+    await seen_run(service, caller, run)
+    rows = await run_in_threadpool(rows_of, service.engine, sa.select(RUNS.c.submission).where(RUNS.c.id == run))
+
+    def chosen() -> bytes:
+        submission = json.loads(rows[0].submission)
+        return json.dumps({name: submission[name] for name in _OF_PLAN if name in submission}).encode()
+
+    return Response(await run_in_threadpool(chosen), media_type="application/json")
+
+
+_OF_PLAN = tuple(field.name for field in fields(wire.Followed))
 
 
 @PATHS.get("/runs/{run}/events")
@@ -105,10 +130,13 @@ async def run_events(
     await seen_run(service, caller, run)
     if last_event_id.isascii() and last_event_id.isdigit():
         after = max(after, min(int(last_event_id), 1 << 53))
+    service.followers.heard(run)
     if "application/json" in accept:
         page = await service.pages.after(run, after)
         return Response(page.as_json, media_type="application/json")
-    passage_of(request.scope).counts_as(service.streams.one(caller.name))
+    passage = passage_of(request.scope)
+    passage.counts_as(service.streams.one(caller.name))
+    passage.shares.enter_context(service.followers.following(run))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     body = events.stream(service.pages, service.bells, run, after)
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)
@@ -119,6 +147,13 @@ async def run_results(run: Id, service: Serving, caller: Calling) -> Response:
     """The final outcome of each case that has one, one JSON object a line."""
     await seen_run(service, caller, run)
     return StreamingResponse(views.results(service, run), media_type="application/x-ndjson")
+
+
+@PATHS.post("/runs/{run}/again", status_code=201)
+async def again(run: Id, service: Serving, caller: Calling) -> Response:
+    """Run it once more: the same tree, plan and options, as a new run of the caller's."""
+    await seen_run(service, caller, run)
+    return JSONResponse(to_jsonable(await run_again.run_again(service, caller, run)), status_code=201)
 
 
 Cancel = Annotated[wire.Cancel, Depends(Json(wire.Cancel, most_bytes=4 << 10))]

@@ -15,19 +15,31 @@ import sqlalchemy as sa
 from dt_action.coordinator import allocation
 from dt_action.coordinator.allocation import infeasible
 from dt_action.coordinator.live_run import LiveLease, LiveRun
-from dt_action.coordinator.roster import Leases, LiveWorker, Owner, Patience, RowToBe, worker_of
+from dt_action.coordinator.roster import (
+    MOST_LOG_LINES,
+    PRESENT,
+    Leases,
+    LiveWorker,
+    Owner,
+    Patience,
+    RowToBe,
+    worker_of,
+)
 from dt_action.coordinator.run_store import close_unreadable, inputs_of
 from dt_action.coordinator.store import EVENTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
-from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Tick
+from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
 from dt_action.model.hardware import Capability
 from dt_action.model.json_codec import to_jsonable
-from dt_action.model.slot_protocol import Died, Log, Message, parse_relayed
+from dt_action.model.slot_protocol import Died, Log, Message, Ready, parse_relayed
 from dt_action.remote import wire
 
 _LOG = logging.getLogger("dt.coordinator")
 
 SEEN_EVERY_S = 30.0
+RETRY_ASIDE_S = 900.0
+"""So long a worker that was put aside gets nothing; then one start tells whether its environment is sound again."""
+
 MOST_LOG_TAIL = 16384
 STALL_S = 1.0
 """Ticks come several times a second. Where one comes later than this, the coordinator itself did not listen."""
@@ -51,7 +63,7 @@ class Desk:
         self.workers: dict[str, LiveWorker] = {}
         self.runs: dict[str, LiveRun] = {}
         self.leases = Leases()
-        self._unreadable: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}
         self.rung_workers: set[str] = set()
         self.rung_leases: set[str] = set()
         self.rung_runs: set[str] = set()
@@ -64,14 +76,14 @@ class Desk:
     def load(self) -> None:
         """Read everything from the database."""
         now = self._ticked_at = self._clock()
-        rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(("active", "draining"))))
+        rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(PRESENT)))
         self.workers = {row.id: worker_of(row, now) for row in rows}
         open_leases = rows_of(self._engine, sa.select(LEASES).where(LEASES.c.state == "open"))
         leases = [
             LiveLease(id=row.id, run=row.run, worker=row.worker, boot=row.boot, slot=row.slot, heard=row.heard)
             for row in open_leases
         ]
-        self.runs, self.leases, self._unreadable = {}, Leases(), {}
+        self.runs, self.leases, self.unreadable = {}, Leases(), {}
         for row in rows_of(self._engine, sa.select(RUNS).where(RUNS.c.ended_at.is_(None))):
             mine = [lease for lease in leases if lease.run == row.id]
             try:
@@ -79,7 +91,7 @@ class Desk:
                 run.replay(inputs_of(self._engine, run.id), mine, events=self._count(run.id))
             except Exception as error:  # of another version of this program, or damaged: the others go on
                 _LOG.exception("run %s cannot be continued and is closed", row.id)
-                self._unreadable[row.id] = f"the coordinator, started anew, cannot read this run's record: {error}"
+                self.unreadable[row.id] = f"the coordinator, started anew, cannot read this run's record: {error}"
                 continue
             self.runs[run.id] = run
             for lease in mine:
@@ -102,7 +114,7 @@ class Desk:
     def enrol(self, changes: Changes, asked: wire.Enrolment, *, enrolment: str, renewal_hash: str) -> LiveWorker:
         """A machine becomes a worker. One of the same name that is silent, or was the same process, makes way."""
         for other in [worker for worker in self.workers.values() if worker.name == asked.name]:
-            if other.boot == asked.boot or self.silence_s(other) > min(10.0, self._patience.lease_s):
+            if other.boot == asked.boot or self.silence_s(other) > self._patience.lease_s:
                 self._remove(changes, other, "another worker enrolled with its name")
         taken = {worker.name for worker in self.workers.values()}
         name, number = asked.name, 2
@@ -141,12 +153,18 @@ class Desk:
         """What there is for a worker: new leases, commands, and what it must give up."""
         worker = self._worker(worker_id)
         self._heard_of(changes, worker)
+        worker.vitals = asked.vitals or worker.vitals
+        worker.log.extend(line[:500] for line in asked.log[-MOST_LOG_LINES:])
         if asked.boot != worker.boot:
             worker.boot = asked.boot
             changes.update(WORKERS, worker.id, boot=asked.boot)
         for lease in self.leases.of(worker.id):
             if lease.boot != worker.boot:
                 self._lose(changes, lease, f"worker {worker.name} was started anew")
+            elif lease.id in asked.given_up:
+                self._lose(changes, lease, f"worker {worker.name} gave its slot up: {asked.given_up[lease.id][:500]}")
+            elif lease.is_missed(lease.id in asked.holding, self._clock()):
+                self._lose(changes, lease, f"worker {worker.name} no longer has its slot")
         if asked.capability is not None and asked.capability != worker.capability:
             worker.capability = asked.capability
             changes.update(WORKERS, worker.id, capability=as_text(to_jsonable(asked.capability)))
@@ -157,7 +175,7 @@ class Desk:
         mine = {lease.id: lease for lease in self.leases.of(worker.id)}
         commands = {id: lease.after(asked.holding.get(id, 0)) for id, lease in mine.items()}
         return wire.Work(
-            leases=tuple(self._offer(lease) for lease in mine.values() if lease.id not in asked.holding),
+            leases=tuple(self._offer(lease) for lease in mine.values() if not lease.was_held),
             commands={id: waiting for id, waiting in commands.items() if waiting},
             revoked=tuple(id for id in asked.holding if id not in mine),
             is_draining=worker.state == "draining",
@@ -176,8 +194,9 @@ class Desk:
     def resume(self, changes: Changes, worker_id: str, *, who: str) -> None:
         """Let a draining worker work again."""
         worker = self._worker(worker_id)
-        worker.state = "active"
-        changes.update(WORKERS, worker.id, state="active")
+        worker.state, worker.reason = "active", ""
+        worker.starts.succeeded()
+        changes.update(WORKERS, worker.id, state="active", reason="")
         changes.audit(who, "worker resumed", worker.name)
         self._fill(changes, worker)
         self.rung_workers.add(worker.id)
@@ -236,6 +255,10 @@ class Desk:
         if worker is not None:
             self._heard_of(changes, worker)
         run = self.runs[lease.run]
+        if worker is not None and any(isinstance(message, Ready) for message in fresh):
+            run.started_on.add(worker.name)
+            worker.starts.succeeded()
+            worker.reason = ""
         lease.heard += len(fresh)
         for is_of_agent, messages in itertools.groupby(fresh, lambda message: isinstance(message, (Died, Log))):
             if is_of_agent:
@@ -251,13 +274,26 @@ class Desk:
     def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Message) -> None:
         """What the worker's agent tells of the slot's process."""
         if isinstance(message, Died):
+            was_starting = lease.slot in run.state.starting
             self._bury(changes, lease, replace(message, log_tail=message.log_tail[-MOST_LOG_TAIL:]), "closed")
             worker = self.workers.get(lease.worker)
             if worker is not None:
+                if was_starting:
+                    self._start_failed(changes, worker, run, message)
                 self._fill(changes, worker)
         elif isinstance(message, Log):
             run.log(changes, lease, message.text)
             self.rung_runs.add(run.id)
+
+    def _start_failed(self, changes: Changes, worker: LiveWorker, run: LiveRun, died: Died) -> None:
+        """A worker on which run after run does not start is put aside, and tried again after a while."""
+        elsewhere = bool(run.started_on - {worker.name})
+        worker.starts.failed_for(run.id, died.log_tail or died.reason, is_ready_elsewhere=elsewhere)
+        worker.reason = worker.starts.trouble or worker.reason
+        if worker.starts.is_broken and worker.state == "active":
+            worker.state, worker.aside_until = "aside", self._clock() + RETRY_ASIDE_S
+            changes.update(WORKERS, worker.id, state="aside", reason=storable(worker.reason, 2000))
+            changes.audit("coordinator", "worker put aside", f"{worker.name}: {worker.reason}")
 
     def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:
         self.rung_workers.add(lease.worker)
@@ -349,6 +385,8 @@ class Desk:
             "owner": owner.name,
             "repository": storable(submission.repository, 255),
             "commit": storable(submission.commit, 255),
+            "branch": storable(submission.branch, 255),
+            "build_url": storable(submission.build_url, 2000),
             "priority": min(submission.priority, owner.max_priority),
             "max_slots": owner.max_slots,
             "bundle": submission.bundle,
@@ -362,6 +400,7 @@ class Desk:
         run = LiveRun(RowToBe(columns), clock=self._clock)
         self.runs[run.id] = run
         changes.add(RUNS, **columns)
+        self._share_reservations(changes)
         changes.audit(owner.name, "run submitted", f"{run.id} of {run.repository or 'no repository'}")
         for worker in self.workers.values():
             self._join(changes, run, worker)
@@ -390,6 +429,9 @@ class Desk:
                 worker.is_silent = True
                 for lease in self.leases.of(worker.id):
                     self._lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
+            elif worker.state == "aside" and self._clock() > worker.aside_until:
+                worker.state = "active"  # the next start that fails there puts it aside again
+                changes.update(WORKERS, worker.id, state="active")
         for run in [*self.runs.values()]:
             self._put(changes, run, Tick())
             self._forget_when_done(run)
@@ -398,10 +440,10 @@ class Desk:
             self._make_room(changes, worker)
 
     def _close_unreadable(self, changes: Changes) -> None:
-        for run, reason in self._unreadable.items():
+        for run, reason in self.unreadable.items():
             close_unreadable(changes, self._engine, run, reason)
             self.rung_runs.add(run)
-        self._unreadable.clear()
+        self.unreadable.clear()
 
     def _forgive_stall(self) -> None:
         """While a full disk or a busy machine kept the coordinator from listening, nobody was silent."""
@@ -437,6 +479,12 @@ class Desk:
             self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
 
     def _put(self, changes: Changes, run: LiveRun, what: Input) -> None:
+        had = run.state.reserved
+        self._put_alone(changes, run, what)
+        if run.state.reserved != had:
+            self._share_reservations(changes)
+
+    def _put_alone(self, changes: Changes, run: LiveRun, what: Input) -> None:
         events = run.events
         run.put(changes, what)
         for slot in run.discarded:
@@ -446,6 +494,18 @@ class Desk:
             self.rung_runs.add(run.id)
         self.rung_leases |= run.rung
         run.rung.clear()
+
+    def _share_reservations(self, changes: Changes) -> None:
+        """What a test of one run has for itself, no test of another run may have."""
+        while True:
+            reserved = {run.id: run.state.reserved for run in self.runs.values() if run.state.reserved}
+            for run in self.runs.values():
+                others = frozenset[str]().union(*(names for id, names in reserved.items() if id != run.id))
+                if others != run.state.reserved_elsewhere and not run.is_over:
+                    self._put_alone(changes, run, Reserve(names=others))  # it may reserve something in turn
+                    break
+            else:
+                return
 
     def _discard(self, changes: Changes, run: LiveRun, slot: str) -> None:
         """The run does not want this slot: its worker will see that the lease is no longer its own."""

@@ -184,3 +184,19 @@ async def stream(pages: Pages, bells: Bells, run: str, after: int) -> AsyncItera
         await bells.wait(run, count, KEEP_ALIVE_S)
         if bells.count(run) == count:
             yield b": still here\n\n"
+
+
+SIGNALS_APART_S = 0.5
+
+
+async def signals(bells: Bells, run: str) -> AsyncIterator[bytes]:
+    """A server-sent event whenever there is something new of a run, at most every `SIGNALS_APART_S`, without what."""
+    yield b": hello\n\n"
+    while not bells.is_closed:
+        count = bells.count(run)
+        await bells.wait(run, count, KEEP_ALIVE_S)
+        if bells.count(run) == count:
+            yield b": still here\n\n"
+        else:
+            yield b"data: new\n\n"
+            await asyncio.sleep(SIGNALS_APART_S)

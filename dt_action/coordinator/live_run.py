@@ -29,6 +29,9 @@ WINDOW_S = 0.5
 Of tests that nobody has timed yet it is many cases, which no idle slot can take over then; so no more than that.
 """
 
+MISSED_S = 5.0
+"""A lease that its worker had, and does not name in its polls for so long, is lost."""
+
 MOST_LOG_BYTES = 256 * 1024
 """So much uncaptured output of one slot is kept."""
 
@@ -38,7 +41,8 @@ class LiveLease:
     """
     A slot of a run on a worker. `heard` is the last message that was taken in, `commands` what it may not have.
 
-    It `is_plain` where one process runs all tests.
+    It `is_plain` where one process runs all tests. It `was_held` once its worker had it: from then on it is never
+    offered again, since what a second process told would be taken for the first one's.
     """
 
     id: str
@@ -53,7 +57,22 @@ class LiveLease:
     since: float = 0.0
     is_leaving: bool = False
     is_plain: bool = False
+    was_held: bool = False
+    missed_at: float | None = None
     commands: deque[wire.Numbered] = field(default_factory=deque)
+
+    def is_missed(self, is_held: bool, now: float) -> bool:
+        """
+        Take in whether the worker says that it has the slot; True where it had it, and says so no longer.
+
+        A poll may be under way while the slot begins, so that one word is not enough.
+        """
+        self.was_held |= is_held or self.heard > 0
+        if is_held or not self.was_held:
+            self.missed_at = None
+        elif self.missed_at is None:
+            self.missed_at = now
+        return self.missed_at is not None and now - self.missed_at > MISSED_S
 
     def command(self, message: Mapping[str, Any]) -> None:
         """Let a command wait for its worker."""
@@ -70,7 +89,7 @@ class LiveLease:
 class LiveRun:
     """
     A run in memory. `rung` gathers the ids of leases for which there are new commands, `discarded` the slots that are
-    not wanted any more.
+    not wanted any more. `started_on` are the workers on which pytest has started since the coordinator did.
 
     It can be made again at any time from its row and the record of its inputs, see `engine.Engine`.
     """
@@ -91,6 +110,7 @@ class LiveRun:
         )
         self.leases: dict[str, LiveLease] = {}
         self.rung: set[str] = set()
+        self.started_on: set[str] = set()
         self.discarded: list[str] = []
         self._engine = Engine(self.state, clock)
         self._kept = Kept(run=self.id, repository=self.repository)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, ValuesView
 from dataclasses import dataclass, field
 from typing import Any
 
+from dt_action.coordinator.health import Starts
 from dt_action.coordinator.live_run import LiveLease, capability_of
 from dt_action.model.hardware import Capability
+from dt_action.remote import wire
+
+MOST_LOG_LINES = 200
+PRESENT = ("active", "draining", "aside")
+"""The states of a worker that is enrolled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +30,12 @@ class Patience:
 
 @dataclass(slots=True, kw_only=True)
 class LiveWorker:
-    """A worker. `name` is unique among them; `heard_at` is by the steady clock; `state` is `active` or `draining`."""
+    """
+    A worker. `name` is unique among them; `heard_at` is by the steady clock.
+
+    `state` is `active`, `draining`, or `aside` where it does not get anything started, for a `reason`. `vitals` and the
+    last lines of its `log` are what it sent of itself; they are not kept over a restart of the coordinator.
+    """
 
     id: str
     name: str
@@ -36,7 +48,11 @@ class LiveWorker:
     enrolled_at: float = 0.0
     noted_at: float = 0.0
     is_silent: bool = False
-    revoked: list[str] = field(default_factory=list)
+    reason: str = ""
+    aside_until: float = 0.0
+    vitals: wire.Vitals | None = None
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=MOST_LOG_LINES))
+    starts: Starts = field(default_factory=Starts)
 
 
 class Leases:
@@ -112,6 +128,7 @@ def worker_of(row: Any, now: float) -> LiveWorker:
         capability=capability_of(row.capability, f"worker {row.id}"),
         heard_at=now,
         state=row.state,
+        reason=row.reason,
         version=row.version,
         enrolled_at=row.enrolled_at,
         noted_at=row.seen_at,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from dt_action.coordinator.conclusions import conclusion_of
 from dt_action.coordinator.store import (
     EVENTS,
     INPUTS,
@@ -25,7 +26,7 @@ from dt_action.coordinator.store import (
 from dt_action.engine import Refuse
 from dt_action.engine.engine import Told
 from dt_action.engine.inputs import Input, input_from_jsonable, input_to_jsonable
-from dt_action.model.event import CaseFinished, CaseUnplaced, Ended, FileCollected
+from dt_action.model.event import CaseFinished, CaseUnplaced, Ended, FileCollected, FileSkipped
 from dt_action.remote import wire
 
 
@@ -49,6 +50,8 @@ class Tally:
                 self.known_cases += event.case.id == event.case.file
             case CaseUnplaced():
                 self.outcomes["unplaced"] += 1
+            case FileSkipped():
+                self.outcomes["skipped"] += 1
 
     def totals(self) -> dict[str, int]:
         """How many cases have each outcome so far, and how many are known."""
@@ -130,6 +133,7 @@ class SqlStore:
             status=ended.status,
             reason=storable(ended.reason, 4000),
             totals=as_text(self.kept.tally.totals()),
+            conclusion=conclusion_of(ended.status, self.kept.tally.totals()),
         )
         self.changes.execute(INPUTS.delete().where(INPUTS.c.run == self.kept.run))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import IO
 import sqlalchemy as sa
 
 from dt_action.errors import ConfigurationError
+from dt_action.workspace.locks import locked
 
 PATIENCE_S = 5.0
 """A database may miss a coordinator that was killed so late, and one that was told to stop takes as long."""
@@ -44,7 +44,7 @@ class Seat:
             if not _lock_row(connection):
                 raise self._taken()
         elif self._file is None and self._engine.url.database not in (None, "", ":memory:"):
-            self._file = _locked(Path(f"{self._engine.url.database}.lock"))
+            self._file = locked(Path(f"{self._engine.url.database}.lock"))
             if self._file is None:
                 raise self._taken()
 
@@ -81,22 +81,3 @@ def _lock_row(connection: sa.Connection) -> bool:
     taken = bool(connection.execute(sa.select(sa.func.pg_try_advisory_lock(_LOCK))).scalar_one())
     connection.commit()  # the lock is the session's, and stays
     return taken
-
-
-def _locked(path: Path) -> IO[bytes] | None:
-    """The file, open and locked until it is closed or this process ends; None where another process has it."""
-    file = path.open("ab")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file

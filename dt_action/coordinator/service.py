@@ -20,6 +20,7 @@ from dt_action.coordinator.auth import Caller, Guard, load_secret
 from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.events import Bells, Pages
+from dt_action.coordinator.followers import Followers
 from dt_action.coordinator.notes import MAINTENANCE, note_of
 from dt_action.coordinator.private import make_private
 from dt_action.coordinator.protection import REQUEST_ID, Failures, InFlight
@@ -37,7 +38,7 @@ from dt_action.coordinator.store import (
     open_engine,
     rows_of,
 )
-from dt_action.coordinator.writer import Job, UnavailableError, Writer
+from dt_action.coordinator.writer import Job, RefusalError, UnavailableError, Writer
 from dt_action.remote import wire
 
 T = TypeVar("T")
@@ -96,6 +97,7 @@ class Service:
         )
         self._cleaning = Cleaning(self.engine, self.do, config.retention, lambda run: run in self.desk.runs)
         self._pulse = Pulse(self.engine, config.data)
+        self.followers = Followers()
         self.maintenance = ""
         self.is_ready = False
         self._is_open = False
@@ -163,6 +165,16 @@ class Service:
             await asyncio.to_thread(self.writer.stop)
             self.engine.dispose()
 
+    def expect_no_maintenance(self) -> None:
+        """Raise RefusalError where no new runs are taken."""
+        if self.maintenance:
+            raise RefusalError(
+                503,
+                f"the coordinator takes no new runs: {self.maintenance}",
+                hint="try again later; an operator ends this with: dt coordinator resume",
+                retry_after_s=30,
+            )
+
     def let_go(self) -> None:
         """End the streams and polls that wait, so that the process can end. May be called in a signal's handler."""
         if self._bells is not None:
@@ -212,6 +224,8 @@ class Service:
         """Learn whether an operator's command has begun or ended maintenance, and give a sign of life now and then."""
         note = await run_in_threadpool(note_of, self.engine, MAINTENANCE)
         self.maintenance = note.value if note is not None else ""
+        for run, silent_s in self.followers.abandoned([*self.desk.runs.values()]):
+            await self.do(partial(_end_abandoned, self.desk, run, silent_s))
         if self._pulse.is_due:
             await self.do(self._pulse.beat)
             await run_in_threadpool(self._pulse.keep)
@@ -236,6 +250,11 @@ class Service:
         )
         self.parcels.collect_garbage({row.digest for row in live_parcels}, older_than_s=BLOB_KEPT_S)
         return self.blobs.collect_garbage({row.bundle for row in live_bundles}, older_than_s=BLOB_KEPT_S)
+
+
+def _end_abandoned(desk: Desk, run: str, silent_s: float, changes: Changes) -> None:
+    reason = f"its client was not heard of for {silent_s:.0f} s (see --client-timeout and --detach)"
+    desk.cancel(changes, run, who="coordinator", reason=reason)
 
 
 def _sign_of_life(changes: Changes) -> None:

@@ -71,6 +71,7 @@ WORKERS = sa.Table(
     sa.Column("capability", sa.Text, nullable=False),
     sa.Column("version", _NAME, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Column("enrolled_at", sa.Float, nullable=False),
     sa.Column("seen_at", sa.Float, nullable=False),
 )
@@ -93,7 +94,11 @@ RUNS = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("totals", sa.Text, nullable=False),
     sa.Column("bytes", _SEQ),
+    sa.Column("branch", _NAME, nullable=False, server_default=""),
+    sa.Column("build_url", sa.Text, nullable=False, server_default=""),
+    sa.Column("conclusion", sa.String(16), nullable=False, server_default=""),
     sa.UniqueConstraint("owner", "nonce"),
+    sa.Index("runs_by_age", "created_at", "id"),
 )
 
 INPUTS = sa.Table(
@@ -144,6 +149,12 @@ RESULTS = sa.Table(
     sa.Column("started_at", sa.Float, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Index("results_of_case", "case_key", "started_at"),
+    sa.Index(
+        "results_flaky",
+        "started_at",
+        sqlite_where=sa.text("is_flaky"),
+        postgresql_where=sa.text("is_flaky"),
+    ),
 )
 
 BUNDLES = sa.Table(
@@ -345,7 +356,7 @@ def _insertion(table: sa.Table, columns: tuple[str, ...], dialect: sa.Dialect, c
         return str(table.insert().inline().compile(dialect=dialect, column_keys=list(columns)))
     names = ", ".join(map(dialect.identifier_preparer.quote, columns))
     row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names
+    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our own names  # nosec B608
 
 
 @lru_cache(maxsize=64)

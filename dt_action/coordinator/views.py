@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from dt_action.coordinator.allocation import takes
 from dt_action.coordinator.auth import Caller
+from dt_action.coordinator.conclusions import conclusion_of, failing
 from dt_action.coordinator.desk import Desk
 from dt_action.coordinator.live_run import LiveLease
-from dt_action.coordinator.store import EVENTS, RESULTS, RUNS, WORKERS, rows_of
+from dt_action.coordinator.store import EVENTS, RESULTS, RUNS, WORKERS, rows_of, storable
 from dt_action.model.json_codec import to_jsonable
 
 if TYPE_CHECKING:
@@ -30,9 +32,39 @@ def visible_to(caller: Caller) -> sa.ColumnElement[bool]:
     return sa.or_(its_own, RUNS.c.repository.in_(caller.repositories)) if caller.repositories else sa.true()
 
 
-def runs(service: Service, caller: Caller, most: int) -> list[dict[str, Any]]:
-    """The latest runs that the caller may see, the newest first."""
-    chosen = sa.select(RUNS).where(visible_to(caller)).order_by(RUNS.c.created_at.desc()).limit(most)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """
+    Which runs are wanted. `words` must stand in the id, repository, branch, commit or owner; `before` is the id of the
+    last run of the page before.
+    """
+
+    words: str = ""
+    repository: str = ""
+    conclusion: str = ""
+    before: str = ""
+    most: int = 50
+
+
+def runs(service: Service, caller: Caller, wanted: Wanted) -> list[dict[str, Any]]:
+    """The latest runs that the caller may see and that are wanted, the newest first."""
+    chosen = sa.select(RUNS).where(visible_to(caller))
+    if wanted.repository:
+        chosen = chosen.where(RUNS.c.repository == storable(wanted.repository))
+    if wanted.conclusion == "running":
+        chosen = chosen.where(RUNS.c.ended_at.is_(None))
+    elif wanted.conclusion:
+        chosen = chosen.where(RUNS.c.conclusion == storable(wanted.conclusion), RUNS.c.ended_at.is_not(None))
+    if wanted.words:
+        columns = (RUNS.c.id, RUNS.c.repository, RUNS.c.branch, RUNS.c.commit, RUNS.c.owner)
+        chosen = chosen.where(
+            sa.or_(*(column.icontains(storable(wanted.words), autoescape=True) for column in columns))
+        )
+    if wanted.before:
+        last = sa.select(RUNS.c.created_at).where(RUNS.c.id == storable(wanted.before)).scalar_subquery()
+        is_same = sa.and_(RUNS.c.created_at == last, RUNS.c.id < storable(wanted.before))
+        chosen = chosen.where(sa.or_(RUNS.c.created_at < last, is_same))
+    chosen = chosen.order_by(RUNS.c.created_at.desc(), RUNS.c.id.desc()).limit(wanted.most)
     return [_run(service, row) for row in rows_of(service.engine, chosen)]
 
 
@@ -44,17 +76,22 @@ def run(service: Service, run_id: str) -> dict[str, Any] | None:
 
 def _run(service: Service, row: Any) -> dict[str, Any]:
     live = service.desk.runs.get(row.id)
+    totals = live.totals() if live is not None and not live.is_over else json.loads(row.totals)
     return {
         "id": row.id,
         "owner": row.owner,
         "repository": row.repository,
+        "branch": row.branch,
         "commit": row.commit,
+        "build_url": row.build_url,
         "priority": row.priority,
         "status": row.status,
+        "conclusion": conclusion_of(row.status, totals),
         "reason": row.reason,
         "created_at": row.created_at,
         "ended_at": row.ended_at,
-        "totals": live.totals() if live is not None and not live.is_over else json.loads(row.totals),
+        "totals": totals,
+        "failing": failing(totals),
         "slots": len(live.leases) if live is not None else 0,
     }
 
@@ -77,6 +114,10 @@ def workers(desk: Desk, caller: Caller) -> list[dict[str, Any]]:
                 "busy": len(leases),
                 "silent_s": round(desk.silence_s(worker), 1),
                 "version": worker.version,
+                "enrolled_at": worker.enrolled_at,
+                "reason": worker.reason,
+                "vitals": None if worker.vitals is None else to_jsonable(worker.vitals),
+                "log": [*worker.log] if "admin" in caller.scopes else [],
                 "capability": to_jsonable(worker.capability),
                 "doing": [_doing(desk, lease, caller) for lease in leases],
             }
@@ -96,6 +137,10 @@ def removed_workers(engine: sa.Engine) -> list[dict[str, Any]]:
             "busy": 0,
             "silent_s": round(time.time() - row.seen_at, 1),
             "version": row.version,
+            "enrolled_at": row.enrolled_at,
+            "reason": row.reason,
+            "vitals": None,
+            "log": [],
             "capability": json.loads(row.capability),
             "doing": [],
         }

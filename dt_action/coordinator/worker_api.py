@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import sqlalchemy as sa
@@ -12,6 +14,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from dt_action import __version__
 from dt_action.coordinator import auth
 from dt_action.coordinator.callers import CallingLease, CallingWorker, Enrolling, Id, Json, Renewing, Serving
 from dt_action.coordinator.interface import takes
@@ -23,6 +26,9 @@ from dt_action.remote import wire
 
 PATHS = APIRouter(tags=["workers"])
 MOST_WAIT_S = 30.0
+OLDEST_WORKER = "0.1"
+"""The oldest dt whose workers this coordinator understands. It changes with what workers and coordinator say."""
+
 _WORKER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 Enrolment = Annotated[wire.Enrolment, Depends(Json(wire.Enrolment, most_bytes=64 << 10))]
@@ -37,6 +43,7 @@ async def enrol(service: Serving, token: Enrolling, asked: Enrolment) -> Respons
         raise RefusalError(422, "expected a name of letters, digits, dots, dashes and underscores, at most 63")
     if not 1 <= asked.slots <= 1024 or not asked.boot or len(asked.boot) > 64:
         raise RefusalError(422, "expected 1 to 1024 slots, and a boot of 1 to 64 characters")
+    _refuse_old(asked.version)
     renewal = secrets.token_urlsafe(32)
 
     def job(changes: Changes) -> str:
@@ -54,8 +61,31 @@ async def enrol(service: Serving, token: Enrolling, asked: Enrolment) -> Respons
         expires_s=auth.JWT_S,
         renewal=renewal,
         lease_s=service.config.patience.lease_s,
+        notice=_notice(asked.version),
     )
     return JSONResponse(to_jsonable(enrolled), status_code=201)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`0.10.2.dev1` -> (0, 10, 2)."""
+    found = re.match(r"\d{1,9}(?:\.\d{1,9}){0,3}", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def _refuse_old(version: str) -> None:
+    """A worker whose messages this coordinator does not understand is told to be updated."""
+    if version and _numbers(version) < _numbers(OLDEST_WORKER):
+        raise RefusalError(
+            403,
+            f"this worker's dt is too old for this coordinator: expected {OLDEST_WORKER} or newer",
+            hint=f"install dt {__version__} on the worker, the version of the coordinator",
+        )
+
+
+def _notice(version: str) -> str:
+    if version == __version__:
+        return ""
+    return f"the coordinator has dt {__version__}, this worker {version or 'an older one'}; update it to the same"
 
 
 def _refuse_removed(service: Service, asked: wire.Enrolment) -> None:
@@ -89,9 +119,11 @@ async def poll(request: Request, service: Serving, worker: CallingWorker, asked:
     """New leases and commands for a worker; waits for some at most `wait_s`. It is the worker's heartbeat, too."""
     most_s = min(MOST_WAIT_S, service.config.patience.lease_s / 3)  # the next poll is the next sign of life
     deadline = time.monotonic() + max(0.0, min(asked.wait_s, most_s))
+    told: wire.Poll = asked
     while True:
         count = service.bells.count(worker)
-        work = await service.do(lambda changes: service.desk.poll(changes, worker, asked))
+        work = await service.do(partial(_polled, service, worker, told))
+        told = replace(asked, log=(), vitals=None)  # they are taken in with the first look
         left_s = deadline - time.monotonic()
         if work.leases or work.commands or work.revoked or left_s <= 0 or service.bells.is_closed:
             return JSONResponse(to_jsonable(work))
@@ -100,6 +132,10 @@ async def poll(request: Request, service: Serving, worker: CallingWorker, asked:
         await service.bells.wait(worker, count, left_s)
         if await request.is_disconnected():
             return Response(status_code=204)
+
+
+def _polled(service: Service, worker: str, asked: wire.Poll, changes: Changes) -> wire.Work:
+    return service.desk.poll(changes, worker, asked)
 
 
 @PATHS.post("/leases/{lease}/events", openapi_extra=takes(wire.Told))

@@ -16,5 +16,6 @@ def attempt_of(message: protocol.Finished) -> Attempt:
         detail=message.detail,
         stdout=message.stdout,
         stderr=message.stderr,
+        properties=message.properties,
         reports=message.reports,
     )

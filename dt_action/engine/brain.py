@@ -83,6 +83,22 @@ class Dispatcher:
                 f"waits for {', '.join(sorted(names))}" if names else f"waits for a slot with {piece.requirement}",
             )
 
+    @property
+    def reserved(self) -> frozenset[str]:
+        """The names of what some slot has for itself."""
+        return self._dealer.reserved
+
+    @property
+    def reserved_elsewhere(self) -> frozenset[str]:
+        """The names of what other runs have for themselves, as far as was told."""
+        return self._dealer.reserved_elsewhere
+
+    def reserve_elsewhere(self, names: frozenset[str]) -> list[Action]:
+        """Other runs have this for themselves now, and nothing else any more."""
+        is_freed = bool(self._dealer.reserved_elsewhere - names)
+        self._dealer.reserved_elsewhere = names
+        return self._dealer.feed_resting() if is_freed and self._is_dealt and not self.is_finished else []
+
     # --- workers and slots come and go ----------------------------------------------------------------------------
 
     def worker_joined(self, worker: str, capability: Capability, now: float) -> list[Action]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from dt_action.engine.actions import Action, Send, StartController, Tell
@@ -24,6 +25,7 @@ class Controlling:
         self._is_possible = is_possible
         self._waiting: list[str] = []
         self._nodes: set[str] = set()
+        self._confirming: set[str] = set()
         self._begin = protocol.Begin()
         self._outputs: dict[str, object] = {}
         self._count = 0
@@ -33,15 +35,22 @@ class Controlling:
         """True while the session listens."""
         return self.state == "configured"
 
-    def needed(self, slot: str, reasons: Sequence[str]) -> list[Action]:
-        """A slot is about to be configured, and would miss the session."""
+    @property
+    def is_missed(self) -> bool:
+        """True where somebody would notice that there is no such session, whether there is one or not."""
+        return self.state != "none"
+
+    def needed(self, slot: str, reasons: Sequence[str], *, confirms: bool = False) -> list[Action]:
+        """A slot is about to be configured, and would miss the session. One that `confirms` looks like the only one."""
+        if confirms:
+            self._confirming.add(slot)
         if not self._is_possible or self.state == "ended":
             told: list[Action] = []
             if reasons and self.state == "none":
                 text = f"there is no controller session on this fleet, for which {'; '.join(reasons)}"
                 told.append(Tell(Notice(level="warning", text=text)))
                 self.state = "ended"
-            return [*told, Send(slot=slot, command=protocol.Begin(reports=False))]
+            return [*told, Send(slot=slot, command=protocol.Begin(reports=False, looks_alone=confirms))]
         if self.state == "configured":
             return self._configure(slot)
         self._waiting.append(slot)
@@ -59,8 +68,8 @@ class Controlling:
                 waiting, self._waiting = self._waiting, []
                 return [action for slot in waiting for action in self._configure(slot)]
             case protocol.NodeConfigured():
-                begin = protocol.Begin(
-                    workerinput=message.workerinput, options=self._begin.options, environ=self._begin.environ
+                begin = replace(
+                    self._begin, workerinput=message.workerinput, looks_alone=message.slot in self._confirming
                 )
                 return [Send(slot=message.slot, command=begin)]
             case protocol.SessionEnded() if self.state == "configured":

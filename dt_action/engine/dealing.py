@@ -53,6 +53,7 @@ class Dealer:
         self._resting: dict[str, Slot] = {}
         self._busy = Busy()
         self._locks: dict[str, frozenset[str]] = {}
+        self.reserved_elsewhere: frozenset[str] = frozenset()
         self._left_s = 0.0
         self._held: dict[str, Slot] = {}
 
@@ -201,9 +202,14 @@ class Dealer:
         self._backlog.has_news |= self._locks.pop(name, None) is not None
 
     @property
-    def locked(self) -> frozenset[str]:
+    def reserved(self) -> frozenset[str]:
         """The names of what some slot has for itself."""
         return frozenset().union(*self._locks.values()) if self._locks else frozenset()
+
+    @property
+    def locked(self) -> frozenset[str]:
+        """The names of what nobody can have now, since some slot of this run or of another one has it for itself."""
+        return self.reserved | self.reserved_elsewhere
 
     # --- credit ---------------------------------------------------------------------------------------------------
 

@@ -73,6 +73,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """What tests of other runs have for themselves now, by name: all of it, in place of what was told before."""
+
+    word: ClassVar[str] = "reserve"
+
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time passed."""
 
@@ -89,9 +98,9 @@ class Cancel:
     reason: str
 
 
-Input: TypeAlias = Join | Leave | Open | Hear | Release | Tick | Cancel
+Input: TypeAlias = Join | Leave | Open | Hear | Release | Reserve | Tick | Cancel
 
-_KINDS: Mapping[str, Any] = {kind.word: kind for kind in (Join, Leave, Open, Release, Tick, Cancel)}
+_KINDS: Mapping[str, Any] = {kind.word: kind for kind in (Join, Leave, Open, Release, Reserve, Tick, Cancel)}
 
 
 def input_to_jsonable(what: Input) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from dt_action.engine.engine import Engine, MemoryStore
 from dt_action.engine.inputs import Hear, Input, Join, Leave, Open, Tick
 from dt_action.engine.run_state import RunState
 from dt_action.errors import ConfigurationError
-from dt_action.model.event import Event
-from dt_action.model.slot_protocol import Died, Message, Printed, Stop
+from dt_action.model.event import Event, LeftBehind
+from dt_action.model.slot_protocol import Artifact, Died, Message, Printed, Stop
 from dt_action.ports import Happened, Heard, Left, Place, SlotHost
 
 TICK_S = 0.1
@@ -90,6 +90,8 @@ class Loop:
 
     def _happened(self, happened: Happened) -> Iterator[Event]:
         match happened:
+            case Heard(slot=slot, message=Artifact() as piece):  # no decision depends on it, and it may be large
+                yield left_behind(slot, piece)
             case Heard():
                 yield from self._hear(happened.slot, happened.message)
                 if isinstance(happened.message, Died):
@@ -131,3 +133,16 @@ class Loop:
                     raise ConfigurationError(output.message, hint=output.hint)
         if makes_room and not self._state.is_finished:
             yield from self._fill()
+
+
+def left_behind(slot: str, piece: Artifact) -> LeftBehind:
+    """A piece of a file, for whoever gathers what tests leave."""
+    return LeftBehind(
+        case=piece.id,
+        slot=slot,
+        tries=piece.tries,
+        name=piece.name,
+        data=piece.data,
+        is_first=piece.first,
+        note=piece.note,
+    )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import cast
 
 from dt_action.model.build import Build
-from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.case import Attempt, Property, TestCase, TestResult
 from dt_action.model.event import (
     CaseFinished,
     CaseUnplaced,
@@ -21,6 +21,7 @@ from dt_action.model.event import (
     FilesKnown,
     Notice,
     OrderDependent,
+    PropertyRecorded,
     SessionOver,
     Warned,
     WorkerJoined,
@@ -42,20 +43,30 @@ def collect(
     """
     Take in a fleet's events until it ends, passing each on to `listener`.
 
-    Ctrl-C ends the run there and then, as `cancelled`, with all that had finished kept.
+    Ctrl-C ends the run there and then, as `cancelled`, with all that had finished kept. A listener that fails is told
+    in a notice and hears no more.
     """
     collector = Collector(plan, build=build or Build(), command=command, started_at=clock())
+    hears: Callable[[Event], None] | None = listener
+
+    def take_in(event: Event) -> None:
+        nonlocal hears
+        collector.add(event)
+        try:
+            if hears is not None:
+                hears(event)
+        except Exception as error:  # a bug of what shows the progress costs nobody the results
+            hears = None
+            collector.add(Notice(level="error", text=f"the progress could not be shown: {error!r}"))
+
     try:
         for event in events:
-            collector.add(event)
-            listener(event)
+            take_in(event)
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):
-            cast(Generator[Event, None, None], events).close()
+            cast("Generator[Event, None, None]", events).close()
         makespan_s = clock() - collector.started_at
-        ended = Ended(status="cancelled", reason="interrupted from the keyboard", makespan_s=makespan_s)
-        collector.add(ended)
-        listener(ended)
+        take_in(Ended(status="cancelled", reason="interrupted from the keyboard", makespan_s=makespan_s))
     return collector.run()
 
 
@@ -74,6 +85,7 @@ class Collector:
         self._skipped_files: dict[str, SkippedFile] = {}
         self._workers: dict[str, WorkerInfo] = {}
         self._notices: list[Notice] = []
+        self._properties: dict[str, Property] = {}
         self._warnings: Counter[tuple[str, str, str, int]] = Counter()
         self._sessions: list[SessionOver] = []
         self._dependent: dict[str, OrderDependent] = {}
@@ -119,6 +131,8 @@ class Collector:
     def _remark(self, event: Event) -> None:
         """Take in what is no test's outcome."""
         match event:
+            case PropertyRecorded():
+                self._properties[event.name] = Property(name=event.name, value=event.value)
             case Notice():
                 self._notices.append(event)
             case Warned():
@@ -163,6 +177,7 @@ class Collector:
             ),
             not_run=tuple(case.id for case in not_run),
             breaches=tuple(dict.fromkeys(map(_breach, filter(_is_breach, self._sessions)))),
+            properties=tuple(self._properties.values()),
             plugin_summary="\n".join(over.summary for over in self._sessions if over.summary),
             exit_code=next((over.exit_code for over in self._sessions if over.exit_code is not None), None),
             status=self._ended.status,

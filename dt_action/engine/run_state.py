@@ -11,11 +11,11 @@ from dt_action.engine.attempts import attempt_of
 from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
 from dt_action.engine.controlling import Controlling, session_over
-from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Tick
+from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
-from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, Warned, WorkerJoined
+from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, PropertyRecorded, Warned, WorkerJoined
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
 from dt_action.model.pytest_start import PytestStart
@@ -123,6 +123,8 @@ class RunState:
                 return self._leave(what.worker, what.reason, now)
             case Release():
                 return self._release(what.slot, now)
+            case Reserve():
+                return self._follow(self._brain.reserve_elsewhere(what.names))
             case Cancel():
                 return self._follow(self._brain.cancel(what.status, what.reason, now))
 
@@ -184,6 +186,16 @@ class RunState:
         """True where the slot waits for work."""
         return slot in self._brain.resting
 
+    @property
+    def reserved(self) -> frozenset[str]:
+        """What tests of this run have for themselves now, by name."""
+        return frozenset() if self.is_over else self._brain.reserved
+
+    @property
+    def reserved_elsewhere(self) -> frozenset[str]:
+        """The same of other runs, as far as was told."""
+        return self._brain.reserved_elsewhere
+
     def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
         """What waits needs, each with the seconds that it is expected to take."""
         return self._brain.needs_waiting()
@@ -201,7 +213,8 @@ class RunState:
         for slot in [slot for slot, process in self._processes.items() if process.worker == worker]:
             process = self._processes.pop(slot)
             if process.confirms:
-                outputs += self._settle(self._confirming.heard(Died(reason=reason, how="lost"), sent=process.sent), now)
+                died = Died(reason=reason, how="lost")
+                outputs += self._settle(self._confirming.heard(died, sent=process.sent), now)
             outputs += self._follow(self._controlling.slot_gone(slot, reason))
         return outputs + self._follow(self._brain.worker_lost(worker, reason, now))
 
@@ -218,7 +231,8 @@ class RunState:
         if self._brain.suspects:
             commands.append(protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
         told = self._follow([Send(slot=slot, command=command) for command in commands])
-        return [Start(slot=slot, worker=worker, is_plain=confirms or self._is_alone), *told]
+        is_plain = self._is_alone or (confirms and not self._controlling.is_missed)
+        return [Start(slot=slot, worker=worker, is_plain=is_plain), *told]
 
     def _release(self, slot: str, now: float) -> list[Output]:
         process = self._processes.get(slot)
@@ -297,9 +311,7 @@ class RunState:
         if process is None:
             return []
         if process.confirms:
-            if isinstance(message, Died):
-                del self._processes[slot]
-            return self._settle(self._confirming.heard(message, sent=process.sent), now)
+            return self._hear_confirming(slot, process, message, now)
         outputs = self._follow(self._controlling.slot_heard(slot, message))
         match message:
             case Died():
@@ -312,6 +324,8 @@ class RunState:
                 return outputs + ([Tell(session_over(slot, message))] if is_news else [])
             case protocol.Warned():
                 return [*outputs, Tell(_warned(message))]
+            case protocol.SuiteProperty():
+                return [*outputs, Tell(PropertyRecorded(name=message.name, value=message.value))]
         if process.is_starting:
             return outputs + self._hear_starting(slot, process, message, at, now)
         return outputs + self._hear_working(slot, process, message, at, now)
@@ -345,6 +359,24 @@ class RunState:
             return self._follow(self._wants(slot, process, now)) if message.seen == process.sent else []
         outputs = self._follow(self._tell_brain(slot, message, at, now))
         return outputs + self._make_way(slot, process, now) if isinstance(message, protocol.Finished) else outputs
+
+    def _hear_confirming(self, slot: str, process: _Process, message: protocol.Message, now: float) -> list[Output]:
+        """
+        A process that runs failures once more told something.
+
+        Where there is a controller session, it is a node of it: by itself it would write, and first clear away, what
+        the reports of the whole run go to. What it collects has been told.
+        """
+        outputs: list[Output] = []
+        match message:
+            case Died():
+                del self._processes[slot]
+                outputs = self._follow(self._controlling.slot_gone(slot, message.reason))
+            case protocol.NeedsController():
+                outputs = self._follow(self._controlling.needed(slot, message.reasons, confirms=True))
+            case protocol.Ready() | protocol.Output():
+                outputs = self._follow(self._controlling.slot_heard(slot, message))
+        return outputs + self._settle(self._confirming.heard(message, sent=process.sent), now)
 
     def _hear_controller(self, message: protocol.Message, now: float) -> list[Output]:
         if isinstance(message, Died):

@@ -14,6 +14,7 @@ from typing import Any
 from dt_action.errors import ConfigurationError, FleetError, UnreadableError
 from dt_action.fleets.coordinator_coverage import RemoteCoverage
 from dt_action.model.event import Ended, Event, Notice
+from dt_action.model.json_codec import from_jsonable
 from dt_action.model.plan import Plan
 from dt_action.ports import Fleet
 from dt_action.remote import wire
@@ -71,14 +72,23 @@ class CoordinatorFleet:
         yield from run
 
     def _begin(self, plan: Plan) -> Iterator[Event]:
+        submitted = self.submit(plan)
+        way = Way(url=self.url, poll_interval_s=self.poll_interval_s, follow_patience_s=self.follow_patience_s)
+        limit_s = self.submission.limits.run_timeout_s
+        return Following(way, self.credential(), submitted, limit_s=limit_s, coverage=self.coverage).events()
+
+    def submit(self, plan: Plan) -> wire.Submitted:
+        """Begin the run, and leave it to itself. Raises FleetError."""
         bundle = self.pack(self.root)
-        token = self.credential()
         link = Link(self.url)
         try:
-            submitted = patiently(lambda: self._submit(link, token, plan, bundle), patience_s=self.start_patience_s)
+            return patiently(
+                lambda: self._submit(link, self.credential(), plan, bundle), patience_s=self.start_patience_s
+            )
         except LinkError as error:
             raise error.as_fleet_error(self.url) from error
-        return _Following(self, link, token, submitted).events()
+        finally:
+            link.close()
 
     def _submit(self, link: Link, token: str, plan: Plan, bundle: Bundle) -> wire.Submitted:
         from dataclasses import replace
@@ -96,22 +106,87 @@ class CoordinatorFleet:
         )
 
 
-class _Following:
-    """A run that was begun, followed to its end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """
+    Follows the run `run`, which another client began: all of its events from the first on.
 
-    def __init__(self, fleet: CoordinatorFleet, link: Link, token: str, submitted: wire.Submitted) -> None:
-        self._fleet = fleet
-        self._link = link
+    Where that client detached, the run goes on when this one leaves.
+    """
+
+    url: str
+    credential: Callable[[], str]
+    run: str
+    poll_interval_s: float = 15.0
+    follow_patience_s: float = FOLLOW_PATIENCE_S
+    coverage: RemoteCoverage | None = None
+
+    def followed(self) -> wire.Followed:
+        """What the run is about. Raises FleetError."""
+        link = Link(self.url)
+        try:
+            value = patiently(
+                lambda: link.get_json(f"/runs/{self.run}/plan", token=self.credential()), patience_s=START_PATIENCE_S
+            )
+            return from_jsonable(wire.Followed, value, source="the coordinator's answer")
+        except LinkError as error:
+            raise error.as_fleet_error(self.url) from error
+        finally:
+            link.close()
+
+    def events(self, followed: wire.Followed) -> Iterator[Event]:
+        """The run's events, each once. Leaving before the last one cancels the run, unless it was detached."""
+        way = Way(url=self.url, poll_interval_s=self.poll_interval_s, follow_patience_s=self.follow_patience_s)
+        return Following(
+            way,
+            self.credential(),
+            wire.Submitted(run=self.run),
+            coverage=self.coverage,
+            cancels=followed.client_timeout_s is not None,
+        ).events()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a run is followed: where, how often it is asked about, and how long its coordinator may stay away."""
+
+    url: str
+    poll_interval_s: float
+    follow_patience_s: float
+
+
+class Following:
+    """
+    A run, followed to its end: for no longer than `limit_s` and `LATE_S` where there is a limit.
+
+    With `cancels` it is cancelled when its reader leaves before.
+    """
+
+    def __init__(
+        self,
+        way: Way,
+        token: str,
+        submitted: wire.Submitted,
+        *,
+        limit_s: float | None = None,
+        coverage: RemoteCoverage | None = None,
+        cancels: bool = True,
+    ) -> None:
+        self._way = way
+        self._link = Link(way.url)
         self._token = token
         self._submitted = submitted
+        self._limit_s = limit_s
+        self._brings = coverage
+        self._cancels = cancels
         self._after = 0
         self._is_over = False
         self._heard_at = time.monotonic()
         self._fruitless_streams = 0
 
     def events(self) -> Iterator[Event]:
-        """The run's events, each once. Leaving before the last one cancels the run."""
-        yield Notice(level="info", text=f"run {self._submitted.run} on {self._fleet.url}")
+        """The run's events, each once. Leaving before the last one cancels the run, see above."""
+        yield Notice(level="info", text=f"run {self._submitted.run} on {self._way.url}")
         for warning in self._submitted.warnings:
             yield Notice(level="warning", text=warning)
         try:
@@ -132,13 +207,13 @@ class _Following:
             self._link.close()
 
     def _coverage(self) -> Iterator[Event]:
-        if self._fleet.coverage is not None:
-            yield from self._fleet.coverage.bring(self._link, self._submitted.run, self._token)
+        if self._brings is not None:
+            yield from self._brings.bring(self._link, self._submitted.run, self._token)
 
     def _stream_events(self) -> Iterator[wire.StreamEvent]:
         """Events from as many connections as it takes; an end of our own where the coordinator stays away."""
         started = time.monotonic()
-        limit_s = self._fleet.submission.limits.run_timeout_s
+        limit_s = self._limit_s
         backoff = iter(Backoff())
         while True:
             before = self._after
@@ -154,7 +229,7 @@ class _Following:
             if self._after > before or not trouble:
                 backoff = iter(Backoff())
             silent_s = now - self._heard_at
-            if silent_s > self._fleet.follow_patience_s:
+            if silent_s > self._way.follow_patience_s:
                 yield self._ended("stopped", f"the coordinator stayed away for {silent_s:.0f} s: {trouble}")
                 return
             if limit_s is not None and now - started > limit_s + LATE_S:
@@ -174,12 +249,12 @@ class _Following:
                 yield from self._one_stream()
                 return
             except LinkError as error:
-                if error.status < 500:
+                if error.status < 500 and error.status != 429:
                     raise
             yield from self._one_page()  # raises where it is the coordinator that is away, and not its streams only
             self._fruitless_streams += 1
         elif (yield from self._one_page()) < wire.MAX_EVENTS:
-            time.sleep(self._fleet.poll_interval_s)
+            time.sleep(self._way.poll_interval_s)
 
     def _one_page(self) -> Generator[wire.StreamEvent, None, int]:
         """The events that there are now; returns how many."""
@@ -244,7 +319,9 @@ class _Following:
         if self._is_over:
             return
         self._is_over = True
-        link = Link(self._fleet.url, timeout_s=5.0)
+        if not self._cancels:
+            return
+        link = Link(self._way.url, timeout_s=5.0)
         with suppress(LinkError):
             asked = wire.Cancel(reason="cancelled by its client")
             path = f"/runs/{self._submitted.run}/cancel"

@@ -88,7 +88,8 @@ class ContainerHost:
         self._engine = engine
         self._say = say
         self._slots: dict[str, _Slot] = {}
-        self._launching: set[str] = set()
+        self._launching: dict[str, list[Command | ToController]] = {}
+        self._unwanted: set[str] = set()
         self._launched: queue.SimpleQueue[_Slot | tuple[str, Exception]] = queue.SimpleQueue()
         self._selector = WakeableSelector()
         self._threads: list[threading.Thread] = []
@@ -105,16 +106,17 @@ class ContainerHost:
             self._is_prepared = True
             self._engine.sweep(is_leftover)
             self._engine.ensure_image(self._box.image, self._say)
-        self._launching.add(slot)
+        self._launching[slot] = []
         thread = threading.Thread(target=self._launch, args=(slot, worker, is_plain), daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def send(self, slot: str, command: Command | ToController) -> None:
         """See `ports.SlotHost`."""
-        known = self._slots.get(slot)
-        if known is not None:
-            known.line.send(command)
+        if slot in self._launching:
+            self._launching[slot].append(command)
+        elif slot in self._slots:
+            self._slots[slot].line.send(command)
 
     def poll(self, timeout_s: float) -> Iterator[Heard]:
         """See `ports.SlotHost`. Raises FleetError where the engine refused to start a container."""
@@ -142,6 +144,8 @@ class ContainerHost:
 
     def kill(self, slot: str, *, show_where: bool = False) -> None:
         """See `ports.SlotHost`."""
+        if slot in self._launching:
+            self._unwanted.add(slot)
         known = self._slots.get(slot)
         if known is not None:
             known.is_killed = True
@@ -183,16 +187,19 @@ class ContainerHost:
             launched = self._launched.get()
             if not isinstance(launched, _Slot):
                 slot, error = launched
-                self._launching.discard(slot)
+                del self._launching[slot]
                 raise error if isinstance(error, DtError) else _refused(error)
-            self._launching.discard(launched.name)
             self._slots[launched.name] = launched
             self._selector.register(launched.line.sock, launched)
+            for command in self._launching.pop(launched.name):
+                launched.line.send(command)
+            if launched.name in self._unwanted:
+                self.kill(launched.name)
 
     def _description(self, slot: str, grant: Grant, *, is_plain: bool) -> dict[str, Any]:
         """The arguments of the engine's `create`: everything that a test may not do is said here."""
         box, session = self._box, self.session
-        basetemp = "/tmp/dt"  # noqa: S108 - in the container, where it is its own file system
+        basetemp = "/tmp/dt"  # noqa: S108  # nosec B108 - in the container, where it is its own file system
         config = session.config(slot, channel="streams", basetemp=basetemp, rewritten="", is_plain=is_plain)
         return {
             "image": box.image,
@@ -203,14 +210,14 @@ class ContainerHost:
             "labels": labels_of(self._mark),
             "environment": {
                 **box.environ,
-                "HOME": "/tmp",  # noqa: S108
+                "HOME": "/tmp",  # noqa: S108  # nosec B108
                 **session.variables(slot, is_plain=is_plain),
             },
             "host": {
                 "binds": self._binds(),
                 "network_mode": box.network,
                 "read_only": True,
-                "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={box.tmp_bytes}"},  # noqa: S108
+                "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={box.tmp_bytes}"},  # noqa: S108  # nosec B108
                 "mem_limit": box.memory_bytes,
                 "memswap_limit": box.memory_bytes,
                 "nano_cpus": int(box.cpus * 1e9),

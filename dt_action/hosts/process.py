@@ -16,6 +16,7 @@ from typing import Any
 from dt_action.errors import ConfigurationError
 from dt_action.hosts import template
 from dt_action.hosts.ending import IS_WINDOWS, RUNS_VARIABLE, ending_of, kill_group, kill_marked, tail_of
+from dt_action.hosts.leftovers import core_of, left_behind
 from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.session import Session
 from dt_action.hosts.slot_line import Line, WakeableSelector
@@ -163,6 +164,7 @@ class Host:
         for process in [*self._processes.values()]:
             if process.slot in self._processes and process.handle.poll() is not None:
                 yield from self._read(process)
+                yield from self._left_behind(process)
                 yield self._bury(process)
 
     def wake(self) -> None:
@@ -250,6 +252,15 @@ class Host:
                 self._forkable(process, message)
             else:
                 yield Heard(slot=process.slot, message=message)
+
+    def _left_behind(self, process: _Process) -> Iterator[Heard]:
+        """What a process that did not end by itself had not sent any more."""
+        code = process.handle.wait()
+        if code == 0 or process.slot == CONTROLLER:
+            return
+        core = core_of(process.handle.pid, self.session.root) if code < 0 else None
+        for message in left_behind(self._scratch, process.slot, limit=self.session.start.artifact_bytes, core=core):
+            yield Heard(slot=process.slot, message=message)
 
     def _bury(self, process: _Process) -> Heard:
         kill_group(process.handle.pid)

@@ -88,6 +88,8 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
         collect_s=sum(run.collect_s for run in last),
         command=_same([run.command for run in last], ""),
         paths=_same([run.paths for run in last], None),
+        properties=_unique(item for run in last for item in run.properties),
+        output_dir=_same([run.output_dir for run in last], ""),
     )
 
 
@@ -162,7 +164,10 @@ def _results(legs: Sequence[_Leg], names: dict[tuple[str, str], str]) -> Iterato
             tries[run.build.attempt] = min(rival, renamed, key=_weight) if rival else renamed
     for tries in merged.values():
         ordered = [tries[attempt] for attempt in sorted(tries)]
-        yield ordered[0] if len(ordered) == 1 else replace(ordered[-1], attempts=tuple(_chained(ordered)))
+        left = tuple(artifact for result in ordered for artifact in result.artifacts)
+        yield (
+            ordered[0] if len(ordered) == 1 else replace(ordered[-1], attempts=tuple(_chained(ordered)), artifacts=left)
+        )
 
 
 def _told(leg: _Leg) -> Iterator[tuple[Run, TestResult]]:

@@ -53,11 +53,29 @@ class TestCase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Property:
+    """A name and a value that a test recorded: `record_property`."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file that a test left: what it is called, where it lies below the output directory, and its size."""
+
+    name: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """
     One execution of a case. `started_at` is Unix time in seconds, `duration_s` includes setup and teardown.
 
     `message` is one line (the assertion, the skip reason); `detail` is the traceback and may hold ANSI colours.
+    `properties` are what the test recorded of itself.
     `reports` are pytest's own, on their way to the controller session; nobody keeps them.
     """
 
@@ -70,6 +88,7 @@ class Attempt:
     detail: str = ""
     stdout: str = ""
     stderr: str = ""
+    properties: tuple[Property, ...] = ()
     reports: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
@@ -83,7 +102,8 @@ class TestResult:
     """
     What came of a case: its attempts, oldest first. The last one decides.
 
-    `environment` is the leg of a matrix that it ran in, where a run holds results of several.
+    `environment` is the leg of a matrix that it ran in, where a run holds results of several. `artifacts` are files
+    that it left.
     """
 
     __test__ = False
@@ -91,6 +111,7 @@ class TestResult:
     case: TestCase
     attempts: tuple[Attempt, ...] = field(default=())
     environment: str = ""
+    artifacts: tuple[Artifact, ...] = ()
 
     @property
     def id(self) -> str:

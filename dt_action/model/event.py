@@ -88,6 +88,27 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """A piece of a file that a case left, see `model.slot_protocol.Artifact`; `slot` is where it ran."""
+
+    case: str
+    slot: str
+    tries: int = 0
+    name: str = ""
+    data: str = ""
+    is_first: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PropertyRecorded:
+    """A test or fixture recorded a property of the whole session."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
     """pytest recorded a warning in `file`; `case` is the test's id, empty outside of tests."""
 
@@ -150,6 +171,8 @@ Event: TypeAlias = (
     | CaseStarted
     | CaseFinished
     | CaseUnplaced
+    | LeftBehind
+    | PropertyRecorded
     | Warned
     | OrderDependent
     | SessionOver

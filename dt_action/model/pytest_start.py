@@ -18,8 +18,9 @@ class PytestStart:
     command `setup` has run. `isolation` is `session`, `file`, `test` or `container`; `start_method` says whether slots
     are forked (`auto`, `fork`, `spawn`). `retries` is how often a slot tries a failing case again at once,
     `import_path` where tests import the project from, `dist` what stays together in place of the project's own word.
-    `measures` asks for coverage, `has_contexts` for which test ran a line. `run` is a name in hexadecimal digits that
-    no other run has, and `slots` how many the run may have at a time; whoever hands the slots out fills these two in.
+    `measures` asks for coverage, `has_contexts` for which test ran a line. `artifact_bytes` of the files that a test
+    leaves are brought to where the run was started. `run` is a name in hexadecimal digits that no other run has, and
+    `slots` how many the run may have at a time; whoever hands the slots out fills these two in.
 
     A new attribute is a field here, and a line of the runner that heeds it (`config` is what its process is told).
     """
@@ -35,6 +36,7 @@ class PytestStart:
     dist: str = ""
     measures: bool = False
     has_contexts: bool = False
+    artifact_bytes: int = 0
     run: str = ""
     slots: int = 1
 

@@ -57,10 +57,15 @@ class Badge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """All that is to be told of one run: what a Provider is handed."""
+    """
+    All that is to be told of one run: what a Provider is handed.
+
+    `problems` are documents that could not be written, in words.
+    """
 
     title: str
     summary_markdown: str
     documents: tuple[Document, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     badges: tuple[Badge, ...] = ()
+    problems: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dt_action.model.build import Build
-from dt_action.model.case import TestCase, TestResult
+from dt_action.model.case import Property, TestCase, TestResult
 from dt_action.model.change import Change, FlakyRate, Owned, Selection, Tolerated
 from dt_action.model.coverage import Coverage
 from dt_action.model.event import Notice
@@ -122,9 +122,10 @@ class Run:
     the run as a whole did not pass, a sentence each. `warnings` are pytest's; `plugin_summary` is what plugins print at
     a session's end. `order_dependent` are files whose tests need their order. `not_run` are cases that were collected
     and not begun when the tests themselves, or an option, ended the run. `exit_code` is what `pytest.exit` asked for.
-    `is_selection` tells that some tests were left out on purpose. `shard` names the static share that this run was,
-    such as `2/4`, and `share` what of the plan that is. `paths` says where the files lie that the
-    results are of; None where nobody knows.
+    `properties` are those that tests recorded of the whole session. `is_selection` tells that some tests were left out
+    on purpose. `shard` names the static share that this run was, such as `2/4`, and `share` what of the plan that is.
+    `paths` says where the files lie that the results are of; None where nobody knows. `output_dir` is where the reports
+    and what tests left lie, from where dt was started.
     """
 
     id: str
@@ -138,6 +139,7 @@ class Run:
     notices: tuple[Notice, ...] = ()
     warnings: tuple[PytestWarning, ...] = ()
     plugin_summary: str = ""
+    properties: tuple[Property, ...] = ()
     order_dependent: tuple[DependentFile, ...] = ()
     not_run: tuple[str, ...] = ()
     exit_code: int | None = None
@@ -160,6 +162,7 @@ class Run:
     collect_s: float = 0.0
     command: str = ""
     paths: Paths | None = None
+    output_dir: str = ""
 
     def totals(self) -> Totals:
         """Count the results by outcome."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from dt_action.errors import UnreadableError
-from dt_action.model.case import Outcome
+from dt_action.model.case import Outcome, Property
 from dt_action.model.json_codec import Bound, Cut, from_jsonable, to_jsonable
 from dt_action.model.plan import Divided, Portion
 
@@ -209,6 +209,7 @@ class Finished:
     detail: Text = ""
     stdout: Text = ""
     stderr: Text = ""
+    properties: tuple[Property, ...] = ()
     reports: tuple[str, ...] = ()
 
 
@@ -230,6 +231,34 @@ class Interrupted:
     id: Name
     where: Text = ""
     duration_s: Seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """
+    A piece of a file that the case `id` left, of its try `tries`: `data` in base64, the `first` piece or one more.
+
+    Without an `id` it was left by whatever ran when the process died. `note` says what was left out.
+    """
+
+    word: ClassVar[str] = "artifact"
+
+    id: Text = ""
+    tries: Count = 0
+    name: Text = ""
+    data: Text = ""
+    first: bool = True
+    note: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteProperty:
+    """A test or fixture recorded a property of the whole session (`record_testsuite_property`)."""
+
+    word: ClassVar[str] = "property"
+
+    name: Text
+    value: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,6 +433,8 @@ FromProcess: TypeAlias = (
     | Finished
     | SettingUp
     | Interrupted
+    | Artifact
+    | SuiteProperty
     | Warned
     | Exit
     | Spent
@@ -435,6 +466,8 @@ _FROM_PROCESS: Mapping[str, Any] = {
         Finished,
         SettingUp,
         Interrupted,
+        Artifact,
+        SuiteProperty,
         Warned,
         Exit,
         Spent,
@@ -577,12 +610,14 @@ class Begin:
     """
     Go on to configure the session. With `reports`, each case comes with pytest's own reports.
 
-    The others are what the controller session decided: `Configured` and `NodeConfigured`.
+    With `looks_alone`, what the tests start sees no variables of one process among several. The others are what the
+    controller session decided: `Configured` and `NodeConfigured`.
     """
 
     word: ClassVar[str] = "begin"
 
     reports: bool = True
+    looks_alone: bool = False
     workerinput: Any = None
     options: Any = None
     environ: Any = None

@@ -217,6 +217,12 @@ WORKERS: Kind[int | None] = Kind(
     read=_workers, expected="a whole number of at least 1, or auto", example="auto", metavar="N"
 )
 PERCENT: Kind[float] = Kind(read=_percent, expected="a percentage from 0 to 100", example="85", metavar="PERCENT")
+BYTES_OR_NONE: Kind[int] = Kind(
+    read=lambda raw: 0 if word(raw) == "0" else _bytes(raw),
+    expected="a size such as 512MiB or 4GiB, or 0",
+    example="20MiB",
+    metavar="SIZE",
+)
 BYTE_COUNT: Kind[int] = Kind(read=_bytes, expected="a size such as 512MiB or 4GiB", example="4GiB", metavar="SIZE")
 NUMBER: Kind[float] = Kind(read=_number, expected="a number above 0", example="2", metavar="NUMBER")
 SWITCH: Kind[bool] = Kind(read=_switch, expected="true or false", example="true", metavar="", is_switch=True)

@@ -12,6 +12,7 @@ from dt_action.model.plan import Shard
 from dt_action.options.kinds import (
     ARGUMENTS,
     BYTE_COUNT,
+    BYTES_OR_NONE,
     DURATION,
     GLOBS_BY_NAME,
     NUMBER,
@@ -117,7 +118,7 @@ class Option:
             return "; ".join(f"{name}: {' '.join(globs)}" for name, globs in value.items())
         if self.kind in (DURATION, SPAN) and isinstance(value, float):
             return _duration_text(value)
-        if self.kind is BYTE_COUNT and isinstance(value, int):
+        if self.kind in (BYTE_COUNT, BYTES_OR_NONE) and isinstance(value, int):
             return format_bytes(value)
         return " ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
@@ -267,6 +268,28 @@ class Settings:
         group="execution",
         variables=("COORDINATOR_API_KEY",),
         secret=True,
+    )
+    priority: int = option(
+        at_least(-1000),
+        0,
+        "whose turn it is on a coordinator: a higher one gets slots first, up to what the key allows",
+        group="execution",
+    )
+    client_timeout_s: float = option(
+        DURATION,
+        600.0,
+        "a coordinator ends the run when this dt is gone for so long",
+        group="execution",
+    )
+    detach: bool = option(
+        SWITCH, False, "begin the run on the coordinator, print its id, and leave it to itself", group="execution"
+    )
+    attach: str | None = option(
+        text("the id of a run", "4f1c2d9a0b7e6358"),
+        None,
+        "follow a run that another dt began on the coordinator, and report it as one's own",
+        group="execution",
+        unset="begin a new run",
     )
     fallback: str = option(
         choice("none", "local"),
@@ -481,6 +504,12 @@ class Settings:
         "directory of Jinja templates that replace those of the reports",
         group="reports",
         unset="built-in templates",
+    )
+    artifacts_limit: int = option(
+        BYTES_OR_NONE,
+        20 << 20,
+        "how much is kept of the files that a test leaves in $DT_ARTIFACTS, and in tmp_path where it fails; 0: nothing",
+        group="reports",
     )
     redact: tuple[str, ...] = option(
         many(text("the name of an environment variable", "DEPLOY_TOKEN")),

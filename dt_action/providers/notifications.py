@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from dt_action.model.run import Run
 from dt_action.reports.formats.text import one_line
-from dt_action.reports.redaction import Redactor
 from dt_action.reports.renderers.digest import digest, headline
 
 TIMEOUT_S = 10.0
@@ -19,16 +18,16 @@ Post = Callable[[str, Mapping[str, Any]], int]
 """Sends JSON to an address and gives the HTTP status. Raises OSError where nobody answers."""
 
 
-def notify(run: Run, url: str, *, when: str, secrets: Sequence[str], post: Post | None = None) -> tuple[str, ...]:
+def notify(run: Run, url: str, *, when: str, post: Post | None = None) -> tuple[str, ...]:
     """
-    Tell the webhook at `url` of the run; where `when` is `failures`, only of one that is not green.
+    Tell the webhook at `url` of a run that holds no secrets; where `when` is `failures`, only of one that is not green.
 
     Returns what went wrong, in words without the address, which is a secret; never raises for that.
     """
     if when != "always" and run.conclusion() in ("passed", "skipped"):
         return ()
     host = urlsplit(url).hostname or "?"
-    message = payload(Redactor((*secrets, url)).run(run), host)
+    message = payload(run, host)
     try:
         status = (post or _post)(url, message)
     except OSError as error:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from dt_action import __version__
 from dt_action.errors import FleetError
 from dt_action.model.json_codec import from_jsonable, to_jsonable
-from dt_action.remote.wire import API
+from dt_action.remote.wire import API, VERSION, VERSION_HEADER
 
 T = TypeVar("T")
 Cause = Literal["name", "connection", "tls", "timeout", "status", "answer"]
@@ -83,6 +84,7 @@ class Link:
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "distributed-testing"
+        self._session.headers[VERSION_HEADER] = f"{VERSION} (dt {__version__})"
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -180,17 +182,19 @@ def _connection_trouble(error: BaseException) -> LinkError:
 
 def _status_trouble(response: Any) -> LinkError:
     status: int = response.status_code
-    told, hint = "", ""
+    told, hint, is_ours = "", "", True
     try:
         body = response.json()
         told, hint = str(body.get("error", "")), str(body.get("hint", ""))
         if not told and "detail" in body:
             told = json.dumps(body["detail"])[:500]
+        is_ours = bool(told)
     except (ValueError, AttributeError):
-        told = str(response.text[:200])
+        told, is_ours = str(response.text[:200]), False
     after = response.headers.get("Retry-After", "")
     wait_s = float(after) if after.isdigit() else 0.0
-    return LinkError("status", f"it answered {status}: {told}", status=status, hint=hint, wait_s=wait_s)
+    cause: Cause = "status" if is_ours else "answer"  # else a proxy answered, and the coordinator may the next time
+    return LinkError(cause, f"it answered {status}: {told}", status=status, hint=hint, wait_s=wait_s)
 
 
 def _root(error: BaseException) -> str:

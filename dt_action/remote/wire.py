@@ -16,6 +16,12 @@ from dt_action.model.pytest_start import PytestStart
 API = "/api/v1"
 """The path of every call; it changes when a message would be misunderstood by the other side."""
 
+VERSION = 2
+"""Of the messages here: it grows when one side would misunderstand the other, though the paths are the same."""
+
+VERSION_HEADER = "DT-Wire"
+"""Clients and workers tell with it which version they speak, and of which dt: `2 (dt 1.0.0)`."""
+
 IN_CONTAINERS = "isolation=container"
 """The label of a worker that runs every test in a container; a run with that isolation goes to such workers only."""
 
@@ -53,6 +59,8 @@ class Submission:
     A run to be done: `plan` on the source tree whose archive has the digest `bundle`, started as `start` says.
 
     `nonce` makes a submission that is sent again the same run. `priority` is lowered to what the key allows.
+    `build_url` leads to the CI job. The run is cancelled when nobody has followed it for `client_timeout_s`; None lets
+    it run on by itself.
     """
 
     nonce: str
@@ -62,7 +70,10 @@ class Submission:
     limits: RunLimits = RunLimits()
     repository: str = ""
     commit: str = ""
+    branch: str = ""
+    build_url: str = ""
     priority: int = 0
+    client_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +82,15 @@ class Submitted:
 
     run: str
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """Of a submission, what another client needs that follows its run."""
+
+    plan: Plan
+    limits: RunLimits = RunLimits()
+    client_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +109,7 @@ class Enrolled:
     """
     A machine is a worker. `jwt` is good for `expires_s` seconds, `renewal` gets the next one.
 
-    `lease_s` is how long a worker that is not heard of keeps its leases.
+    `lease_s` is how long a worker that is not heard of keeps its leases. `notice` is for whoever reads its log.
     """
 
     worker: str
@@ -97,6 +117,7 @@ class Enrolled:
     expires_s: float
     renewal: str
     lease_s: float
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,18 +129,33 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """How a worker's machine fares: the load average of a minute, free memory, and the disk of its workspaces."""
+
+    load: float = 0.0
+    memory_free_bytes: int = 0
+    disk_free_bytes: int = 0
+    disk_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
     """
-    A worker asks what there is to do. `holding` has the number of the last command that it got for each lease.
+    A worker asks what there is to do. `holding` has the number of the last command that it got for each lease,
+    `given_up` why it holds leases no longer that were its own.
 
-    `capability` is there when it changed. `wait_s` is how long the answer may take.
+    `capability` is there when it changed. `wait_s` is how long the answer may take. `log` has the lines that the
+    worker has logged since its last poll.
     """
 
     boot: str
     wait_s: float
     holding: Mapping[str, int] = field(default_factory=dict)
+    given_up: Mapping[str, str] = field(default_factory=dict)
     is_draining: bool = False
     capability: Capability | None = None
+    vitals: Vitals | None = None
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,10 +117,12 @@ def _words_of(results: Iterable[TestResult]) -> str:
     requirements = {}
     for result in results:
         case = result.case
-        words += (case.id, case.file, case.test_type, *case.markers)
+        words += (case.id, case.file, case.test_type, *case.markers, result.environment)
+        words += (word for artifact in result.artifacts for word in (artifact.name, artifact.path))
         requirements[id(case.requirement)] = case.requirement
         for attempt in result.attempts:
             words += (attempt.worker, attempt.slot, attempt.message, attempt.detail, attempt.stdout, attempt.stderr)
+            words += (word for item in attempt.properties for word in (item.name, item.value))
     words += map(repr, requirements.values())
     return "\0".join(words)
 

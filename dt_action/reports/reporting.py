@@ -61,17 +61,25 @@ def publication(
     """
     Everything that is to be told of `run`; the JUnit document is always among it.
 
-    Secrets are masked first, before anything is cut. Files are named from the top of the repository wherever a service
-    links to them; a remark on one that lies outside has no path. `timestamp` goes into the names of the documents.
-    Raises ConfigurationError for a format that does not exist or a template that cannot be rendered.
+    With `redact`, secrets are masked first, before anything is cut. Files are named from the top of the repository
+    wherever a service links to them; a remark on one that lies outside has no path. `timestamp` goes into the names of
+    the documents. One that cannot be made for a bug of ours is among the problems. Raises ConfigurationError for a
+    format that does not exist or a template that cannot be rendered.
     """
     wanted = chosen_formats(formats)
-    run = (redact or Redactor()).run(run)
+    run = redact.run(run) if redact is not None else run
     seen = digest(run)
     remarks = remarks_of(run, seen)
     documents: list[Document] = []
+    problems: list[str] = []
     for word in wanted:
-        parts = _render(word, run, remarks, template_dir)
+        try:
+            parts = _render(word, run, remarks, template_dir)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # the other documents are not to be lost to it
+            problems.append(f"the report {word} could not be made, which is a bug in dt: {error!r}")
+            continue
         for number, content in enumerate(parts, 1):
             part = f"-{number}" if number > 1 else ""
             documents.append(
@@ -84,6 +92,7 @@ def publication(
         documents=tuple(documents),
         annotations=remarks,
         badges=badges(run),
+        problems=tuple(problems),
     )
 
 

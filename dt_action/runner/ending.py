@@ -62,7 +62,7 @@ class Ending:
             # It stays registered, for plugins that write to it, but a summary that nobody reads can take longer than a
             # small suite: plugins load what they need to print it.
             for name in ("pytest_sessionfinish", "pytest_terminal_summary"):
-                caller = getattr(config.hook, name)
+                caller = getattr(config.pluginmanager.hook, name)
                 if any(implementation.plugin is reporter for implementation in caller.get_hookimpls()):
                     caller._remove_plugin(reporter)
             return

@@ -13,7 +13,7 @@ _STARTS = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.startfile"}
 )
 _HEARD = _STARTS | {"open", "os.listdir", "os.scandir", "sqlite3.connect", "socket.connect", "_winapi.CreateProcess"}
-_LOCAL = ("127.", "localhost", "::1", "0.0.0.0")  # noqa: S104 - an address that is connected to, not one that is bound
+_LOCAL = ("127.", "localhost", "::1", "0.0.0.0")  # noqa: S104 - an address that is connected to, not one that is bound  # nosec B104
 _OTHER_PROGRAMS = frozenset({"git", "cat", "ls", "gcc", "cc", "ld", "file", "diff"})
 """They run no Python of the project, but may read any of its files."""
 

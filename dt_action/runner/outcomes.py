@@ -34,12 +34,14 @@ class CaseRecord:
         self.skipped_at = ""
         self.details: List[str] = []
         self.sections: List[Any] = []
+        self.properties: List[Any] = []
 
     def add(self, report: Any) -> None:
         """Take in one report. A failure stays; of two others the later one counts (a subtest's skip, then a pass)."""
         outcome = _outcome(report)
         if report.sections:
             self.sections = report.sections
+        self.properties = getattr(report, "user_properties", None) or self.properties
         if not outcome or self.outcome in ("failed", "error"):
             if report.failed and self.outcome:
                 self.details.append(_text(report))
@@ -80,6 +82,10 @@ class CaseRecord:
             log = "".join(content for title, content in self.sections if title.startswith("Captured log"))
             if log:
                 fields["stderr"] = shortened(fields.get("stderr", "") + "\n--- captured log ---\n" + log)
+        if self.properties:
+            fields["properties"] = [
+                {"name": str(name)[:1000], "value": str(value)[:KEPT_CHARACTERS]} for name, value in self.properties
+            ]
         if self.reports:
             fields["reports"] = self.reports
         return fields

@@ -7,7 +7,9 @@ exist all the same, so that a plugin that hands something to its workers can do 
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import os
+from typing import Any, Iterator
 
 import pytest
 
@@ -82,7 +84,7 @@ def take_over(config: Any) -> None:
         "markers", "xdist_group: specify group for tests should run in same session, in relation to one another."
     )
     plugin = config.pluginmanager.get_plugin("xdist") or config.pluginmanager.get_plugin("xdist.plugin")
-    caller = config.hook.pytest_configure
+    caller = config.pluginmanager.hook.pytest_configure
     if any(implementation.plugin is plugin for implementation in caller.get_hookimpls()):
         caller._remove_plugin(plugin)
 
@@ -94,6 +96,17 @@ def look_distributed(option: Any, slots: int, *, dist: str) -> None:
     option.tx = ["popen"] * slots
 
 
+_OF_THE_CONTROLLER = {"clean_alluredir": False}
+"""Options that would clear away, in a process that starts later, what others wrote: the controller did it, first."""
+
+
+def leave_to_controller(option: Any) -> None:
+    """Switch off what a controller session has done before any test ran."""
+    for name, value in _OF_THE_CONTROLLER.items():
+        if hasattr(option, name):
+            setattr(option, name, value)
+
+
 def look_like_a_worker(option: Any) -> None:
     """Options as xdist sets them in a worker, before plugins are configured."""
     option.loadgroup = getattr(option, "dist", "no") == "loadgroup"
@@ -103,3 +116,13 @@ def look_like_a_worker(option: Any) -> None:
     option.distload = False
     option.numprocesses = None
     option.maxprocesses = None
+
+
+@contextlib.contextmanager
+def without_variables() -> Iterator[None]:
+    """While tests run: hide the variables of a worker, which programs that they start inherit and may heed."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PYTEST_XDIST_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

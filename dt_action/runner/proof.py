@@ -229,8 +229,8 @@ def why_one_process(config: Any) -> str:
 
 def _foreign(config: Any, names: Tuple[str, ...]) -> Iterator[Tuple[str, Any]]:
     """The implementations that are neither pytest's own nor ours nor of a plugin known as harmless."""
-    for name in names:
-        caller = getattr(config.hook, name, None)
+    for name in names:  # `config.hook` of pytest 7 hides the implementations of hooks that are given paths
+        caller = getattr(config.pluginmanager.hook, name, None)
         for implementation in caller.get_hookimpls() if caller is not None else ():
             top = _module_of(implementation).partition(".")[0]
             if top in ("_pytest", "pytest", OURS) or top in HARMLESS:

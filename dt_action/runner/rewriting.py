@@ -83,7 +83,7 @@ class RewrittenModules:
         path = str(source)
         with contextlib.suppress(OSError, ValueError, EOFError, TypeError), open(self._entry(path), "rb") as file:
             if file.read(_DIGEST_BYTES) == self._digest(path):
-                found = marshal.load(file)  # noqa: S302 - who can write here, can write the tests
+                found = marshal.load(file)  # noqa: S302 - who can write here, can write the tests  # nosec B302
                 return found if isinstance(found, types.CodeType) else None
         return None
 

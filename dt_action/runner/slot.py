@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -16,6 +17,7 @@ from .channel import Channel, Message
 from .collecting import Collection, is_wide
 from .ending import Ending
 from .fork_watch import Watch
+from .leaving import Leavings
 from .outcomes import collect_failure, skip_reason
 from .proof import why_controller, why_one_process, why_whole, why_whole_after_import
 from .replaying import report_data, warning_data
@@ -36,7 +38,13 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
     `measuring` is `measuring.Measuring` where coverage is measured, else None.
     """
     slot = SlotPlugin(channel, config, measuring)
-    plugins = [slot, *(measuring.plugins() if measuring else []), *recording.plugins()]
+    plugins = [
+        slot,
+        slot.leavings,
+        slot.leavings.fixtures(),
+        *(measuring.plugins() if measuring else []),
+        *recording.plugins(),
+    ]
     try:
         status = int(pytest.main(list(config["args"]), plugins=plugins))
     except BaseException as error:
@@ -63,8 +71,12 @@ class SlotPlugin:
         self._measuring = measuring
         self._config = config
         self._is_worker: bool = config["worker"]
+        self._looks_alone = False
         self._worklist = Worklist(channel, apart=self._apart_from_the_test)
-        self._cases = CaseRunner(channel, self._worklist, self.ending, retries=config["retries"])
+        self.leavings = Leavings(channel, config)
+        self._cases = CaseRunner(
+            channel, self._worklist, self.ending, retries=config["retries"], send_left=self.leavings.send
+        )
         self._session: Any = None
         self._capture_manager: Any = None
         self._collection: Optional[Collection] = None
@@ -152,10 +164,13 @@ class SlotPlugin:
     def _begin(self, config: Any, command: Message) -> None:
         """What the controller session decided: its plugins' words to this worker, options, variables."""
         self._cases.tells_reports = bool(command.get("reports", True))
+        self._looks_alone = bool(command.get("looks_alone"))
         config.workerinput.update(decoded(command.get("workerinput") or {}))
         for name, value in decoded(command.get("options") or {}).items():
             if name not in OWN_OPTIONS:
                 setattr(config.option, name, value)
+        if self._cases.tells_reports:
+            posing.leave_to_controller(config.option)
         for name, value in (command.get("environ") or {}).items():
             if value is None:
                 os.environ.pop(name, None)
@@ -275,7 +290,8 @@ class SlotPlugin:
             if not session.config.option.collectonly:
                 self._cases.open(session)
                 self._tell_collection(session)
-                self._run_cases(session)
+                with posing.without_variables() if self._looks_alone else contextlib.nullcontext():
+                    self._run_cases(session)
         finally:
             self._cases.close()
             self.ending.watch(session)
@@ -306,6 +322,12 @@ class SlotPlugin:
             self._channel.send("uncollectable", id=report.nodeid, **collect_failure(report), **extra)
         else:
             self._channel.send("file_skipped", file=report.nodeid, reason=skip_reason(report), **extra)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, call: Any) -> Any:
+        """Before anybody reads how long it took."""
+        self._cases.take_off(call)
+        yield
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Gather what belongs to one case."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Callable, Dict, List, Optional, Set
 
 import pytest
 
@@ -12,6 +13,7 @@ from .channel import Channel
 from .ending import Ending
 from .outcomes import CaseRecord
 from .replaying import report_data
+from .time_off import time_off
 from .worklist import Worklist
 
 # A test may freeze these; the records of the tests around it must not care.
@@ -29,7 +31,9 @@ class CaseRunner:
     must not be set up a second time in this process.
     """
 
-    def __init__(self, channel: Channel, worklist: Worklist, ending: Ending, *, retries: int) -> None:
+    def __init__(
+        self, channel: Channel, worklist: Worklist, ending: Ending, *, retries: int, send_left: Callable[..., None]
+    ) -> None:
         self.current: Any = None
         self.is_spent = False
         self.tells_reports = False
@@ -37,9 +41,11 @@ class CaseRunner:
         self._worklist = worklist
         self._ending = ending
         self._retries = retries
+        self._send_left = send_left
         self._record: Optional[CaseRecord] = None
         self._records: Dict[str, CaseRecord] = {}
         self._ran: Set[Any] = set()
+        self._waited_s = 0.0
         self._setup_state: Any = None
         self._teardown_exact: Any = None
 
@@ -77,6 +83,7 @@ class CaseRunner:
             self._record = None
             if record.is_left:
                 return
+            self._send_left(name, tries, is_failing=record.is_failing)
             self._channel.send("finished", id=name, **record.finished())
             if not self._may_try_again(record) or session.shouldstop:
                 return
@@ -118,10 +125,25 @@ class CaseRunner:
         if self._record is not None and self._may_try_again(self._record):
             self._teardown_exact(_Again(self.current))
             return
-        settled = self._worklist.settle() if nextitem is None else nextitem
+        settled = self._settle() if nextitem is None else nextitem
         if settled is None and not self._worklist.is_stopping:
             self.is_spent = _holds_session_fixtures(self._setup_state)
         self._teardown_exact(settled)
+
+    def _settle(self) -> Any:
+        """Wait for what comes next. That time is not the test's, and nobody who limits or measures it may see it."""
+        waited_s = self._worklist.waited_s
+        with time_off(self.current) if self.current is not None else contextlib.nullcontext():
+            settled = self._worklist.settle()
+        self._waited_s += self._worklist.waited_s - waited_s
+        return settled
+
+    def take_off(self, call: Any) -> None:
+        """Take what a teardown waited out of pytest's own record of it."""
+        if call.when == "teardown" and self._waited_s:
+            waited_s, self._waited_s = self._waited_s, 0.0
+            call.duration = max(0.0, call.duration - waited_s)
+            call.stop = max(call.start, call.stop - waited_s)
 
     def _interrupted(self, record: CaseRecord, message: str) -> None:
         """An exception that pytest lets through: blame the test, and clean up what its teardown would have."""

@@ -16,7 +16,8 @@ from dt_action.model.hardware import Capability
 from dt_action.remote import wire
 from dt_action.remote.link import Backoff, Link, LinkError
 from dt_action.worker.lodging import Lodging
-from dt_action.worker.slot_work import SlotWork
+from dt_action.worker.slot_work import SlotEnd, SlotWork
+from dt_action.worker.vitals import SelfReport
 
 _LOG = logging.getLogger("dt.worker")
 
@@ -43,7 +44,8 @@ class Identity:
 
 class Agent:
     """
-    A worker. `probe` says what the machine has now; it is asked again before each lease.
+    A worker. `probe` says what the machine has now; it is asked again before each lease. What is in
+    `report` is told with each poll.
 
     It never dies of a coordinator that is away: what runs goes on, and is told when it is back. `drain` and `leave`
     are for other threads than that of `run`.
@@ -58,9 +60,11 @@ class Agent:
         slots: int,
         probe: Callable[[], Capability],
         lodging: Lodging,
+        report: SelfReport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
+        self._report = report or SelfReport()
         self._token = token
         self._name = name
         self._slots = slots
@@ -74,6 +78,7 @@ class Agent:
         self._identity: Identity | None = None
         self._lock = threading.Lock()
         self._work: dict[str, SlotWork] = {}
+        self._given_up: dict[str, str] = {}
         self._link = Link(url)
         self._backoff = Backoff()
         self._is_leaving = False
@@ -110,9 +115,14 @@ class Agent:
     def drain(self) -> None:
         """Take no new leases, and end when what runs is finished."""
         self.is_draining = True
-        if self._identity is not None:
-            with self._aside() as link, contextlib.suppress(LinkError):  # the poll that waits is answered by this
-                link.post("/leases", self._asked(wait_s=0.0), wire.Work, token=self._identity.jwt)
+        self._poll_at_once()
+
+    def _poll_at_once(self) -> None:
+        """Tell what changed, while a poll waits; that one is answered, too, and takes what there is."""
+        identity = self._identity
+        if identity is not None:
+            with self._aside() as link, contextlib.suppress(LinkError):
+                link.post("/leases", self._asked(wait_s=0.0), wire.Work, token=identity.jwt)
 
     def leave(self, why: str) -> None:
         """End what runs, and say goodbye: `why` the machine is no longer there, or no longer ours."""
@@ -140,9 +150,15 @@ class Agent:
         """One poll and what follows from it."""
         identity = self._identified()
         self._look_again()
+        lines, number = self._report.untold()
         asked = self._asked(wait_s=1.0 if self.is_draining else POLL_S)
+        asked = replace(asked, vitals=self._report.vitals(), log=lines)
         work = self._link.post("/leases", asked, wire.Work, token=identity.jwt, timeout_s=POLL_S + 20)
+        self._report.told(number)
         self._announced = self._capability
+        with self._lock:
+            for id in asked.given_up:
+                self._given_up.pop(id, None)
         if self._is_leaving:
             return
         for lease in work.leases:
@@ -161,10 +177,12 @@ class Agent:
     def _asked(self, *, wait_s: float) -> wire.Poll:
         with self._lock:
             holding = {id: work.seen for id, work in self._work.items()}
+            given_up = dict(self._given_up)
         return wire.Poll(
             boot=self._boot,
             wait_s=wait_s,
             holding=holding,
+            given_up=given_up,
             is_draining=self.is_draining,
             capability=self._capability if self._capability != self._announced else None,
         )
@@ -184,11 +202,15 @@ class Agent:
         _LOG.info("lease %s: slot %s of run %s", lease.id, lease.slot, lease.run)
         work.start()
 
-    def _ended(self, lease: wire.Lease, why_left: str) -> None:
-        if why_left:
-            self.leave(why_left)  # first, so that the lease is not asked for again
+    def _ended(self, lease: wire.Lease, end: SlotEnd) -> None:
+        if end.worker_left:
+            self.leave(end.worker_left)  # first, so that the lease is not asked for again
         with self._lock:
             self._work.pop(lease.id, None)
+            if end.given_up:
+                self._given_up[lease.id] = end.given_up
+        if end.given_up and not self._is_leaving:
+            self._poll_at_once()
 
     # --- what this machine has ------------------------------------------------------------------------------------
 
@@ -225,6 +247,8 @@ class Agent:
         enrolled = self._link.post("/workers", asked, wire.Enrolled, token=self._token)
         self._announced = self._capability
         self._backoff = Backoff(most_s=min(Backoff().most_s, enrolled.lease_s / TRIES_PER_LEASE))
+        if enrolled.notice:
+            _LOG.warning("%s", enrolled.notice)
         _LOG.info("enrolled as %s with %d slots", enrolled.worker, self._slots)
         renew_at = self._clock() + enrolled.expires_s / 2
         return Identity(worker=enrolled.worker, jwt=enrolled.jwt, renew_at=renew_at, renewal=enrolled.renewal)
@@ -241,7 +265,7 @@ class Agent:
             return
         if self._is_leaving:
             return
-        if not error.may_pass:
+        if not error.may_pass and error.status != 404:  # a proxy, or a coordinator under way to another version
             raise error.as_fleet_error(self._url)
         _LOG.warning("%s; trying again", error.message)
         time.sleep(max(wait_s, min(error.wait_s, 30.0)))

@@ -56,6 +56,14 @@ NO_WORKSPACE = "the workspace could not be made"
 _URGENT = (Want, Died, Ready, Exit)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotEnd:
+    """How a lease ended, where not with its process: its whole worker is gone, or the worker gave it up, and why."""
+
+    worker_left: str = ""
+    given_up: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class Outbox:
     """What was told and is not known to have arrived. `first` is the number of the oldest message."""
@@ -88,7 +96,7 @@ class SlotWork(threading.Thread):
     """
     Runs one lease to its end. `deliver` and `revoke` may be called from other threads.
 
-    `ended` is told why the whole worker is gone, where that is how the lease ended; else an empty text.
+    `ended` is told how the lease ended.
     """
 
     def __init__(
@@ -98,7 +106,7 @@ class SlotWork(threading.Thread):
         link: Callable[[], Link],
         lodging: Lodging,
         fitness: Callable[[], str],
-        ended: Callable[[wire.Lease, str], None],
+        ended: Callable[[wire.Lease, SlotEnd], None],
         backoff: Backoff,
     ) -> None:
         super().__init__(name=f"dt-{lease.slot}", daemon=True)
@@ -114,7 +122,7 @@ class SlotWork(threading.Thread):
         self._inbox: list[wire.Numbered] = []
         self._host: LeaseHost | None = None
         self._is_revoked = False
-        self._why_left = ""
+        self._end = SlotEnd()
         self._stop_by: float | None = None
         self._wakes_at = 0.0
         self._flush_by = 0.0
@@ -151,7 +159,7 @@ class SlotWork(threading.Thread):
         finally:
             self._lodging.leave(self.lease)
             link.close()
-            self._ended(self.lease, self._why_left)
+            self._ended(self.lease, self._end)
 
     def _run(self, link: Link) -> None:
         try:
@@ -195,7 +203,7 @@ class SlotWork(threading.Thread):
                 if isinstance(happened, Heard):
                     self._note(happened.message)
                 elif isinstance(happened, Left):
-                    self._why_left = happened.reason  # the worker says goodbye; that ends all of its leases
+                    self._end = SlotEnd(worker_left=happened.reason)  # it says goodbye; that ends all of its leases
                     return
             self._obey(host)
             self._listen(host)
@@ -265,12 +273,13 @@ class SlotWork(threading.Thread):
         self.deliver(taken.commands)
 
     def _after_trouble(self, error: LinkError, wait_s: float) -> float:
-        """When to try again; a lease that the coordinator does not know as ours is over."""
+        """When to try again; a lease whose messages the coordinator refuses for good is given up, and it is told so."""
         self._bugs = self._bugs + 1 if error.status == 500 else 0
         if error.may_pass and self._bugs < MOST_BUGS:
             _LOG.info("lease %s: %s; trying again", self.lease.id, error.message)
             return time.monotonic() + max(wait_s, min(error.wait_s, 5.0))
         _LOG.warning("lease %s is over: %s", self.lease.id, error.message)
+        self._end = SlotEnd(given_up=error.message[:500])
         self._is_revoked = True
         return 0.0
 

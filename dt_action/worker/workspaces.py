@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dt_action.errors import UnreadableError
+from dt_action.errors import ConfigurationError, UnreadableError
 from dt_action.remote import wire
 from dt_action.remote.bundle import unpack
 from dt_action.workspace import environments
 from dt_action.workspace.environments import Environment
+from dt_action.workspace.locks import locked
 
 KEPT_S = 60.0
 """A workspace that no slot uses is kept so long: a process that died is followed by another one."""
@@ -44,16 +45,24 @@ class Workspaces:
     """
     Workspaces below `home`, one for each run; bundles and environments are kept by digest.
 
-    A run gets a fresh tree, never one that another run's tests have written to.
+    A run gets a fresh tree, never one that another run's tests have written to. Raises ConfigurationError where another
+    process works below `home`.
     """
 
     def __init__(self, home: Path, *, python: str, environ: Mapping[str, str], run: environments.Runner) -> None:
-        self._home = home
+        self.home = home
         self._python = python
         self._environ = environ
         self._run = run
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
+        home.mkdir(parents=True, exist_ok=True)
+        self._hold = locked(home / "worker.lock")
+        if self._hold is None:
+            raise ConfigurationError(
+                f"another worker uses the directory {home}, and what its tests need lies there",
+                hint="give this one a directory of its own with --data",
+            )
         for leftover in ("runs", "coverage"):
             shutil.rmtree(home / leftover, ignore_errors=True)
 
@@ -80,7 +89,7 @@ class Workspaces:
 
     def data_folder(self, lease: wire.Lease) -> Path:
         """Where the process of a lease leaves its coverage data."""
-        return self._home / "coverage" / lease.id
+        return self.home / "coverage" / lease.id
 
     def sweep(self, *, kept_s: float = KEPT_S) -> None:
         """Remove the workspaces that nobody has used for a while, and bundles of a day ago."""
@@ -93,7 +102,7 @@ class Workspaces:
             swept = [path for run in idle for path in self._set_aside(run)]
         for path in swept:
             shutil.rmtree(path, ignore_errors=True)
-        for bundle in (self._home / "bundles").glob("*"):
+        for bundle in (self.home / "bundles").glob("*"):
             if bundle.stat().st_mtime < time.time() - 24 * 3600:
                 bundle.unlink(missing_ok=True)
 
@@ -101,13 +110,13 @@ class Workspaces:
         """Forget a run's workspace; what is to be deleted has names that no slot of the run will use again."""
         del self._places[run]
         for name in (run, f"{run}.environments"):
-            aside = self._home / "runs" / f"{name}.old-{time.monotonic_ns()}"
+            aside = self.home / "runs" / f"{name}.old-{time.monotonic_ns()}"
             with contextlib.suppress(OSError):
-                (self._home / "runs" / name).rename(aside)
+                (self.home / "runs" / name).rename(aside)
                 yield aside
 
     def _make(self, lease: wire.Lease, fetch: Fetch) -> Workspace:
-        tree = self._home / "runs" / lease.run
+        tree = self.home / "runs" / lease.run
         shutil.rmtree(tree, ignore_errors=True)
         unpack(self._bundle(lease, fetch), tree)
         root = environments.root_in(tree, lease.start.directory, lease.start.requirements)
@@ -126,10 +135,10 @@ class Workspaces:
     def _environments(self, lease: wire.Lease, root: Path) -> Path:
         """Where the environment is kept: with others of its digest, unless it belongs to the tree."""
         own = environments.is_bound_to_tree(root, lease.start.requirements)
-        return self._home / "runs" / f"{lease.run}.environments" if own else self._home / "environments"
+        return self.home / "runs" / f"{lease.run}.environments" if own else self.home / "environments"
 
     def _bundle(self, lease: wire.Lease, fetch: Fetch) -> Path:
-        path = self._home / "bundles" / lease.bundle
+        path = self.home / "bundles" / lease.bundle
         if path.is_file() and _digest(path) == lease.bundle:
             path.touch()
             return path

@@ -98,8 +98,8 @@ def is_bound_to_tree(root: Path, requirements: Sequence[str]) -> bool:
 
 def run_command(command: Sequence[str] | str, directory: Path, environ: Mapping[str, str]) -> int:
     """Run a command with its output on stderr, which leaves stdout to the reports of the run."""
-    is_shell = isinstance(command, str)
-    done = subprocess.run(command, cwd=directory, env=dict(environ), shell=is_shell, stdout=2, check=False)
+    is_shell = isinstance(command, str)  # --setup is a line for a shell, from who may run any code with the tests
+    done = subprocess.run(command, cwd=directory, env=dict(environ), shell=is_shell, stdout=2, check=False)  # nosec B602
     return done.returncode
 
 

@@ -12,6 +12,8 @@ class Steps {
     final Map currentBuild = [description: null, result: null]
     boolean hasCoverage = true
     boolean isOnUnix = true
+    boolean hasCopyArtifact = true
+    final ThreadLocal<String> directory = new InheritableThreadLocal<String>()
     Closure run
 
     private final ThreadLocal<List<String>> environment = new InheritableThreadLocal<List<String>>() {
@@ -31,6 +33,15 @@ class Steps {
         target.metaClass.with {
             sh = { Object arguments -> steps.shell('sh', arguments) }
             bat = { Object arguments -> steps.shell('bat', arguments) }
+            stage = { String name, Closure body -> steps.note('stage', name); body() }
+            node = { String name, Closure body -> steps.note('node', name); body() }
+            dir = { String path, Closure body -> steps.inDirectory(path, body) }
+            deleteDir = { -> new File(steps.workspace, steps.directory.get()).deleteDir() }
+            stash = { Map arguments -> steps.note('stash', arguments.name) }
+            unstash = { String name -> steps.unstash(name) }
+            copyArtifacts = { Map arguments -> steps.copyArtifacts(arguments) }
+            specific = { String number -> number }
+            getEnv = { -> [JOB_NAME: 'app'] }
             isUnix = { -> steps.isOnUnix }
             withEnv = { List env, Closure body -> steps.withEnv(env, body) }
             withCredentials = { List bindings, Closure body -> steps.withCredentials(bindings, body) }
@@ -112,6 +123,28 @@ class Steps {
             throw new IllegalStateException("Could not find credentials entry with ID '${id}'")
         }
         return secrets[id]
+    }
+
+    Object inDirectory(String path, Closure body) {
+        note('dir', path)
+        directory.set(path)
+        return body()
+    }
+
+    /** Stashes lie in the one workspace already; one that was never made is an AbortException, an IOException. */
+    Object unstash(String name) {
+        note('unstash', name)
+        if (!named('stash').contains(name)) {
+            throw new IOException("No such saved stash '${name}'")
+        }
+        return null
+    }
+
+    Object copyArtifacts(Map arguments) {
+        if (!hasCopyArtifact) {
+            throw new NoSuchMethodError("No such DSL method 'copyArtifacts' found")
+        }
+        return note('copyArtifacts', arguments)
     }
 
     Object coverage(Map arguments) {

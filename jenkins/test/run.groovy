@@ -54,7 +54,8 @@ tests['one type: one sh, junit, archive and a description'] = {
     assert steps.named('env')[0].contains('DT_TEST_DIR=tests')
     assert steps.named('env')[0].contains('DT_PROVIDER=jenkins')
     assert steps.named('junit') == [[testResults: 'test_reports/test_report_*.xml', allowEmptyResults: true]]
-    assert steps.named('archiveArtifacts') == [[artifacts: 'test_reports/**', allowEmptyArchive: true]]
+    assert steps.named('archiveArtifacts')*.artifacts == ['test_reports/**,test_reports-parts/**']
+    assert steps.named('dir') == ['test_reports'] // what an earlier build left is not read again
     assert steps.currentBuild.description == '3 passed, 0 failed, 1 skipped'
     assert totals[''].passed == '3'
 }
@@ -112,14 +113,52 @@ tests['an option that does not exist is told with those that do'] = {
     assert problem.contains('testDir')
 }
 
-tests['coverage is recorded, and a missing plugin is only told'] = {
-    Steps steps = recordingSteps()
-    libraryFor(root, steps).call(coverage: 'coverage.xml')
-    assert steps.named('recordCoverage')[0].tools[0].pattern == 'test_reports/coverage.xml'
+tests['coverage is measured and recorded, and a missing plugin is only told'] = {
+    for (Object asked : [true, 'coverage.xml']) {
+        Steps steps = recordingSteps()
+        libraryFor(root, steps).call(coverage: asked)
+        assert steps.named('env')[0].contains('DT_COVERAGE=true')
+        assert steps.named('recordCoverage')[0].tools[0].pattern == 'test_reports/coverage.xml'
+    }
     Steps without = recordingSteps()
     without.hasCoverage = false
-    libraryFor(root, without).call(coverage: 'coverage.xml')
+    libraryFor(root, without).call(coverage: true)
     assert without.named('echo')[0].contains('Coverage plugin is not installed')
+}
+
+tests['the image of Jenkins is none of dt, and test types may be text'] = {
+    Steps steps = recordingSteps()
+    libraryFor(root, steps).call(testTypes: 'integration, stress', isolationImage: 'python:3.13')
+    assert steps.named('stage').sort() == ['integration', 'stress']
+    assert steps.named('env').collectMany { it }.findAll { it.startsWith('DT_TEST_TYPE') }.sort() ==
+        ['DT_TEST_TYPE=integration', 'DT_TEST_TYPE=stress']
+    assert !org.distributedtesting.Options.environment([image: 'dt:1'], '').any { it.startsWith('DT_IMAGE') }
+    assert org.distributedtesting.Options.environment([isolationImage: 'p'], '').contains('DT_IMAGE=p')
+}
+
+tests['shards run on agents of their own and are one report'] = {
+    Steps steps = recordingSteps()
+    libraryFor(root, steps).call(shards: 3, agent: 'docker', coverage: true)
+    assert steps.named('node') == ['docker'] * 3
+    assert steps.named('stage').sort() == ['tests 1/3', 'tests 2/3', 'tests 3/3']
+    assert steps.named('env').collectMany { it }.findAll { it.startsWith('DT_SHARD') }.sort() ==
+        ['DT_SHARD=1/3', 'DT_SHARD=2/3', 'DT_SHARD=3/3']
+    assert steps.named('unstash').sort() == ['dt--1', 'dt--2', 'dt--3']
+    assert steps.named('sh').last() == "dt report 'test_reports-parts'"
+    assert steps.named('junit').size() == 1
+}
+
+tests['what failed in the build before runs again, where it can be fetched'] = {
+    Steps steps = recordingSteps()
+    steps.currentBuild.previousBuild = [number: 7]
+    libraryFor(root, steps).call(rerunFailed: true)
+    assert steps.named('copyArtifacts')*.selector == ['7']
+    assert steps.named('env')[0].contains('DT_RERUN_FAILED=.dt_cache/earlier/all')
+    Steps without = recordingSteps()
+    without.currentBuild.previousBuild = [number: 7]
+    without.hasCopyArtifact = false
+    libraryFor(root, without).call(rerunFailed: true)
+    assert without.named('echo')[0].startsWith('Everything runs: the plugin Copy Artifact is not installed')
 }
 
 tests['on Windows the command goes to bat'] = {

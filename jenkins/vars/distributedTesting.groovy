@@ -16,7 +16,7 @@ Map call(Map given = [:]) {
         Map branches = [:]
         for (String type : types) {
             String mine = type
-            branches[mine] = { runType(given, mine, statuses, totals) }
+            branches[mine] = { stage(mine) { runType(given, mine, statuses, totals) } }
         }
         parallel branches
     }
@@ -26,17 +26,104 @@ Map call(Map given = [:]) {
 }
 
 private void runType(Map given, String testType, Map statuses, Map totals) {
+    String directory = Options.outputDir(given, testType)
+    remove(directory)
+    if (given.rerunFailed) {
+        bringBack(given, testType)
+    }
     try {
-        withSecrets(given.credentials ?: [:]) {
-            withEnv(Options.environment(given, testType)) {
-                inside(given) {
-                    statuses[testType] = start(given.command ?: 'dt run')
-                }
-            }
+        if (Options.shards(given) > 1) {
+            statuses[testType] = runShards(given, testType)
+        } else {
+            statuses[testType] = dt(given, Options.environment(given, testType), given.command ?: 'dt run')
         }
     } finally {
-        totals[testType] = publish(Options.outputDir(given, testType), given.coverage ?: '')
+        totals[testType] = publish(directory, Options.coverageFile(given))
     }
+}
+
+/** Each share on an agent of its own, then one report of all of them here. */
+private int runShards(Map given, String testType) {
+    String parts = Options.partsDir(given, testType)
+    remove(parts)
+    Map branches = [:]
+    for (int number = 1; number <= Options.shards(given); number++) {
+        int shard = number
+        branches["${testType ?: 'tests'} ${shard}/${Options.shards(given)}".toString()] = {
+            try {
+                runShard(given, testType, shard)
+            } catch (IOException problem) {
+                echo("Shard ${shard} broke off: ${problem.message}")
+            }
+        }
+    }
+    parallel branches
+    for (int number = 1; number <= Options.shards(given); number++) {
+        try {
+            unstash("dt-${testType}-${number}")
+        } catch (IOException missing) {
+            echo("Shard ${number} left nothing, so that the report is incomplete: ${missing.message}")
+        }
+    }
+    // With what every job must have in common, but for the share: the report says what they say together.
+    return dt(given, Options.environment(given, testType), "dt report ${quoted(parts)}")
+}
+
+private void runShard(Map given, String testType, int shard) {
+    String mine = Options.partsDir(given, testType) + '/' + shard
+    node(given.agent ?: '') {
+        stage("${testType ?: 'tests'} ${shard}/${Options.shards(given)}") {
+            checkout scm
+            remove(mine)
+            if (given.rerunFailed) {
+                bringBack(given, testType)
+            }
+            try {
+                dt(given, Options.environment(given, testType, shard), 'dt run')
+            } finally {
+                stash(name: "dt-${testType}-${shard}", includes: "${mine}/**", allowEmpty: true)
+            }
+        }
+    }
+}
+
+/** Jenkins keeps a workspace: what an earlier build left is not this one's. */
+private void remove(String directory) {
+    dir(directory) { deleteDir() }
+}
+
+/** Fetch the reports of the build before, of which dt takes what is of the same commit. */
+private void bringBack(Map given, String testType) {
+    String target = Options.earlierDir(testType)
+    remove(target)
+    if (!currentBuild.previousBuild) {
+        return
+    }
+    String wanted = Options.outputDir(given, testType) + '/*.json,' + Options.outputDir(given, testType) + '/*.data,' +
+        Options.partsDir(given, testType) + '/**'
+    try {
+        copyArtifacts(projectName: env.JOB_NAME, selector: specific("${currentBuild.previousBuild.number}"),
+            filter: wanted, target: target, optional: true)
+    } catch (NoSuchMethodError missing) {
+        echo "Everything runs: the plugin Copy Artifact is not installed (${missing.message})"
+    }
+}
+
+/** Run dt with these variables, and return its exit code. */
+private int dt(Map given, List<String> variables, String command) {
+    int status = -1
+    withSecrets(given.credentials ?: [:]) {
+        withEnv(variables) {
+            inside(given) {
+                status = start(command)
+            }
+        }
+    }
+    return status
+}
+
+private String quoted(String path) {
+    return isUnix() ? "'" + path.replace("'", "'\\''") + "'" : '"' + path + '"'
 }
 
 private int start(String command) {
@@ -72,7 +159,7 @@ private void withSecrets(Map credentials, Closure body) {
 
 private Map publish(String directory, String coverage) {
     junit(testResults: "${directory}/test_report_*.xml", allowEmptyResults: true)
-    archiveArtifacts(artifacts: "${directory}/**", allowEmptyArchive: true)
+    archiveArtifacts(artifacts: "${directory}/**,${directory}-parts/**", allowEmptyArchive: true)
     if (coverage) {
         try {
             recordCoverage(tools: [[parser: 'COBERTURA', pattern: "${directory}/${coverage}"]])

@@ -33,13 +33,13 @@ def groovy(program: str, java_home: str, *words: str) -> subprocess.CompletedPro
 def test_every_documented_way_to_call_it(client: Callable[[str], str], java_home: str) -> None:
     done = groovy(client("groovy"), java_home)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.rstrip().endswith("12 passed, 0 failed")
+    assert done.stdout.rstrip().endswith("15 passed, 0 failed")
 
 
 def test_the_examples_run_dt_in_real_containers(client: Callable[[str], str], java_home: str, image: str) -> None:
     done = groovy(client("groovy"), java_home, image)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.rstrip().endswith("14 passed, 0 failed")
+    assert done.stdout.rstrip().endswith("17 passed, 0 failed")
 
 
 def test_its_style(client: Callable[[str], str], java_home: str) -> None:

@@ -61,7 +61,11 @@ class Project:
         )
 
     def told(self, process: subprocess.Popen[str]) -> Told:
-        output, _ = process.communicate(timeout=120)
+        try:
+            output, _ = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
         reports = sorted((self.root.parent / "reports").glob("test_report*.json"))
         report = json.loads(reports[-1].read_text(encoding="utf-8")) if reports else {}
         return Told(code=process.returncode, output=output, report=report)

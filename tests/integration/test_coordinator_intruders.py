@@ -500,6 +500,16 @@ def test_a_body_that_is_no_message(coordinator, body):
         assert len(answer.content) <= 1024
 
 
+def test_another_version_of_dt_is_told_so_in_a_sentence(coordinator):
+    key = coordinator.key()
+    headers = {**bearer(key), wire.VERSION_HEADER: "1 (dt 0.0.1)"}
+    answer = requests.post(f"{coordinator.api}/runs", json=submission(upload(coordinator, key)), headers=headers)
+    assert answer.status_code == 426
+    told = answer.json()
+    assert "version 2 of the wire" in told["error"] and "dt 0.0.1" in told["error"]
+    assert "same version" in told["hint"]
+
+
 def test_a_message_of_the_wrong_type_is_not_read_as_the_right_one(coordinator):
     key = coordinator.key()
     good = submission(upload(coordinator, key))
@@ -615,7 +625,7 @@ def test_a_slot_that_tells_nonsense_is_ended(coordinator, message):
     url = f"{coordinator.api}/leases/{lease['id']}/events"
     answer = requests.post(url, json={"first": 1, "messages": [message]}, headers=bearer(lease["token"]))
     assert answer.status_code == 200, answer.text
-    (command,) = [numbered["command"] for numbered in answer.json()["commands"]]
+    *_, command = [numbered["command"] for numbered in answer.json()["commands"]]
     assert command["op"] == "kill"
     assert "expected" in command["reason"]
     assert coordinator.is_well()

@@ -34,6 +34,17 @@ ADMITTED = {
     "POST /api/v1/leases/{lease}/events": {"lease"},
     "GET /api/v1/leases/{lease}/bundle": {"lease"},
     "PUT /api/v1/leases/{lease}/coverage/{digest}": {"lease"},
+    "GET /api/v1/runs/{run}/plan": {"owner", "admin"},
+    "POST /api/v1/runs/{run}/again": {"owner", "admin"},
+    "GET /api/v1/keys": {"admin"},
+    "POST /api/v1/keys": {"admin"},
+    "DELETE /api/v1/keys/{id}": set(),
+    "GET /api/v1/enrolments": {"admin"},
+    "POST /api/v1/enrolments": {"admin"},
+    "DELETE /api/v1/enrolments/{id}": set(),
+    "GET /api/v1/audit": {"admin"},
+    "PUT /api/v1/maintenance": {"admin"},
+    "DELETE /api/v1/maintenance": {"admin"},
     "GET /api/v1/history": {"owner", "admin"},
     "POST /api/v1/history": {"owner", "admin"},
 }
@@ -62,6 +73,8 @@ def test_every_path_with_every_kind_of_credential(tenants):
             answer = _asked(tenants, each, kind)
             tells = any(word in answer.text for word in (tenants.run, "test_a.py", "a secret tree"))
             gets_in = tells if each in LISTS else answer.status_code < 400 and answer.text != '{"present":false}'
+            if kind not in ("owner", "admin", "lease", "worker"):
+                assert not tells, f"{each} as {kind}: {answer.text[:200]}"
             if gets_in != (kind in ADMITTED[each]) or (tells and not gets_in) or answer.status_code >= 500:
                 wrong.append(f"{each} as {kind}: {answer.status_code} {answer.text[:200]}")
             assert answer.status_code < 400 or len(answer.content) <= 1024
@@ -73,23 +86,27 @@ LISTS = ("GET /api/v1/runs", "GET /api/v1/workers")
 
 
 def _what_ends_something_last(each: str) -> tuple[bool, bool, str]:
-    return each.startswith("DELETE"), "cancel" in each, each
+    return each.startswith("DELETE") or "maintenance" in each, "cancel" in each, each
 
 
 def _asked(tenants: Tenants, each: str, kind: str) -> requests.Response:
     """A request that would be right, with a credential of this kind."""
     method, path = each.split(" ")
     digest = tenants.bundle
-    path = path.format(digest=digest, run=tenants.run, worker=tenants.worker, lease=tenants.lease, action="resume")
+    path = path.format(
+        digest=digest, run=tenants.run, worker=tenants.worker, lease=tenants.lease, action="resume", id="00000000"
+    )
     bodies = {
         "POST /api/v1/runs": submission(tenants.bundle, repository="org/one"),
         "POST /api/v1/leases": {"boot": "shared", "wait_s": 0},
         "POST /api/v1/leases/{lease}/events": {"first": 1, "messages": [{"e": "printed"}]},
+        "POST /api/v1/keys": {"name": "made"},
         "POST /api/v1/workers": {"name": "w", "boot": "x", "slots": 1, "capability": {}},
     }
     query = {"repository": "org/one"} if "history" in path else {"root": "/x"} if "coverage" in path else {}
     content = b"a secret tree" if method == "PUT" else encode(()) if each.startswith("POST /api/v1/history") else None
-    body = {} if method == "POST" and content is None else None
+    content = None if "maintenance" in path else content
+    body = {} if method in ("POST", "PUT") and content is None else None
     return requests.request(
         method,
         tenants.coordinator.url + path,
@@ -99,6 +116,38 @@ def _asked(tenants: Tenants, each: str, kind: str) -> requests.Response:
         headers={**bearer(tenants.credentials[kind]), "Accept": "application/json"} if kind != "nobody" else {},
         timeout=20,
     )
+
+
+PAGES = {
+    "/": {"owner", "admin"},
+    "/runs/{run}": {"owner", "admin"},
+    "/runs/{run}/tests/1": set(),
+    "/tests?case=x&repository=org/one": {"owner", "admin"},
+    "/flaky": {"owner", "admin"},
+    "/workers": {"owner", "admin"},
+    "/workers/{worker}": {"owner", "admin"},
+    "/hardware": set(),
+    "/keys": {"admin"},
+    "/audit": {"admin"},
+    "/audit.csv": {"admin"},
+}
+"""Who sees anything of the first tenant's on which page; that of workers has all of them, without what they run."""
+
+
+def test_every_page_with_the_session_of_every_kind_of_key(tenants):
+    coordinator = tenants.coordinator
+    wrong = []
+    for kind in ("other tenant", "reader of the other", "owner", "admin"):
+        cookies = {"dt_session": coordinator.session(tenants.credentials[kind])}
+        for path, admitted in PAGES.items():
+            url = coordinator.url + path.format(run=tenants.run, worker=tenants.worker)
+            answer = requests.get(url, cookies=cookies, allow_redirects=False, timeout=20)
+            tells = any(word in answer.text for word in (tenants.run, "test_a.py"))
+            is_in = tells if path in ("/", "/workers", "/workers/{worker}") else answer.status_code < 400
+            is_for_all = path in ("/flaky", "/hardware")
+            if answer.status_code >= 500 or (is_in != (kind in admitted) and not is_for_all) or (tells and not is_in):
+                wrong.append(f"{path} as {kind}: {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_a_key_of_one_repository_sees_all_of_its_own_however_many_others_there_are(tenants):

@@ -73,6 +73,10 @@ def test_the_inferred_set_is_the_truth_tables(gate: Gate) -> None:
 @settings(max_examples=60, deadline=None)
 @example(("torch.hpu.is_available()", ATOMS["torch.hpu.is_available()"]), ("not (False or False)", lambda kind: True))
 @example(
+    ("is_torch_xla_available()", ATOMS["is_torch_xla_available()"]),
+    ("not torch.accelerator.is_available()", lambda kind: kind == PLAIN),
+)
+@example(
     ("torch.xpu.is_available()", ATOMS["torch.xpu.is_available()"]),
     ("not (False and torch.hpu.is_available())", lambda kind: True),
 )

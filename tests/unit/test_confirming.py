@@ -9,7 +9,10 @@ from support.scenes import Scene
 from support.scenes import run as run_scene
 
 from dt_action.engine import Limits
+from dt_action.engine.actions import Send, StartController
 from dt_action.engine.confirming import Confirming, Doubt, Settled
+from dt_action.engine.controlling import Controlling
+from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, Event, OrderDependent
 from dt_action.model.hardware import Capability, FileNeeds
@@ -119,3 +122,15 @@ def test_what_cannot_be_run_again_stays_failed() -> None:
     confirming.begin([doubt], [("a.py", ("a.py::t",))], lambda case: 1.0)
     assert confirming.give_up() == [Settled(doubt=doubt, attempt=FAILED)]
     assert not confirming.is_under_way
+
+
+def test_what_runs_again_beside_a_controller_session_is_a_node_of_it_and_writes_no_reports_of_its_own() -> None:
+    controlling = Controlling(is_possible=True)
+    assert not controlling.is_missed
+    assert controlling.needed("gw0", ["a plugin"]) == [StartController()]
+    controlling.heard(protocol.Configured(environ={"A": "1"}))
+    assert controlling.is_missed
+    controlling.needed("gw2", [], confirms=True)
+    begun = controlling.heard(protocol.NodeConfigured(slot="gw2", workerinput={"x": 1}))
+    begin = protocol.Begin(workerinput={"x": 1}, environ={"A": "1"}, looks_alone=True)
+    assert begun == [Send(slot="gw2", command=begin)]

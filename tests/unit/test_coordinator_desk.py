@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from coordinator_sim import SimWorker, World, files_of, plan_of, until_over
+from coordinator_sim import SimLease, SimWorker, World, files_of, plan_of, until_over
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dt_action.coordinator.roster import Owner
+from dt_action.coordinator.roster import Owner, Patience
 from dt_action.coordinator.store import INPUTS
 from dt_action.coordinator.writer import RefusalError
-from dt_action.model.event import CaseUnplaced, Ended
+from dt_action.model.event import CaseFinished, CaseUnplaced, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.pytest_start import PytestStart
 from dt_action.remote import wire
@@ -244,6 +244,97 @@ def test_an_offer_that_got_lost_is_made_again(world):
     assert worker.poll().leases == lost_answer.leases
 
 
+def begun(world: World, worker: SimWorker, run: str) -> tuple[SimLease, str]:
+    """A lease whose worker has told of some cases, and of the beginning of one more: which one."""
+    worker.take(worker.poll(), FILES)
+    (lease,) = worker.leases.values()
+    worker.tell(lease)
+    lease.work(12)
+    last = max(index for index, message in enumerate(lease.unsent) if message["e"] == "started")
+    case = lease.unsent[last]["id"]
+    del lease.unsent[last + 1 :]
+    worker.tell(lease, 0)
+    return lease, case
+
+
+def test_a_lease_that_its_worker_gives_up_is_told_at_once_and_the_rest_goes_on(world):
+    """Its messages were refused, by a proxy or by a database that was restored: another process counts from 1."""
+    run = world.submit(FILES)
+    worker = world.enrol("a")
+    lease, case = begun(world, worker, run)
+    del worker.leases[lease.lease.id]
+
+    work = worker.poll(given_up={lease.lease.id: "it answered 404"})
+
+    assert lease.lease.id not in [offered.id for offered in work.leases]
+    (crashed,) = [event for event in world.events(run) if isinstance(event, CaseFinished) and event.case.id == case]
+    assert crashed.attempt.outcome == "crashed" and "404" in crashed.attempt.message
+    worker.take(work, FILES)
+    until_over(world, run, [worker], FILES)
+    _is_whole(world, run)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_lease_that_its_worker_had_is_never_offered_again(world, is_restarted):
+    run = world.submit(FILES)
+    worker = world.enrol("a")
+    lease, _ = begun(world, worker, run)
+    del worker.leases[lease.lease.id]
+    if is_restarted:
+        world.restart()
+
+    offered = []
+    for _ in range(7):
+        offered += [found.id for found in worker.poll().leases]
+        world.tick(1.0)
+
+    assert lease.lease.id not in offered
+    assert lease.lease.id not in world.desk.leases, "it is lost, and others run what it held"
+    until_over(world, run, [worker], FILES)
+    _is_whole(world, run)
+
+
+def test_a_worker_that_polls_is_not_evicted_by_one_of_its_name(world):
+    """A poll may wait for longer than a third of the time after which a worker counts as silent."""
+    world.patience = Patience(lease_s=45.0, promise_s=300.0)
+    world.restart()
+    first = world.enrol("a")
+    world.tick(20.0)
+    second = world.enrol("a", boot="another")
+    assert world.desk.workers[first.id].name == "a"
+    assert world.desk.workers[second.id].name == "a-2"
+    for _ in range(46):
+        world.tick(1.0)
+        second.poll()
+    assert world.desk.workers[world.enrol("a", boot="third").id].name == "a", "the first one is silent now"
+
+
+LICENSED = Requirement(exclusive=frozenset({"license"}))
+
+
+@given(order=st.lists(st.sampled_from(["a", "b", "tick", "restart"]), min_size=10, max_size=60))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_test_has_for_itself_no_test_of_another_run_has(tmp_path_factory, order):
+    world = World(tmp_path_factory.mktemp("world"))
+    files = files_of(3, 2)
+    needs = {path: FileNeeds(path=path, default=LICENSED) for path in list(files)[:2]}
+    runs = [world.submit(files, plan=plan_of(files, needs=needs), nonce=name, repository=name) for name in "xy"]
+    workers = {name: world.enrol(name, slots=2) for name in "ab"}
+    for step in order:
+        if step == "restart":
+            world.restart()
+        elif step == "tick":
+            world.tick(0.25)
+        else:
+            workers[step].step(files, most=3)
+        having = [run for run in world.desk.runs.values() if "license" in run.state.reserved]
+        assert len(having) <= 1
+    for run in runs:
+        until_over(world, run, [*workers.values()], files)
+        assert set(world.finals(run).values()) == {1}
+        assert len(world.finals(run)) == 6
+
+
 def test_the_same_nonce_is_the_same_run(world):
     assert world.submit(FILES, nonce="x") == world.submit(FILES, nonce="x")
     assert world.submit(FILES, nonce="x", owner=Owner(name="another")) != world.submit(FILES, nonce="x")
@@ -456,3 +547,80 @@ def _tell_without_hearing(world: World, worker: SimWorker) -> None:
             world.do(lambda changes, lease=lease, told=told: world.desk.told(changes, lease.lease.id, told))
         except RefusalError as error:
             assert error.status == 410
+
+
+# --- workers that get nothing started -------------------------------------------------------------------------------
+
+
+def fails_to_start(world: World, worker: SimWorker, why: str = "no module named pytest") -> None:
+    """Every slot of the worker dies before it is ready."""
+    for lease in worker.poll().leases:
+        died = {"e": "died", "reason": "the process exited with code 1", "log_tail": why, "root": ""}
+        told = wire.Told(first=1, messages=(died,))
+        world.do(lambda changes, id=lease.id, told=told: world.desk.told(changes, id, told))
+
+
+def test_a_worker_on_which_runs_do_not_start_that_start_elsewhere_is_put_aside_with_the_reason(world):
+    good, broken = world.enrol("good"), world.enrol("broken")
+    for number in range(3):
+        assert world.desk.workers[broken.id].state == "active", number
+        run = world.submit(FILES)
+        good.step(FILES)
+        fails_to_start(world, broken)
+        until_over(world, run, [good], FILES)
+    worker = world.desk.workers[broken.id]
+    assert (worker.state, worker.reason) == (
+        "aside",
+        "3 runs in a row did not start here; the last one: no module named pytest",
+    )
+    run = world.submit(FILES)
+    assert not broken.poll().leases
+    until_over(world, run, [good], FILES)
+    world.restart()
+    assert world.desk.workers[broken.id].reason == worker.reason, "it is known over a restart"
+
+
+def test_one_run_that_fails_everywhere_puts_nobody_aside(world):
+    workers = [world.enrol("a"), world.enrol("b")]
+    for _ in range(9):
+        run = world.submit(FILES)
+        while run in world.desk.runs and not world.desk.runs[run].is_over:
+            for worker in workers:
+                fails_to_start(world, worker, "the run's own requirements cannot be installed")
+            world.tick(1.0)
+    assert {worker.state for worker in world.desk.workers.values()} == {"active"}
+    assert "runs in a row did not start here" in world.desk.workers[workers[0].id].reason, "but its admin is told"
+
+
+def test_a_worker_that_starts_something_is_sound_again(world):
+    good, shaky = world.enrol("good"), world.enrol("shaky")
+    for _ in range(4):
+        run = world.submit(FILES)
+        good.step(FILES)
+        fails_to_start(world, shaky)
+        until_over(world, run, [good], FILES)
+        run = world.submit(FILES)
+        until_over(world, run, [shaky, good], FILES)
+    assert world.desk.workers[shaky.id].state == "active"
+
+
+def test_a_worker_that_was_put_aside_is_tried_again_after_a_while_and_by_its_admin_at_once(world):
+    good, broken = world.enrol("good"), world.enrol("broken")
+    for _ in range(3):
+        run = world.submit(FILES)
+        good.step(FILES)
+        fails_to_start(world, broken)
+        until_over(world, run, [good], FILES)
+    worker = world.desk.workers[broken.id]
+    assert worker.state == "aside"
+    for _ in range(100):
+        world.tick(10.0)
+        good.poll()
+        broken.poll()
+    assert worker.state == "active"
+    world.submit(FILES)
+    good.step(FILES)
+    fails_to_start(world, broken)
+    assert worker.state == "aside", "one more start that fails is enough"
+    world.do(lambda changes: world.desk.resume(changes, broken.id, who="admin"))
+    assert (worker.state, worker.reason) == ("active", "")

@@ -42,3 +42,10 @@ def test_the_readme_fits_on_a_screen_and_names_commands_that_exist() -> None:
 def test_every_command_that_is_listed_has_a_module() -> None:
     for command in COMMANDS:
         assert (ROOT / "dt_action/cli" / f"{command}.py").is_file(), command
+
+
+def test_the_jenkinsfiles_that_are_printed_are_the_examples_that_are_run() -> None:
+    page = (ROOT / "docs/jenkins.md").read_text(encoding="utf-8")
+    for name in ("Jenkinsfile.declarative", "Jenkinsfile.scripted"):
+        example = (ROOT / "jenkins/examples" / name).read_text(encoding="utf-8")
+        assert f"```groovy\n{example}```" in page, name

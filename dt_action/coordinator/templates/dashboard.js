@@ -1,83 +1,100 @@
 "use strict";
-// The filter of the table of tests, and a run's events as they come. Everything shown is set as text, never as HTML.
+// Keeps the parts of a page that are marked `data-live` as the coordinator has them now, without a reload. The parts come
+// as HTML from the coordinator, which has escaped everything; this script puts no text of its own into the page.
 (() => {
-  const table = document.querySelector("#results tbody");
-  if (!table) return;
-  const filter = document.querySelector("#filter");
-  const outcome = document.querySelector("#outcome");
-  const fits = (row) =>
-    row.textContent.toLowerCase().includes(filter.value.toLowerCase()) &&
-    (!outcome.value || row.dataset.outcome === outcome.value);
-  const apply = () => { for (const row of table.rows) row.hidden = !fits(row); };
-  filter.addEventListener("input", apply);
-  outcome.addEventListener("input", apply);
+  const EVERY_MS = 4000;
+  const SOONEST_MS = 700;
+  let tag = "";
+  let timer = 0;
+  let last = 0;
+  let isAsking = false;
 
-  const live = document.querySelector("#live");
-  if (live.dataset.live !== "yes") return;
-  const bar = document.querySelector("#progress");
-  const counts = {};
-  let known = Number(bar.max) > 1 ? Number(bar.max) : 0;
-  let done = table.rows.length;
-  for (const row of table.rows) counts[row.dataset.outcome] = (counts[row.dataset.outcome] || 0) + 1;
-  const running = new Map();
+  const keyOf = (element) => element.id || element.getAttribute("href") || element.getAttribute("action") || "";
 
-  const cell = (row, text, name) => {
-    const made = row.insertCell();
-    made.textContent = text;
-    if (name) made.className = name;
-    return made;
+  // The element of the new part that the user had under the keys in the old one.
+  const sameIn = (part, element) => {
+    const owner = element.closest("form") && element.tagName === "BUTTON" ? element.closest("form") : element;
+    const key = keyOf(owner);
+    if (!key) return null;
+    const found = [...part.querySelectorAll(owner.tagName)].find((other) => keyOf(other) === key);
+    return found && owner !== element ? found.querySelector("button") : found;
   };
-  const addRow = (test, attempt) => {
-    const row = document.createElement("tr");
-    row.dataset.outcome = attempt.outcome;
-    const word = document.createElement("span");
-    word.className = `word ${attempt.outcome}`;
-    word.textContent = attempt.outcome;
-    cell(row, "").append(word);
-    const link = document.createElement("a");
-    link.textContent = test.id;
-    const repository = document.querySelector("#results").dataset.repository;
-    link.href = `/tests?case=${encodeURIComponent(test.id)}&repository=${encodeURIComponent(repository)}`;
-    cell(row, "").append(link);
-    cell(row, (attempt.duration_s || 0).toFixed(3), "number");
-    cell(row, `${attempt.worker || ""} ${attempt.slot || ""}`);
-    row.hidden = !fits(row);
-    table.prepend(row);
-    if (table.rows.length > 2000) table.deleteRow(-1);
+
+  const replace = (before, after) => {
+    if (before.outerHTML === after.outerHTML) return;
+    const focused = before.contains(document.activeElement) ? document.activeElement : null;
+    for (const details of before.querySelectorAll("details[id]")) {
+      const same = after.querySelector(`details[id="${details.id}"]`);
+      if (same) same.open = details.open;
+    }
+    const scrolled = [...before.querySelectorAll("pre")].map((pre) => pre.scrollTop);
+    const made = document.importNode(after, true);
+    before.replaceWith(made);
+    [...made.querySelectorAll("pre")].forEach((pre, index) => { pre.scrollTop = scrolled[index] || 0; });
+    const target = focused && sameIn(made, focused);
+    if (target) target.focus({ preventScroll: true });
   };
-  const show = () => {
-    bar.max = Math.max(known, done, 1);
-    bar.value = done;
-    const words = Object.entries(counts).map(([word, count]) => `${count} ${word}`);
-    document.querySelector("#counts").textContent = [`${done} of ${known} cases done`, ...words].join(", ");
-    document.querySelector("#running").textContent = [...running].map(([slot, test]) => `${slot}: ${test}`).join(" · ");
+
+  const isSelecting = () => { const chosen = getSelection(); return Boolean(chosen && !chosen.isCollapsed); };
+
+  const refresh = async () => {
+    clearTimeout(timer);
+    if (!document.hidden && !isAsking && !isSelecting()) {
+      isAsking = true;
+      last = Date.now();
+      try {
+        const answer = await fetch(location.href, { headers: { "If-None-Match": tag }, redirect: "manual", cache: "no-store" });
+        if (answer.type === "opaqueredirect") { location.assign("/login"); return; }
+        document.querySelector("#stale").hidden = answer.ok || answer.status === 304;
+        if (answer.ok) {
+          tag = answer.headers.get("ETag") || "";
+          const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+          for (const before of document.querySelectorAll("[data-live]")) {
+            const after = fresh.getElementById(before.id);
+            if (after) replace(before, after);
+          }
+          follow();
+        }
+      } catch {
+        document.querySelector("#stale").hidden = false;
+      } finally {
+        isAsking = false;
+      }
+    }
+    timer = setTimeout(refresh, EVERY_MS);
   };
-  const hear = {
-    FileCollected: (event) => { known += (event.cases || []).length; },
-    CaseStarted: (event) => { running.set(event.slot, event.case); },
-    CaseFinished: (event) => {
-      running.delete(event.attempt.slot);
-      if (event.will_retry) return;
-      done += 1;
-      counts[event.attempt.outcome] = (counts[event.attempt.outcome] || 0) + 1;
-      addRow(event.case, event.attempt);
-    },
-    Logged: (event) => { document.querySelector("#logs").append(`[${event.slot}] ${event.text}\n`); },
-    Ended: (event) => {
-      running.clear();
-      const status = document.querySelector("#status");
-      status.textContent = event.status;
-      status.className = `word ${event.status}`;
-      source.close();
-    },
+
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, Math.max(0, last + SOONEST_MS - Date.now()));
   };
-  const source = new EventSource(`/runs/${live.dataset.run}/stream?after=${live.dataset.after}`);
-  let isDrawn = true;
-  source.onmessage = (message) => {
-    const event = JSON.parse(message.data);
-    if (hear[event.kind]) hear[event.kind](event);
-    if (!isDrawn) return;
-    isDrawn = false;
-    requestAnimationFrame(() => { isDrawn = true; show(); });
+
+  // A run that is under way tells of each event; the page is asked for at most so often.
+  let source = null;
+  const follow = () => {
+    const run = document.querySelector("[data-run]");
+    if (!run && source) { source.close(); source = null; }
+    if (!run || source) return;
+    source = new EventSource(`/runs/${run.dataset.run}/signals`);
+    source.onmessage = soon;
   };
+
+  for (const form of document.querySelectorAll("form[data-filter]")) {
+    let typing = 0;
+    form.addEventListener("input", () => {
+      clearTimeout(typing);
+      typing = setTimeout(() => {
+        const words = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+        history.replaceState(null, "", words.size ? `${form.action}?${words}` : form.action);
+        tag = "";
+        soon();
+      }, 250);
+    });
+  }
+  document.addEventListener("submit", (event) => {
+    const asks = event.target.dataset.asks;
+    if (asks && !confirm(asks)) event.preventDefault();
+  });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  if (document.querySelector("[data-live]")) { follow(); timer = setTimeout(refresh, EVERY_MS); }
 })();

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from io import BytesIO
+from mimetypes import guess_type
 from typing import Any
 
 from dt_action import __version__
@@ -37,7 +39,12 @@ def write(run: Run) -> bytes:
             "stop": start + _milliseconds(run.makespan_s),
         },
         "environment": _environment(run),
-        "extra": {"conclusion": run.conclusion(), "runId": run.id, "toleratedFailures": len(run.tolerated)},
+        "extra": {
+            "conclusion": run.conclusion(),
+            "runId": run.id,
+            "toleratedFailures": len(run.tolerated),
+            **({"properties": {item.name: item.value for item in run.properties}} if run.properties else {}),
+        },
     }
     report = BytesIO()
     start_text = f'{{"reportFormat": "CTRF", "specVersion": "{SPEC_VERSION}", "results": '
@@ -53,7 +60,11 @@ def _tests(run: Run) -> Iterator[dict[str, Any]]:
     new = frozenset(run.change.new_failures if run.change and run.change.against else ())
     paths = run.paths or Paths()
     for result in run.results:
-        yield _test(result, paths) | _told_of_failure(result, tolerated, new)
+        extra = _told_of_failure(result, tolerated, new)
+        if result.final.properties:
+            extra["properties"] = {item.name: item.value for item in result.final.properties}
+        test = _test(result, paths) | _attachments(result, paths, run.output_dir)
+        yield test | ({"extra": extra} if extra else {})
     for item in run.unplaced:
         yield _pending(item.case, item.reason)
     for path in run.uncollected:
@@ -104,7 +115,22 @@ def _told_of_failure(result: TestResult, tolerated: Mapping[str, Tolerated], new
     if item := tolerated.get(result.id):
         about = {"reason": item.reason, "owner": item.owner, "issue": item.issue}
         extra["tolerated"] = {key: text for key, text in about.items() if text}
-    return {"extra": extra} if extra else {}
+    return extra
+
+
+def _attachments(result: TestResult, paths: Paths, output_dir: str) -> dict[str, Any]:
+    if not result.artifacts:
+        return {}
+    return {
+        "attachments": [
+            {
+                "name": artifact.name,
+                "contentType": guess_type(artifact.path)[0] or "application/octet-stream",
+                "path": paths.of_start(posixpath.join(output_dir, artifact.path)) or artifact.path,
+            }
+            for artifact in result.artifacts
+        ]
+    }
 
 
 def _texts(attempt: Attempt) -> dict[str, Any]:

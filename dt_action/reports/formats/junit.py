@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dt_action.model.case import Attempt, TestCase, TestResult
+from dt_action.model.case import Attempt, Property, TestCase, TestResult
 from dt_action.model.paths import Paths
 from dt_action.model.run import Run, WorkerInfo
 from dt_action.reports.formats.text import cut_middle, iso_time, one_line, told, xml_text
@@ -83,6 +84,7 @@ def _entries(run: Run) -> Iterator[_Entry]:
     for result in run.results:
         worker = result.final.worker
         verdict, inside = _excused(result, excused[result.id]) if result.id in excused else _verdict(result)
+        inside = _properties(result.final.properties) + _with_attachments(inside, result, paths, run.output_dir)
         element = _testcase(result.case, result.duration_s, inside, seen, worker, paths)
         yield _Entry(worker, element, verdict, result.duration_s)
     missing = [(item.case, "unplaced", item.reason) for item in run.unplaced]
@@ -109,6 +111,31 @@ def _testcase(
     line = f' line="{case.line}"' if case.line else ""
     start = f'<testcase {attributes}{line} time="{duration_s:.6f}"'
     return f"{start}>{inside}</testcase>" if inside else f"{start}/>"
+
+
+def _properties(properties: Sequence[Property]) -> str:
+    if not properties:
+        return ""
+    items = (f'<property name="{_attribute(item.name)}" value="{_attribute(item.value)}"/>' for item in properties)
+    return f"<properties>{''.join(items)}</properties>"
+
+
+def _with_attachments(inside: str, result: TestResult, paths: Paths, output_dir: str) -> str:
+    """
+    Files that the test left, in the words that GitLab and Jenkins' attachments plugin read; pictures first.
+
+    GitLab takes the path from the top of the repository, and shows the first one beside a failure
+    (https://docs.gitlab.com/ci/testing/unit_test_reports/#view-junit-screenshots-on-gitlab).
+    """
+    if not result.artifacts:
+        return inside
+    names = [posixpath.join(output_dir, artifact.path) for artifact in result.artifacts]
+    ordered = sorted(names, key=lambda name: not name.lower().endswith((".png", ".jpg", ".jpeg", ".gif", ".webp")))
+    told = "\n".join(f"[[ATTACHMENT|{paths.of_start(name) or name}]]" for name in ordered)
+    open_, found, rest = inside.partition("<system-out>")
+    if found:
+        return f"{open_}{found}{_content(told)}\n{rest}"
+    return f"{inside}<system-out>{_content(told)}</system-out>"
 
 
 def _verdict(result: TestResult) -> tuple[str, str]:
@@ -182,7 +209,8 @@ def _suite(name: str, entries: Sequence[_Entry], run: Run, worker: WorkerInfo | 
     title = " ".join(word for word in (name or "no worker", f"({environment})" if environment else "") if word)
     host = f' hostname="{_attribute(name)}"' if name else ""
     start = f'<testsuite name="{_attribute(title)}" {_counts(entries)} timestamp="{iso_time(run.started_at)}"{host}>'
-    return "\n".join([start, *(entry.element for entry in entries), "</testsuite>"])
+    recorded = [_properties(run.properties)] if run.properties else []
+    return "\n".join([start, *recorded, *(entry.element for entry in entries), "</testsuite>"])
 
 
 def _counts(entries: Sequence[_Entry]) -> str:

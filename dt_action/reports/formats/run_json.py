@@ -113,6 +113,8 @@ def _tests(results: tuple[TestResult, ...]) -> Iterator[str]:
         }
         if result.environment:
             test["environment"] = result.environment
+        if result.artifacts:
+            test["artifacts"] = [to_jsonable(artifact) for artifact in result.artifacts]
         try:
             line = encode(test)
         except ValueError:  # a duration that is not a number must not cost the report
@@ -128,6 +130,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         text = getattr(attempt, word)
         if text:
             written[word] = text
+    if attempt.properties:
+        written["properties"] = to_jsonable(attempt.properties)
     return written
 
 
@@ -141,8 +145,7 @@ def _result_reader(source: str) -> Callable[[int, Any], TestResult]:
         key = repr(test.get("needs") or {})
         if key not in requirements:
             requirements[key] = from_jsonable(Requirement, test["needs"], source=where)
-        attempts = test.get("attempts")
-        told = {"case": test, "attempts": attempts, "environment": test.get("environment", "")}
+        told = {"case": test, **{key: test[key] for key in ("attempts", "environment", "artifacts") if key in test}}
         result = from_jsonable(TestResult, told, source=where)
         return replace(result, case=replace(result.case, requirement=requirements[key]))
 

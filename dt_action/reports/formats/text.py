@@ -86,6 +86,13 @@ def reproduce(case_id: str) -> str:
     return "python -m pytest " + quoted.replace("\n", "'$'\\n''")
 
 
+def size(count: int) -> str:
+    """A number of bytes for people: `812 B`, `12 kB`, `3.4 MB`."""
+    if count < 1_000:
+        return f"{count} B"
+    return f"{count / 1_000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
 def seconds(duration_s: float) -> str:
     """A duration for people: `0.004 s`, `12.3 s`, `4 min 05 s`, `2 h 03 min`."""
     if duration_s < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,9 @@ def _error(error: Sequence[TestResult], seen: Digest, cut: _Cut) -> Iterator[str
     yield f"{final.outcome.upper()} {one_line(first.id, 300)}{knowledge}"
     yield f"  at {one_line(_place(first), 200)}"
     yield from (f"  | {line}" for line in _cause(first)[: cut.lines])
+    if first.artifacts:
+        others_left = f" and {len(first.artifacts) - 1} more" if len(first.artifacts) > 1 else ""
+        yield f"  left: {one_line(posixpath.join(seen.output_dir, first.artifacts[0].path), 200)}{others_left}"
     yield f"  again: {one_line(seen.again(first), 400)}"
     for result in others[: cut.names]:
         yield f"  also {one_line(result.id, 200)}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dt_action.model.case import TestResult
 from dt_action.model.run import Run
-from dt_action.reports.formats.text import cut_middle, one_line, plain, seconds, told
+from dt_action.reports.formats.text import cut_middle, one_line, plain, seconds, size, told
 from dt_action.reports.renderers.change import SHORT_LINES, change_title
 from dt_action.reports.renderers.colors import CONCLUSION_COLORS, paint
 from dt_action.reports.renderers.digest import Digest, Group, bound_line, coverage_line, digest, nowhere_line
@@ -18,6 +19,7 @@ STDIO_CHARACTERS = 4_000
 FULL_PER_ERROR = 3
 """Failures with the same error that are shown in full; further ones get two lines each."""
 IDS_PER_GROUP = 5
+ARTIFACTS = 5
 MOST_WARNINGS = 20
 
 Painter = Callable[..., str]
@@ -168,6 +170,10 @@ class Console:
                     yield from self._gutter(text, STDIO_CHARACTERS)
         else:
             yield from self._gutter(final.message or final.outcome, STDIO_CHARACTERS)
+        for artifact in result.artifacts[:ARTIFACTS]:
+            yield f"   left: {one_line(posixpath.join(seen.output_dir, artifact.path))} ({size(artifact.bytes)})"
+        if len(result.artifacts) > ARTIFACTS:
+            yield f"   left: and {len(result.artifacts) - ARTIFACTS} more files"
         yield f"   again: {self._paint(seen.again(result), 'cyan')}"
 
     def _gutter(self, text: str, limit: int, emphasis: str = "") -> Iterator[str]:

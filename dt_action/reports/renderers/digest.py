@@ -56,6 +56,7 @@ class Digest:
     nowhere: tuple[Group, ...] = ()
     paths: Paths = field(default_factory=Paths)
     is_compared: bool = False
+    output_dir: str = ""
 
     def again(self, result: TestResult) -> str:
         """The command that runs a test again, where dt was started."""
@@ -89,6 +90,7 @@ def digest(run: Run) -> Digest:
         nowhere=_groups(_nowhere(run, remarkable)),
         paths=run.paths or Paths(),
         is_compared=bool(run.change and run.change.against),
+        output_dir=run.output_dir,
     )
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from dt_action.model.case import Attempt, TestResult
 from dt_action.model.run import Run
-from dt_action.reports.formats.text import cut_middle, one_line, seconds, told
+from dt_action.reports.formats.text import cut_middle, one_line, seconds, size, told
 from dt_action.reports.renderers.ansi_html import ansi_to_html
 from dt_action.reports.renderers.change import change_title
 from dt_action.reports.renderers.digest import (
@@ -157,8 +158,17 @@ def _failure(result: TestResult, seen: Digest, limit: int, *, is_open: bool) -> 
         f'<details class="failure"{" open" if is_open else ""}><summary>{badge} '
         f'<code class="id">{_text(result.id)}</code> {message}</summary>\n'
         f'<p class="about">{" · ".join(_text(word) for word in about if word)}</p>\n{_told(final, limit)}{earlier}'
-        f'<pre class="again">{escape(seen.again(result))}</pre></details>\n'
+        f'{_files(result)}<pre class="again">{escape(seen.again(result))}</pre></details>\n'
     )
+
+
+def _files(result: TestResult) -> str:
+    """Links to what the test left, which lies beside the page."""
+    links = (
+        f'<a href="{escape(quote(item.path))}">{_text(item.name, 200)}</a> ({size(item.bytes)})'
+        for item in result.artifacts
+    )
+    return f'<p class="about">left: {", ".join(links)}</p>\n' if result.artifacts else ""
 
 
 def _told(attempt: Attempt, limit: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dt_action.model.case import TestResult
 from dt_action.model.run import Conclusion, Run
-from dt_action.reports.formats.text import cut_middle, one_line, plain, seconds, told
+from dt_action.reports.formats.text import cut_middle, one_line, plain, seconds, size, told
 from dt_action.reports.renderers.budget import Cut, fit
 from dt_action.reports.renderers.change import change_title
 from dt_action.reports.renderers.digest import (
@@ -168,6 +168,9 @@ def _failure(result: TestResult, seen: Digest, cut: Cut) -> str:
     for name, text in (("stdout", final.stdout), ("stderr", final.stderr)):
         if text.strip():
             blocks.append(f"{name}:\n\n{fence(cut_middle(text.strip(), cut.trace_characters // 4))}")
+    if result.artifacts:
+        shown = [f"{code(item.name)} ({size(item.bytes)})" for item in result.artifacts[:IDS_PER_GROUP]]
+        blocks.append(f"files: {', '.join(shown)}\n")
     blocks.append(fence(seen.again(result), "sh"))
     return "\n".join([*blocks, "</details>\n\n"])
 

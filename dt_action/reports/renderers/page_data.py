@@ -6,10 +6,11 @@ import base64
 import gzip
 import json
 from typing import Any
+from urllib.parse import quote
 
 from dt_action.model.case import FAILING, OUTCOMES, Attempt, TestResult
 from dt_action.model.run import Run
-from dt_action.reports.formats.text import cut_middle, encodable, plain
+from dt_action.reports.formats.text import cut_middle, encodable, plain, size
 
 DETAILS_CHARACTERS = 8_000_000
 """For all traces and logs in the page together; the JSON report has them whole."""
@@ -34,7 +35,8 @@ def columns(run: Run) -> dict[str, Any]:
 
     `file`, `worker`, `slot`, `type`, `needs` and `message` are places in the list of that name under `names`.
     `retried` has the last attempt's milliseconds of each row with several attempts, `known` why a failure of a row does
-    not make the run red, and `fresh` the rows that fail and did not before.
+    not make the run red, and `fresh` the rows that fail and did not before. `left` has name, address and size of the
+    files that the test of a row left, `paths` the ways between where dt was started and pytest's root.
     """
     indexes: dict[str, dict[str, int]] = {
         key: {"": 0} for key in ("file", "worker", "slot", "type", "needs", "message")
@@ -67,6 +69,12 @@ def columns(run: Run) -> dict[str, Any]:
             if len(result.attempts) > 1
         },
         **_failures_apart(run),
+        "left": {
+            row: [[plain(item.name), quote(item.path), size(item.bytes)] for item in result.artifacts]
+            for row, result in enumerate(run.results)
+            if result.artifacts
+        },
+        "paths": [run.paths.fro, run.paths.back] if run.paths else ["", ""],
         **table,
     }
 

