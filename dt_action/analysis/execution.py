@@ -30,6 +30,7 @@ from dt_action.analysis.values import (
     SkippedError,
     TestBody,
     Value,
+    are_same,
     is_known,
 )
 from dt_action.analysis.worlds import Memory
@@ -161,13 +162,17 @@ class Executor:
 
     def _memory_of(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Memory | None:
         """Where calls of a top-level function with the same constants are remembered."""
-        if function.closure or function.owner is not None or self.site is None:
+        if function.closure or function.owner is not None:
             return None
         if not all(isinstance(value, _HASHABLE) for value in (*args, *kwargs.values())):
             return None
-        key = (self.site, tuple(args), tuple(sorted(kwargs.items())))
+        given = tuple((type(value), value) for value in args)
+        key = (self.site, self.uses_devices, given, tuple(sorted((k, type(v), v) for k, v in kwargs.items())))
         known: dict[object, Memory] = function.module.note("calls", function.node, dict)
-        return known.setdefault(key, Memory())
+        memory = known.get(key)
+        if memory is None:
+            memory = known[key] = Memory(are_same)
+        return memory
 
     def _run_function(
         self, node: FunctionNode, scope: Scope, args: Sequence[Value], kwargs: Mapping[str, Value]

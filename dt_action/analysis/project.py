@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
 from dt_action.analysis.syntax import Statement, bound_names, flat
+from dt_action.analysis.values import are_same
 from dt_action.analysis.vocabulary import Vocabulary, built_in
 from dt_action.analysis.worlds import Memory
 
@@ -41,7 +42,10 @@ class Bindings:
 
     def memory(self, name: str) -> Memory:
         """Where the values of `name` are remembered."""
-        return self.memories.setdefault(name, Memory())
+        known = self.memories.get(name)
+        if known is None:
+            known = self.memories[name] = Memory(are_same)
+        return known
 
 
 @dataclass(eq=False, slots=True, repr=False)

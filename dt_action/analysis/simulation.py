@@ -31,6 +31,7 @@ from dt_action.analysis.values import (
     SkippedError,
     TestBody,
     Value,
+    are_same,
 )
 from dt_action.analysis.worlds import Memory, Notes, World
 
@@ -152,7 +153,7 @@ def _meet_module(module: SourceModule, executor: Executor) -> None:
         for mark in _module_marks(module, executor, statements[0].lineno if statements else 1):
             executor.meet(mark)
 
-    memory = module.note(f"gates, {executor.goes_on}", module.tree, Memory)
+    memory = module.note(f"gates, {executor.goes_on}", module.tree, partial(Memory, are_same))
     memory.recall(executor.world, meet, remembered=(SkippedError,))
     _stop_where_closed(executor)
 
@@ -331,7 +332,7 @@ class _Run:
     def _once(self, fixture: Fixture, run: Callable[[], Value]) -> Value:
         """What a fixture without arguments gives, which is the same for every test."""
         what = f"fixture, {self.executor.goes_on}, {self.executor.uses_devices}"
-        memory: Memory = fixture.module.note(what, fixture.node, Memory)
+        memory: Memory = fixture.module.note(what, fixture.node, partial(Memory, are_same))
         before = self.interpreter.cuts
         return memory.recall(
             self.world, run, is_whole=lambda: self.interpreter.cuts == before, remembered=(SkippedError,)

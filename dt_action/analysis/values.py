@@ -212,6 +212,25 @@ def is_known(value: Value) -> bool:
 _SCALARS: Final = frozenset({bool, int, float, str, bytes, type(None)})
 
 
+def are_same(one: Value, other: Value) -> bool:
+    """True where code cannot tell two values apart; False wherever that is not certain."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(are_same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(are_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, Function):
+        return one.node is other.node and not one.closure and not other.closure and one.owner is other.owner
+    if isinstance(one, (Class, ModuleValue)):
+        return one == other or getattr(one, "node", None) is getattr(other, "node", one)
+    if isinstance(one, (External, Result, Count, Truth, *PLAIN_TYPES)):
+        return bool(one == other)
+    return False
+
+
 def marked(target: Value, mark: Mark) -> Marked:
     """`target` under one more mark."""
     if isinstance(target, Marked):

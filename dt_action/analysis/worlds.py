@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,14 @@ class Notes:
         self.gates: list[Any] = []
         self.tells_makes = False
         self.gates_tell_makes = False
+
+    def is_like(self, other: Notes) -> bool:
+        """True where the same has been met."""
+        return (
+            self.tells_makes == other.tells_makes
+            and self.gates_tell_makes == other.gates_tell_makes
+            and set(self.gates) == set(other.gates)
+        )
 
     def add(self, other: Notes) -> None:
         """Meet what `other` has met, too."""
@@ -201,12 +210,18 @@ class _Known(Generic[T]):
 
 
 class Memory:
-    """Remembers what was worked out, in a tree of the questions that it hung on, so that it holds for every world."""
+    """
+    Remembers what was worked out, in a tree of the questions that it hung on, so that it holds for every world.
 
-    __slots__ = ("_root",)
+    A question whose answers turn out to lead to the same is dropped: nobody is split by it any more. `same` tells
+    whether two values are, for all that code can see.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_root", "_same")
+
+    def __init__(self, same: Callable[[Any, Any], bool] = operator.is_) -> None:
         self._root: object = None
+        self._same = same
 
     def recall(
         self,
@@ -250,11 +265,19 @@ class Memory:
         return value  # type: ignore[no-any-return]
 
     def _plant(self, path: list[tuple[_Fork, bool]], node: object) -> None:
-        if path:
-            fork, answer = path[-1]
+        for fork, answer in reversed(path):
             fork.branches[answer] = node
-        else:
-            self._root = node
+            other = fork.branches.get(not answer)
+            if not (isinstance(node, _Known) and isinstance(other, _Known) and self._are_same(node, other)):
+                return
+        self._root = node
+
+    def _are_same(self, one: _Known[Any], other: _Known[Any]) -> bool:
+        return (
+            type(one.error) is type(other.error)
+            and one.notes.is_like(other.notes)
+            and self._same(one.value, other.value)
+        )
 
     @staticmethod
     def _branch(questions: Iterable[Question], possible: Possible, known: object) -> object:
