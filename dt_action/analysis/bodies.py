@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeGuard
 
 from dt_action.analysis import gates
+from dt_action.analysis.effects import Purpose, Slice, effects_of
 from dt_action.analysis.execution import Executor
-from dt_action.analysis.heat import heat_of
 from dt_action.analysis.interpreter import Interpreter, Scope
 from dt_action.analysis.project import SourceModule
 from dt_action.analysis.syntax import FunctionNode, argument_names
@@ -18,21 +18,29 @@ _PREPARING: Final = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAs
 """Statements that may come before an early return."""
 
 
-def follow(executor: Executor, node: FunctionNode, module: SourceModule, given: Env, rule: str, owner: Value) -> Value:
+def follow(
+    executor: Executor,
+    node: FunctionNode,
+    module: SourceModule,
+    given: Env,
+    rule: str,
+    owner: Value,
+    purpose: Purpose = "gates",
+) -> Value:
     """
     What a function gives, followed statement by statement; the gates that it meets are put down to `rule`.
 
-    `given` are arguments by name, `owner` is what it is a method of, None for a function. Raises SkippedError where it
-    ends at a gate that is closed here.
+    `given` are arguments by name, `owner` is what it is a method of, None for a function; what serves no `purpose` is
+    left out. Raises SkippedError where it ends at a gate that is closed here.
     """
     names = argument_names(node)
     environment: Env = dict.fromkeys(names, UNKNOWN) | _defaults(executor.interpreter, node, module)
     environment |= {name: value for name, value in given.items() if name in environment}
     if names and owner is not None and names[0] in ("self", "cls"):
         environment[names[0]] = owner
-    relevant = heat_of(module).relevant(node)
-    with executor.only(relevant):
-        return _run(executor, node.body, relevant, Scope(module, environment), rule)
+    part = effects_of(executor.interpreter.project, module).slice(node, purpose)
+    with executor.only(part):
+        return _run(executor, node.body, part, Scope(module, environment), rule)
 
 
 def _defaults(interpreter: Interpreter, node: FunctionNode, module: SourceModule) -> Env:
@@ -43,10 +51,10 @@ def _defaults(interpreter: Interpreter, node: FunctionNode, module: SourceModule
     return {name: interpreter.safe_value(default, Scope(module)) for name, default in pairs}
 
 
-def _run(executor: Executor, body: Sequence[ast.stmt], relevant: frozenset[int], scope: Scope, rule: str) -> Value:
+def _run(executor: Executor, body: Sequence[ast.stmt], part: Slice, scope: Scope, rule: str) -> Value:
     prologue = True
     for statement in body:
-        if id(statement) not in relevant and not _is_yield(statement):
+        if id(statement) not in part.kept and not _is_yield(statement):
             prologue = prologue and isinstance(statement, _PREPARING)
             continue
         if prologue and rule == "skip-in-body" and _returns_early(executor, statement, scope):

@@ -13,7 +13,7 @@ from typing import Final
 from dt_action.analysis import gates
 from dt_action.analysis.builtin_calls import MUTATORS
 from dt_action.analysis.conftest_options import default_of
-from dt_action.analysis.heat import heat_of
+from dt_action.analysis.effects import Slice, effects_of, parts_of
 from dt_action.analysis.interpreter import MAX_DEPTH, Interpreter, Scope
 from dt_action.analysis.statements import STATEMENTS, Flow, Return, run_if
 from dt_action.analysis.syntax import FunctionNode, Statement, bound_names, flat, is_generator
@@ -56,7 +56,7 @@ class Executor:
     `site` is the line of the test file that gates are put down to, and `asked_before` how much had been asked of the
     machine when it was reached. `bodies` are the tests that a decorator may call. `wanted` is the one name, and where
     it is bound, that a top-level statement is run for. `uses_devices` tells that code which uses a device counts,
-    `relevant` which statements do, by id (None for all). `goes_on` follows a test beyond gates that are closed.
+    `part` which statements are followed (None for all). `goes_on` follows a test beyond gates that are closed.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
@@ -67,7 +67,7 @@ class Executor:
         self.asked_before: int | None = None
         self.wanted: tuple[str, Env] | None = None
         self.uses_devices = True
-        self.relevant: frozenset[int] | None = None
+        self.part: Slice | None = None
         self.goes_on = False
 
     # -- calls ---------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ class Executor:
             if found is not None:
                 return found
         if self.uses_devices:
-            gates.check_device_use(self, node, scope, function, args, kwargs)
+            gates.use_device(self, node, scope, function)
         if isinstance(function, Function) and not self._may_follow(function, scope, args):
             answer = interpreter.vocabulary.answer(getattr(function.node, "name", ""))
             return answer(self.world, args, kwargs) if answer is not None else UNKNOWN
@@ -184,7 +184,8 @@ class Executor:
         asked = len(self.world.trace)
         is_long = len(node.body) > SHORT_FUNCTION
         try:
-            with self.only(heat_of(scope.module).relevant(node) if is_long else None):
+            effects = effects_of(self.interpreter.project, scope.module)
+            with self.only(effects.slice(node, "value") if is_long else None):
                 flow = self.block(node.body, scope)
         except HardwareMissingError:
             if not is_predicate:
@@ -198,14 +199,14 @@ class Executor:
         return True if is_predicate and len(self.world.trace) > asked else UNKNOWN
 
     @contextmanager
-    def only(self, relevant: frozenset[int] | None) -> Iterator[None]:
-        """Run only these statements inside, by id; None for all."""
-        before = self.relevant
-        self.relevant = relevant
+    def only(self, part: Slice | None) -> Iterator[None]:
+        """Run only these statements inside; None for all."""
+        before = self.part
+        self.part = part
         try:
             yield
         finally:
-            self.relevant = before
+            self.part = before
 
     def _arguments(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Env:
         spec = function.node.args
@@ -286,7 +287,7 @@ class Executor:
         """Run statements in order until one leaves the block."""
         maybe: list[Value] = []
         for statement in statements:
-            if self.relevant is not None and id(statement) not in self.relevant:
+            if self.part is not None and id(statement) not in self.part.kept:
                 continue
             flow = self.statement(statement, scope, maybe)
             if flow is not None:
@@ -304,6 +305,9 @@ class Executor:
     def statement(self, statement: Statement, scope: Scope, maybe: list[Value]) -> Flow:
         """Run one statement; `maybe` collects what a branch that may be taken would return."""
         self.interpreter.step()
+        if self.part is not None and id(statement) in self.part.uses:
+            self._use_devices(self.part.uses[id(statement)], scope)
+            return None
         if isinstance(statement, ast.If):
             return run_if(self, statement, scope, maybe)
         run = STATEMENTS.get(type(statement))
@@ -311,6 +315,14 @@ class Executor:
             self.forget(statement, scope)
             return None
         return run(self, statement, scope)
+
+    def _use_devices(self, calls: Sequence[ast.Call], scope: Scope) -> None:
+        """Of a statement on which nothing else hangs, only the devices that it uses."""
+        if not self.uses_devices:
+            return
+        for call in calls:
+            is_chain = bool(parts_of(call.func))
+            gates.use_device(self, call, scope, self.interpreter.value(call.func, scope) if is_chain else UNKNOWN)
 
     def bind(self, statement: Statement, scope: Scope, name: str) -> None:
         """Run a top-level statement for one name that it binds; what it imports beside is left alone."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dt_action.analysis import decorators
+from dt_action.analysis.effects import effects_of
 from dt_action.analysis.execution import Executor
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.project import Project, SourceModule
@@ -64,6 +65,8 @@ class FileFixtures:
         self._module = module
         self._conftests = project.conftests(module)
         self._known: dict[int, dict[str, Fixture]] = {}
+        self._project = project
+        self._gating: dict[str, bool] = {}
 
     def of(self, module: SourceModule) -> dict[str, Fixture]:
         """The fixtures that a module defines."""
@@ -82,6 +85,24 @@ class FileFixtures:
             fixture = self.of(module).get(name)
             if fixture:
                 yield fixture
+
+    def may_gate(self, name: str, test: Test) -> bool:
+        """True for a fixture that can close a gate, or asks for one that can."""
+        known = self._gating.get(name)
+        if known is None:
+            self._gating[name] = False  # one that asks for itself, further up
+            known = self._gating[name] = self._may_gate(name, test)
+        return known
+
+    def _may_gate(self, name: str, test: Test) -> bool:
+        if name in self._project.vocabulary.fixtures:
+            return True
+        return any(
+            effects_of(self._project, fixture.module).can_gate(fixture.node)
+            or (fixture.params is not None and heat_of(fixture.module).is_hot_expression(fixture.params))
+            or any(self.may_gate(inner, test) for inner in argument_names(fixture.node) if inner != name)
+            for fixture in self.called(name, test)
+        )
 
     def autouse(self) -> list[str]:
         """The names of those that every test of the file gets and that can bear on hardware."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dt_action.analysis import decorators, names
 from dt_action.analysis.facts import KIND_OF_DEVICE
 from dt_action.analysis.phrases import Demand
-from dt_action.analysis.syntax import last_word
+from dt_action.analysis.syntax import is_skip_call, is_skip_raise, last_word
 from dt_action.analysis.values import (
     MARKABLE,
     UNKNOWN,
-    Choice,
     External,
     Function,
     Gate,
@@ -278,37 +277,38 @@ def check_import(executor: Executor, dotted: str) -> None:
         raise HardwareMissingError(f"import {dotted}")
 
 
-def check_device_use(
-    executor: Executor,
-    node: ast.Call,
-    scope: Scope,
-    function: Value,
-    args: Sequence[Value],
-    kwargs: Mapping[str, Value],
-) -> None:
+def use_device(executor: Executor, node: ast.Call, scope: Scope, function: Value) -> None:
     """
     Rule `device-use`: code that every run of the test reaches, and that fails without the device.
 
     Before: `x = torch.ones(2, device="cuda")`. After: the test requires cuda. A device that falls back
     (`"cuda" if torch.cuda.is_available() else "cpu"`) is `cpu` on a plain machine and needs nothing.
     """
-    device: Value = UNKNOWN
-    if isinstance(function, External):
-        root, _, rest = function.name.partition(".")
-        if root == "torch" and not rest.startswith(
-            ("device", "autocast", "amp", "compile", "load", "distributed", "fx")
-        ):
-            device = kwargs.get("device", UNKNOWN)
-    elif function is UNKNOWN and isinstance(node.func, ast.Attribute):
-        if node.func.attr == "to":
-            device = args[0] if args else kwargs.get("device", UNKNOWN)
-        elif node.func.attr in ("cuda", "xpu", "npu", "hpu") and len(args) <= 1:
-            device = node.func.attr
-    device = executor.interpreter.opened(device)
-    if isinstance(device, Choice):
-        device = executor.interpreter.settle(device)
+    wanted = _device_of(node, function)
+    if wanted is None:
+        return
+    interpreter = executor.interpreter
+    device = interpreter.settle(interpreter.value(wanted, scope)) if isinstance(wanted, ast.expr) else wanted
     if isinstance(device, str):
         _need_device(executor.world, device)
+
+
+_NO_DEVICE_USE: Final = ("device", "autocast", "amp", "compile", "load", "distributed", "fx")
+"""What of torch takes a device without using it."""
+
+
+def _device_of(node: ast.Call, function: Value) -> ast.expr | str | None:
+    """The expression or the name of the device that a call puts something on."""
+    keyword = next((word.value for word in node.keywords if word.arg == "device"), None)
+    if isinstance(function, External):
+        root, _, rest = function.name.partition(".")
+        return keyword if root == "torch" and not rest.startswith(_NO_DEVICE_USE) else None
+    if function is UNKNOWN and isinstance(node.func, ast.Attribute):
+        if node.func.attr == "to":
+            return node.args[0] if node.args else keyword
+        if node.func.attr in ("cuda", "xpu", "npu", "hpu") and len(node.args) <= 1:
+            return node.func.attr
+    return None
 
 
 def _need_device(world: World, device: str) -> None:
@@ -333,24 +333,10 @@ def _leads_to_skip(module: SourceModule, statement: ast.stmt) -> bool:
     if not any("skip" in line.lower() for line in module.lines[statement.lineno - 1 : statement.end_lineno]):
         return False
     return any(
-        (isinstance(inner, ast.Call) and is_skip_name(inner.func))
-        or (isinstance(inner, ast.Raise) and is_skip_exception(inner.exc))
+        (isinstance(inner, ast.Call) and is_skip_call(inner.func))
+        or (isinstance(inner, ast.Raise) and is_skip_raise(inner.exc))
         for inner in ast.walk(statement)
     )
-
-
-def is_skip_name(node: ast.expr) -> bool:
-    """True for `pytest.skip`, `self.skipTest` and their like."""
-    return last_word(node) in ("skip", "skipTest", "importorskip", "skip_test")
-
-
-def is_skip_exception(node: ast.expr | None) -> bool:
-    """True for `unittest.SkipTest(...)` and `pytest.skip.Exception(...)`."""
-    if isinstance(node, ast.Call):
-        node = node.func
-    if isinstance(node, ast.Attribute):
-        return node.attr in ("SkipTest", "Skipped") or (node.attr == "Exception" and is_skip_name(node.value))
-    return isinstance(node, ast.Name) and node.id in ("SkipTest", "Skipped")
 
 
 def is_gating(module: SourceModule, statement: ast.stmt) -> bool:
@@ -361,7 +347,7 @@ def is_gating(module: SourceModule, statement: ast.stmt) -> bool:
         return leads_to_skip(module, statement)
     if isinstance(statement, (ast.Expr, ast.Assign)) and isinstance(statement.value, ast.Call):
         return True
-    return isinstance(statement, ast.Assert) or (isinstance(statement, ast.Raise) and is_skip_exception(statement.exc))
+    return isinstance(statement, ast.Assert) or (isinstance(statement, ast.Raise) and is_skip_raise(statement.exc))
 
 
 def may_mark(node: ast.expr) -> bool:

@@ -101,49 +101,19 @@ class Heat:
         """As `is_hot`, for a class without its methods: decorators, bases and plain statements."""
         return self._module.note("hot-head", node, lambda: self._look_at_head(node))
 
-    def relevant(self, node: FunctionNode) -> frozenset[int]:
-        """
-        The ids of those statements of a function, at any depth, that matter.
-
-        They are the hot ones, those that bind a name which one that matters uses, those that leave a block, and
-        the statements around them. Order is left out of account, so more may be kept than need be.
-        """
-        return self._module.note("relevant", node, lambda: self._slice(node))
-
-    def _slice(self, node: FunctionNode) -> frozenset[int]:
-        parts: list[_Part] = []
-        for statement in node.body:
-            self._take_apart(statement, None, parts)
-        binders: dict[str, list[_Part]] = {}
-        for part in parts:
-            for name in part.binds:
-                binders.setdefault(name, []).append(part)
-        chosen: set[int] = set()
-        wanted: set[str] = set()
-        waiting = [part for part in parts if isinstance(part.statement, _LEAVING) or self._is_hot(part.words)]
-        while waiting:
-            part = waiting.pop()
-            if id(part.statement) in chosen:
-                continue
-            chosen.add(id(part.statement))
-            if part.around is not None:
-                waiting.append(part.around)
-            for name in part.words - wanted:
-                waiting += binders.get(name, ())
-            wanted |= part.words
-        return frozenset(chosen)
-
-    def _take_apart(self, statement: Statement, around: _Part | None, parts: list[_Part]) -> None:
-        """The statement and those in its blocks, short of other scopes."""
+    def is_hot_head_of(self, statement: Statement) -> bool:
+        """As `is_hot`, for a statement without its blocks."""
         first, last = span(statement)
-        is_scope = isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-        inner = [] if is_scope else list(blocks_of(statement))
-        if inner:
-            last = max(first, inner[0].lineno - 1)
-        part = _Part(statement, around, self._words(first, last))
-        parts.append(part)
-        for child in inner:
-            self._take_apart(child, part, parts)
+        block = next(blocks_of(statement), None)
+        return self._is_hot_between(first, max(first, block.lineno - 1) if block is not None else last)
+
+    def is_hot_expression(self, node: ast.expr) -> bool:
+        """As `is_hot`, for the lines of an expression."""
+        return self._is_hot_between(node.lineno, node.end_lineno or node.lineno)
+
+    def is_hot_word(self, word: str) -> bool:
+        """True for a word that bears on hardware by itself."""
+        return self._hot_words.has(word)
 
     def _look_at_head(self, node: ast.ClassDef) -> bool:
         first, _ = span(node)
@@ -187,24 +157,3 @@ class Heat:
 
 
 _COMMON: Final = frozenset({"torch", "os", "sys", "pytest", "unittest", "np", "numpy", "setUp", "setup_method", "main"})
-
-
-class _Part:
-    """A statement without its blocks: the statement around it, its words and what it binds."""
-
-    __slots__ = ("around", "binds", "statement", "words")
-
-    def __init__(self, statement: Statement, around: _Part | None, words: set[str]) -> None:
-        self.statement = statement
-        self.around = around
-        self.words = words
-        self.binds = {*bound_names(statement, is_deep=False), *_attributes(statement)}
-
-
-_LEAVING: Final = (ast.Return, ast.Raise, ast.Break, ast.Continue)
-
-
-def _attributes(statement: Statement) -> set[str]:
-    """`self.device = ...` binds `device`."""
-    targets = statement.targets if isinstance(statement, ast.Assign) else ()
-    return {target.attr for target in targets if isinstance(target, ast.Attribute)}

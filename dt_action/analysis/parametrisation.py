@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any, Final
 
-from dt_action.analysis import gates
 from dt_action.analysis.fixtures import Fixture
 from dt_action.analysis.interpreter import Interpreter, Scope
-from dt_action.analysis.syntax import argument_names, flat
+from dt_action.analysis.syntax import argument_names
 from dt_action.analysis.tests_of import Test
 from dt_action.analysis.values import (
     UNKNOWN,
@@ -99,34 +97,22 @@ class Selection:
         return tuple(f"[{'-'.join(map(str, labels))}]" for labels in product(*choices))
 
 
-def selections(dimensions: Sequence[Dimension], test: Test) -> Iterator[Selection]:
-    """Every combination of the rows that bear on hardware."""
-    relevant = _relevant(dimensions, test)
+def selections(dimensions: Sequence[Dimension], wanted: Collection[str]) -> Iterator[Selection]:
+    """Every combination of the rows that bear on hardware, or give a value to one of the `wanted` names."""
+    relevant = _relevant(dimensions, wanted)
     for rows in product(*(range(len(d.rows)) if d in relevant else (-1,) for d in dimensions)):
         yield Selection(dimensions, rows)
 
 
-def _relevant(dimensions: Sequence[Dimension], test: Test) -> set[Dimension]:
-    asked = test.module.note("asked", test.node, lambda: _names_in_gates(test))
+def _relevant(dimensions: Sequence[Dimension], wanted: Collection[str]) -> set[Dimension]:
     chosen: set[Dimension] = set()
     size = 1
     for dimension in sorted(dimensions, key=lambda d: (not any(row.marks for row in d.rows), len(d.rows))):
-        wanted = dimension.is_relevant or not asked.isdisjoint(dimension.names) or dimension.is_fixture
-        if wanted and dimension.rows and size * len(dimension.rows) <= MAX_COMBINATIONS:
+        is_wanted = dimension.is_relevant or any(name in wanted for name in dimension.names)
+        if is_wanted and dimension.rows and size * len(dimension.rows) <= MAX_COMBINATIONS:
             chosen.add(dimension)
             size *= len(dimension.rows)
     return chosen
-
-
-def _names_in_gates(test: Test) -> set[str]:
-    return {
-        word.id
-        for statement in test.node.body
-        for inner in flat(statement)
-        if isinstance(inner, ast.If) and gates.leads_to_skip(test.module, inner)
-        for word in ast.walk(inner.test)
-        if isinstance(word, ast.Name)
-    }
 
 
 def of_fixtures(fixtures: Mapping[str, Fixture], interpreter: Interpreter) -> Iterator[Dimension]:

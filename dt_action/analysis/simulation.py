@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from dt_action.analysis import bodies, gates, parametrisation
+from dt_action.analysis.effects import Purpose, effects_of
 from dt_action.analysis.execution import Executor
 from dt_action.analysis.fixtures import FileFixtures, Fixture
 from dt_action.analysis.heat import heat_of
@@ -119,16 +120,12 @@ class Simulator:
 
     def is_cold(self, test: Test) -> bool:
         """True for a test that says nothing of hardware beyond what its class and its module say."""
-        names = argument_names(test.node)
-        if heat_of(test.module).is_hot(test.node) or any(map(_is_foreign, test.node.decorator_list)):
+        heat = heat_of(test.module)
+        if any(_is_foreign(decorator) or heat.is_hot_expression(decorator) for decorator in test.node.decorator_list):
             return False
-        if any(name in self.project.vocabulary.fixtures for name in names):
+        if effects_of(self.project, test.module).can_gate(test.node):
             return False
-        return not any(
-            fixture.params is not None or fixture.is_hot
-            for name in names
-            for fixture in self.fixtures.called(name, test)
-        )
+        return not any(self.fixtures.may_gate(name, test) for name in argument_names(test.node))
 
 
 def _is_foreign(decorator: ast.expr) -> bool:
@@ -236,10 +233,12 @@ class _Run:
             *parametrisation.of_fixtures(fixtures, self.interpreter),
             *parametrisation.of_marks(marks, self.test),
         ]
+        wanted = self._wanted(fixtures)
+        running = {name: fixture for name, fixture in fixtures.items() if name in wanted}
         cases: list[Case] = []
-        for selection in parametrisation.selections(dimensions, self.test):
+        for selection in parametrisation.selections(dimensions, wanted):
             with self.world.supposing() as met, contextlib.suppress(SkippedError):
-                self._run_case(value, body, selection, fixtures)
+                self._run_case(value, body, selection, running)
             explicit = tuple(mark for mark in (*selection.marks(), *marks) if mark.name == EXPLICIT_MARK)
             cases.append(Case(selection.case_id(), met, explicit, selection.suffixes()))
         return tuple(cases)
@@ -248,6 +247,16 @@ class _Run:
         used = [name for mark in marks if mark.name == "usefixtures" for name in mark.args if isinstance(name, str)]
         direct = {name for mark in marks for name in parametrisation.names_of(mark)}
         return self.fixtures.closure(self.test, self.lineage, self.executor, used, direct)
+
+    def _wanted(self, fixtures: Mapping[str, Fixture]) -> set[str]:
+        """The names on which gates hang: arguments of the test, and those fixtures that are worth following."""
+        project = self.interpreter.project
+        wanted = set(effects_of(project, self.test.module).slice(self.test.node).wanted)
+        for name, fixture in fixtures.items():  # each stands before those that it asks for itself
+            part = effects_of(project, fixture.module).slice(fixture.node, "value")
+            if part.can_gate or name in wanted:
+                wanted |= {name, *part.wanted}
+        return wanted
 
     def _is_mocked(self) -> bool:
         pieces = [(self.test.module, self.test.node)]
@@ -281,11 +290,13 @@ class _Run:
                     and statement.name in SETUPS
                     and heat_of(cls.module).is_hot(statement)
                 ):
-                    self._follow(statement, cls.module, {}, "skip-in-setup")
+                    self._follow(statement, cls.module, {}, "skip-in-setup", "object")
         return dict(self.self_value.attributes)
 
-    def _follow(self, node: FunctionNode, module: SourceModule, given: Env, rule: str) -> Value:
-        return bodies.follow(self.executor, node, module, given, rule, self.self_value)
+    def _follow(
+        self, node: FunctionNode, module: SourceModule, given: Env, rule: str, purpose: Purpose = "gates"
+    ) -> Value:
+        return bodies.follow(self.executor, node, module, given, rule, self.self_value, purpose)
 
     def _decorated(self, body: TestBody) -> Value:
         value: Value = body
@@ -307,7 +318,7 @@ class _Run:
 
         def run() -> None:
             self._run_fixtures(fixtures, requested, environment)
-            if self.depth.into_body and (heat_of(test.module).is_hot(test.node) or environment):
+            if self.depth.into_body:
                 self._follow(test.node, test.module, environment, "skip-in-body")
 
         self.executor.bodies = {body: run}
@@ -323,10 +334,10 @@ class _Run:
 
     def _run_fixtures(self, fixtures: dict[str, Fixture], requested: Env, environment: Env) -> None:
         for name, fixture in reversed(fixtures.items()):
-            if name in environment or not (name in requested or fixture.is_hot):
+            if name in environment:
                 continue
             given = {**environment, "request": _request(requested.get(name, UNKNOWN), fixture)}
-            run = partial(self._follow, fixture.node, fixture.module, given, "fixture")
+            run = partial(self._follow, fixture.node, fixture.module, given, "fixture", "value")
             environment[name] = run() if argument_names(fixture.node) else self._once(fixture, run)
 
     def _once(self, fixture: Fixture, run: Callable[[], Value]) -> Value:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from dt_action.analysis import gates
+from dt_action.analysis.effects import AVAILABILITY
 from dt_action.analysis.presumption import presume
-from dt_action.analysis.syntax import Statement, last_word, target_names
+from dt_action.analysis.syntax import Statement, is_skip_raise, last_word, target_names
 from dt_action.analysis.values import (
     UNKNOWN,
     Class,
     External,
     Function,
     HardwareMissingError,
+    Mark,
     Marked,
     ModuleValue,
     RaisedError,
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from dt_action.analysis.interpreter import Scope
 
 MAX_LOOP: Final = 32
-_AVAILABILITY_WORD: Final = re.compile(r"available|device_count|capability|device_properties|is_(cuda|rocm|hip|gpu)")
 _RAISING: Final = re.compile(r"(raises|assertRaises\w*|assertWarns\w*|warns)$")
 _SHADOWED: Final = frozenset({"torch", "sys", "os", "platform", "pytest", "unittest", "jax"})
 """Never taken for a folder of the project that happens to have the name."""
@@ -190,7 +191,10 @@ def _augmented(executor: Executor, statement: ast.AugAssign, scope: Scope) -> Fl
 
 def _expression(executor: Executor, statement: ast.Expr, scope: Scope) -> Flow:
     if not isinstance(statement.value, ast.Constant):
-        executor.interpreter.value(statement.value, scope)
+        value = executor.interpreter.value(statement.value, scope)
+        if isinstance(value, Mark) and value.gates:  # a helper out of reach that skips, by its name
+            executor.meet(replace(value, gates=tuple(gate.under("skip-in-body") for gate in value.gates)))
+            raise SkippedError
     return None
 
 
@@ -199,14 +203,14 @@ def _return(executor: Executor, statement: ast.Return, scope: Scope) -> Flow:
 
 
 def _raise(executor: Executor, statement: ast.Raise, scope: Scope) -> Flow:
-    if gates.is_skip_exception(statement.exc):
+    if is_skip_raise(statement.exc):
         executor.close(scope.module.path, statement.lineno, "skip-in-body")
         raise SkippedError
     raise RaisedError(f"raise at {scope.module.path}:{statement.lineno}")
 
 
 def _assert(executor: Executor, statement: ast.Assert, scope: Scope) -> Flow:
-    if not _AVAILABILITY_WORD.search(ast.unparse(statement.test)):
+    if not AVAILABILITY.search(ast.unparse(statement.test)):
         return None  # it is about what the code does
     asked = len(executor.world.trace)
     verdict = executor.interpreter.truth_of(statement.test, scope)

@@ -37,7 +37,7 @@ def bound_names(statement: Statement, *, is_deep: bool = True) -> Iterator[str]:
                 if item.optional_vars is not None:
                     yield from target_names(item.optional_vars)
         elif isinstance(inner, ast.Expr) and is_deep:
-            yield from _mutated(inner.value)
+            yield from changed_names(inner)
 
 
 _BINDS_NOTHING: Final = frozenset(
@@ -45,8 +45,9 @@ _BINDS_NOTHING: Final = frozenset(
 )
 
 
-def _mutated(node: ast.expr) -> Iterator[str]:
-    """`names.append(x)` at top level changes `names`."""
+def changed_names(statement: Statement) -> Iterator[str]:
+    """`names.append(x)` changes `names`."""
+    node = statement.value if isinstance(statement, ast.Expr) else None
     called = node.func if isinstance(node, ast.Call) else None
     if isinstance(called, ast.Attribute) and called.attr in ("append", "extend", "insert", "update", "add"):
         yield from target_names(called.value)
@@ -128,3 +129,17 @@ def is_generator(node: FunctionNode) -> bool:
 def last_word(node: ast.expr | None) -> str:
     """`skip` of `pytest.skip`, and of `skip`; "" where the expression is no name."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def is_skip_call(node: ast.expr) -> bool:
+    """True for `pytest.skip`, `self.skipTest` and their like."""
+    return last_word(node) in ("skip", "skipTest", "importorskip", "skip_test")
+
+
+def is_skip_raise(node: ast.expr | None) -> bool:
+    """True for `unittest.SkipTest(...)` and `pytest.skip.Exception(...)`."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("SkipTest", "Skipped") or (node.attr == "Exception" and is_skip_call(node.value))
+    return isinstance(node, ast.Name) and node.id in ("SkipTest", "Skipped")

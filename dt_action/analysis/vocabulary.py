@@ -36,6 +36,10 @@ class Vocabulary:
             for name, phrase in self._rows.items()
             if phrase.startswith("import ")
         }
+        self.demanding = frozenset(
+            name.rpartition(".")[2] for name, phrase in self._rows.items() if phrase.startswith(("needs ", "gives "))
+        )
+        """The last parts of the names of what fails without a device."""
         self.fixtures = frozenset(name for name, phrase in self._rows.items() if phrase.startswith("fixture "))
         self.prefixes = frozenset(
             ".".join(parts[:length])
