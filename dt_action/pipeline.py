@@ -40,7 +40,7 @@ class Steps:
     publish: Callable[[Run, Publication], Sequence[str]]
 
     @classmethod
-    def of(cls, parts: object) -> Steps:
+    def from_methods_of(cls, parts: object) -> Steps:
         """The steps that are methods of `parts`."""
         return cls(**{step.name: getattr(parts, step.name) for step in fields(cls)})
 

@@ -83,7 +83,7 @@ class World:
     """A desk on a database in `directory`, with jobs done and written one by one."""
 
     directory: Path
-    patience: Patience = field(default_factory=lambda: Patience(lease_s=10.0, promise_s=60.0))
+    patience: Patience = field(default_factory=lambda: Patience(lease_s=10.0, eviction_timeout_s=60.0))
     clock: Clock = field(default_factory=Clock)
     database: str = ""
     engine: sa.Engine = field(init=False)
@@ -192,7 +192,7 @@ class SimWorker:
         """Let a slot work, and tell what it told."""
         lease.work(most)
         told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
-        taken = self.world.do(lambda changes: self.world.desk.told(changes, lease.lease.id, told))
+        taken = self.world.do(lambda changes: self.world.desk.take_messages(changes, lease.lease.id, told))
         self.confirm(lease, from_jsonable(wire.Taken, to_jsonable(taken), source="taken"))
         return taken
 

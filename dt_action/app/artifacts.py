@@ -48,7 +48,7 @@ class Artifacts:
     _bytes: int = 0
 
     @classmethod
-    def of(cls, settings: Settings, environ: Mapping[str, str]) -> Artifacts:
+    def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> Artifacts:
         """For a run that begins now."""
         folder = f"artifacts_{datetime.now():%Y%m%d_%H%M%S}"  # local time, as in the names of the reports
         output_dir = settings.output_dir

@@ -37,7 +37,7 @@ class Attempts:
     def narrowed(self, plan: Plan) -> Plan:
         """What of the plan failed, died or never ran before."""
         places = self._places()
-        artifacts = Artifacts.of(self._settings, self._environ)
+        artifacts = Artifacts.from_settings(self._settings, self._environ)
         runs, unreadable = read_parts(find_parts(places), artifacts.brought) if places else ([], [])
         self._notices = tuple(Notice(level="warning", text=text) for text in unreadable)
         self._named = self._names()

@@ -229,7 +229,7 @@ class Memory:
 
     # --- after the run --------------------------------------------------------------------------------------------
 
-    def judged(self, run: Run) -> Run:
+    def judge(self, run: Run) -> Run:
         """The run with what it changed, what is forgiven, whom it concerns, and whether it keeps its gates."""
         from dt_action.judging import gates
         from dt_action.judging.baseline import compare
@@ -239,7 +239,7 @@ class Memory:
         self._store.record(run, self._recorded())
         run = replace(run, change=compare(run, self._baseline(past, run)))
         failing = [result.case.id for result in run.results if result.final.is_failing]
-        run = gates.tolerate(run, tuple(self.quarantine.of(failing)), fail_on=self._settings.fail_on)
+        run = gates.tolerate(run, tuple(self.quarantine.tolerated(failing)), fail_on=self._settings.fail_on)
         if run.coverage is not None or self._settings.shard is None:
             settings = self._settings
             run = gates.demand_coverage(

@@ -77,7 +77,7 @@ class Wiring:
 
     def steps(self) -> Steps:
         """The steps of a run."""
-        return Steps.of(self)
+        return Steps.from_methods_of(self)
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
@@ -152,7 +152,7 @@ class Wiring:
         from dt_action.engine.results import collect
         from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
 
-        left = Artifacts.of(self.settings, self.environ)
+        left = Artifacts.from_settings(self.settings, self.environ)
         run = collect(plan, left.taken_from(events), listener=self._noting_cache(self.listener(len(plan.files))))
         return left.linked(run)
 
@@ -167,7 +167,7 @@ class Wiring:
             run, data = self.attempts.continued(run), self.attempts.data_files()
         if self._measurement is not None and run.results:
             run = self.covered(run, [*data, *self._measurement.data_files()], self._measurement.workspaces())
-        return self.memory.judged(replace(run, paths=self._paths()))
+        return self.memory.judge(replace(run, paths=self._paths()))
 
     def redact(self, run: Run) -> Run:
         """The run without secrets."""

@@ -48,7 +48,9 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--tls-key", metavar="FILE", help="its private key in PEM")
     parser.add_argument("--allow-insecure-http", action="store_true", help="plain HTTP beyond this machine")
     parser.add_argument("--lease", metavar="TIME", help="how long a silent worker keeps its leases [45s]")
-    parser.add_argument("--promise", metavar="TIME", help="how long a silent worker counts as coming back [5m]")
+    parser.add_argument(
+        "--eviction-timeout", metavar="TIME", help="how long a silent worker counts as coming back [5m]"
+    )
     parser.add_argument("--retention", metavar="TIME", help="how long runs are kept after their end [30d]")
     parser.add_argument("--max-database", metavar="SIZE", help="where it takes more, the oldest runs go [20GiB]")
     parser.add_argument("--max-blobs", metavar="SIZE", help="most space for bundles, and for coverage [50GiB]")

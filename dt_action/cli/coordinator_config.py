@@ -35,7 +35,8 @@ def config_of(given: argparse.Namespace, environ: Mapping[str, str]) -> Config:
 
     default = Retention()
     patience = Patience(
-        lease_s=seconds_of(given, "lease", 45.0, least=1.0), promise_s=seconds_of(given, "promise", 300.0, least=1.0)
+        lease_s=seconds_of(given, "lease", 45.0, least=1.0),
+        eviction_timeout_s=seconds_of(given, "eviction_timeout", 300.0, least=1.0),
     )
     return Config(
         data=Path(getattr(given, "data", environ.get("DT_COORDINATOR_DATA") or DATA)),

@@ -43,11 +43,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _publish(wiring: Wiring, files: Sequence[Path], expected: Mapping[str, int], data: Sequence[Path]) -> Outcome:
-    run = _merged(files, expected, Artifacts.of(wiring.settings, wiring.environ))
+    run = _merged(files, expected, Artifacts.from_settings(wiring.settings, wiring.environ))
     if wiring.settings.expect and not expected:
         run = replace(run, selection=Selection(asked="the plan, which left no test to run"))
     steps = replace(
-        wiring.steps(), judge=lambda merged: wiring.memory.judged(wiring.covered(merged, data) if data else merged)
+        wiring.steps(), judge=lambda merged: wiring.memory.judge(wiring.covered(merged, data) if data else merged)
     )
     return conclude(steps, run)
 

@@ -28,11 +28,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         file = test.partition("::")[0]
         if file not in known:
             raise ConfigurationError(f"{test!r} is in no test file of this project", hint="dt plan lists the files")
-        print(f"{test}: {_told(test, file, plan, plan.selection)}")
+        print(f"{test}: {_describe(test, file, plan, plan.selection)}")
     return ExitCode.PASSED
 
 
-def _told(test: str, file: str, plan: Plan, selection: Selection) -> str:
+def _describe(test: str, file: str, plan: Plan, selection: Selection) -> str:
     chosen = next((item for item in selection.chosen if item.path == file), None)
     if chosen is None:
         return f"left out; {selection.why_not(file)}"

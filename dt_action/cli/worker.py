@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dt_action.cli.arguments import Parser
-from dt_action.cli.lodgings import Berths, add_options, check, container_berths, ray_berths
+from dt_action.cli.worker_kinds import WorkerSpecs, add_options, check, container_workers, ray_workers
 from dt_action.errors import ConfigurationError
 from dt_action.model.hardware import DEVICE_KINDS, Capability, Device
 
@@ -70,13 +70,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         _start_anew_without(token, argv, environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if hasattr(given, "ray"):
-        with ray_berths(given, getattr(given, "name", "")) as berths:
-            return _work_as_crew(berths, url, token)
+        with ray_workers(given, getattr(given, "name", "")) as specs:
+            return _work_as_pool(specs, url, token)
     name = getattr(given, "name", "") or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
     workspaces = _workspaces(given, environ)
     if getattr(given, "isolation", "session") == "container":
-        with container_berths(given, environ, name, probe, workspaces) as berths:
-            return _work_as_crew(berths, url, token)
+        with container_workers(given, environ, name, probe, workspaces) as specs:
+            return _work_as_pool(specs, url, token)
     return _work(url, token, name, getattr(given, "slots", 0), probe, workspaces)
 
 
@@ -96,7 +96,7 @@ def _workspaces(given: Namespace, environ: Mapping[str, str]) -> Workspaces:
 def _work(url: str, token: str, name: str, slots: int, probe: Callable[[], Capability], workspaces: Workspaces) -> int:
     """Work as one worker, whose slots are processes here."""
     from dt_action.worker.agent import Agent, DrainRequested
-    from dt_action.worker.lodging import Processes
+    from dt_action.worker.slot_hosts import ProcessHosts
 
     agent = Agent(
         url=url,
@@ -104,7 +104,7 @@ def _work(url: str, token: str, name: str, slots: int, probe: Callable[[], Capab
         name=name,
         slots=slots or probe().cpu_count,
         probe=probe,
-        lodging=Processes(workspaces),
+        hosts=ProcessHosts(workspaces),
         report=_self_report(workspaces.home),
     )
 
@@ -116,25 +116,25 @@ def _work(url: str, token: str, name: str, slots: int, probe: Callable[[], Capab
     return 0
 
 
-def _work_as_crew(berths: Berths, url: str, token: str) -> int:
+def _work_as_pool(specs: WorkerSpecs, url: str, token: str) -> int:
     """Work as several workers, each with an agent of its own."""
     from dt_action.worker.agent import Agent
-    from dt_action.worker.crew import Berth, Crew
+    from dt_action.worker.pool import WorkerPool, WorkerSpec
 
-    def enlist(berth: Berth) -> Agent:
+    def make_agent(spec: WorkerSpec) -> Agent:
         return Agent(
             url=url,
             token=token,
-            name=berth.name,
-            slots=berth.slots,
-            probe=berth.probe,
-            lodging=berth.lodging,
+            name=spec.name,
+            slots=spec.slots,
+            probe=spec.probe,
+            hosts=spec.hosts,
             report=_self_report(None),
         )
 
-    crew = Crew(berths, enlist)
-    _on_end(crew.ask)
-    crew.run()
+    pool = WorkerPool(specs, make_agent)
+    _on_end(pool.ask)
+    pool.run()
     return 0
 
 

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from dt_action import __version__
-from dt_action.coordinator import admin_api, client_api, histories, interface, metrics, pages, parcels, worker_api
+from dt_action.coordinator import admin_api, client_api, histories, interface, metrics, pages, uploads, worker_api
 from dt_action.coordinator.callers import Serving, address_of
 from dt_action.coordinator.protection import Protection, passage_of, problem
 from dt_action.coordinator.service import Service
@@ -40,7 +40,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(worker_api.PATHS, prefix=wire.API)  # first: nearly all requests are theirs
     app.include_router(client_api.PATHS, prefix=wire.API)
     app.include_router(admin_api.PATHS, prefix=wire.API)
-    app.include_router(parcels.PATHS, prefix=wire.API)
+    app.include_router(uploads.PATHS, prefix=wire.API)
     app.include_router(histories.PATHS, prefix=wire.API)
     app.include_router(_HEALTH)
     app.include_router(pages.PAGES)

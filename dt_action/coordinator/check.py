@@ -26,9 +26,9 @@ from dt_action.coordinator.store import (
     HISTORY,
     KEYS,
     LEASES,
-    PARCELS,
     RESULTS,
     RUNS,
+    UPLOADS,
     WORKERS,
     open_engine,
     rows_of,
@@ -153,7 +153,7 @@ def _blobs(engine: sa.Engine, config: Config) -> Iterator[Finding]:
             size = sum(path.stat().st_size for path in paths)
             yield Finding(level="ok", subject=what, text=f"{len(paths)}, {size:,} bytes, each is what its name says")
     kept = {path.name for path in (config.data / "parcels").glob("??/*")}
-    gone = sum(row.digest not in kept for row in rows_of(engine, sa.select(PARCELS.c.digest)))
+    gone = sum(row.digest not in kept for row in rows_of(engine, sa.select(UPLOADS.c.digest)))
     if gone:
         yield Finding(level="note", subject="coverage", text=f"of {gone} slots it is gone: it is kept for a day")
 

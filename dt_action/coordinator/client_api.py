@@ -130,7 +130,7 @@ async def run_events(
     await seen_run(service, caller, run)
     if last_event_id.isascii() and last_event_id.isdigit():
         after = max(after, min(int(last_event_id), 1 << 53))
-    service.followers.heard(run)
+    service.followers.note_alive(run)
     if "application/json" in accept:
         page = await service.pages.after(run, after)
         return Response(page.as_json, media_type="application/json")
@@ -138,7 +138,7 @@ async def run_events(
     passage.counts_as(service.streams.one(caller.name))
     passage.shares.enter_context(service.followers.following(run))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    body = events.stream(service.pages, service.bells, run, after)
+    body = events.stream(service.pages, service.notifier, run, after)
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
 

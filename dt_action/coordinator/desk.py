@@ -64,9 +64,9 @@ class Desk:
         self.runs: dict[str, LiveRun] = {}
         self.leases = Leases()
         self.unreadable: dict[str, str] = {}
-        self.rung_workers: set[str] = set()
-        self.rung_leases: set[str] = set()
-        self.rung_runs: set[str] = set()
+        self.changed_workers: set[str] = set()
+        self.changed_leases: set[str] = set()
+        self.changed_runs: set[str] = set()
         self._engine = engine
         self._patience = patience
         self._lease_token = lease_token
@@ -102,11 +102,11 @@ class Desk:
         statement = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.run == run)
         return rows_of(self._engine, statement)[0][0] or 0
 
-    def rung(self) -> tuple[set[str], set[str]]:
+    def take_changed(self) -> tuple[set[str], set[str]]:
         """The workers and the runs for which there is something new, since this was asked last."""
-        workers = self.rung_workers | {self.leases[id].worker for id in self.rung_leases if id in self.leases}
-        runs = self.rung_runs
-        self.rung_workers, self.rung_runs, self.rung_leases = set(), set(), set()
+        workers = self.changed_workers | {self.leases[id].worker for id in self.changed_leases if id in self.leases}
+        runs = self.changed_runs
+        self.changed_workers, self.changed_runs, self.changed_leases = set(), set(), set()
         return workers, runs
 
     # --- workers --------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Desk:
         if asked.boot != worker.boot:
             worker.boot = asked.boot
             changes.update(WORKERS, worker.id, boot=asked.boot)
-        for lease in self.leases.of(worker.id):
+        for lease in self.leases.on(worker.id):
             if lease.boot != worker.boot:
                 self._lose(changes, lease, f"worker {worker.name} was started anew")
             elif lease.id in asked.given_up:
@@ -172,7 +172,7 @@ class Desk:
         if asked.is_draining and worker.state == "active":
             self.set_draining(changes, worker_id, who=worker.name)
         self._fill(changes, worker)
-        mine = {lease.id: lease for lease in self.leases.of(worker.id)}
+        mine = {lease.id: lease for lease in self.leases.on(worker.id)}
         commands = {id: lease.after(asked.holding.get(id, 0)) for id, lease in mine.items()}
         return wire.Work(
             leases=tuple(self._offer(lease) for lease in mine.values() if not lease.was_held),
@@ -187,9 +187,9 @@ class Desk:
         worker.state = "draining"
         changes.update(WORKERS, worker.id, state="draining")
         changes.audit(who, "worker drained", worker.name)
-        for lease in self.leases.of(worker.id):
+        for lease in self.leases.on(worker.id):
             self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
-        self.rung_workers.add(worker.id)
+        self.changed_workers.add(worker.id)
 
     def resume(self, changes: Changes, worker_id: str, *, who: str) -> None:
         """Let a draining worker work again."""
@@ -199,7 +199,7 @@ class Desk:
         changes.update(WORKERS, worker.id, state="active", reason="")
         changes.audit(who, "worker resumed", worker.name)
         self._fill(changes, worker)
-        self.rung_workers.add(worker.id)
+        self.changed_workers.add(worker.id)
 
     def leave(self, changes: Changes, worker_id: str, *, reason: str) -> None:
         """The worker says goodbye, or somebody removes it."""
@@ -222,7 +222,7 @@ class Desk:
         self._put(changes, run, Join(worker=worker.name, capability=worker.capability, slots=worker.slots))
 
     def _remove(self, changes: Changes, worker: LiveWorker, reason: str) -> None:
-        for lease in self.leases.of(worker.id):
+        for lease in self.leases.on(worker.id):
             self._lose(changes, lease, f"worker {worker.name} left: {reason}")
         self.workers.pop(worker.id, None)
         changes.update(WORKERS, worker.id, state="gone")
@@ -243,7 +243,7 @@ class Desk:
 
     # --- leases ---------------------------------------------------------------------------------------------------
 
-    def told(self, changes: Changes, lease_id: str, told: wire.Told) -> wire.Taken:
+    def take_messages(self, changes: Changes, lease_id: str, told: wire.Told) -> wire.Taken:
         """What a slot told. What was taken in before is not taken in again."""
         lease = self.leases.get(lease_id)
         if lease is None:
@@ -268,7 +268,7 @@ class Desk:
                 self._put(changes, run, Hear(slot=lease.slot, messages=tuple(messages), at=time.time()))
         if fresh and lease.id in self.leases:
             changes.update(LEASES, lease.id, heard=lease.heard)
-        self.rung_leases.discard(lease.id)  # this answer brings its commands
+        self.changed_leases.discard(lease.id)  # this answer brings its commands
         return wire.Taken(heard=lease.heard, commands=lease.after(told.seen))
 
     def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Message) -> None:
@@ -283,7 +283,7 @@ class Desk:
                 self._fill(changes, worker)
         elif isinstance(message, Log):
             run.log(changes, lease, message.text)
-            self.rung_runs.add(run.id)
+            self.changed_runs.add(run.id)
 
     def _start_failed(self, changes: Changes, worker: LiveWorker, run: LiveRun, died: Died) -> None:
         """A worker on which run after run does not start is put aside, and tried again after a while."""
@@ -296,7 +296,7 @@ class Desk:
             changes.audit("coordinator", "worker put aside", f"{worker.name}: {worker.reason}")
 
     def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:
-        self.rung_workers.add(lease.worker)
+        self.changed_workers.add(lease.worker)
         self._bury(changes, lease, Died(reason=reason, how="lost"), "lost")
 
     def _bury(self, changes: Changes, lease: LiveLease, died: Died, state: str) -> None:
@@ -322,7 +322,7 @@ class Desk:
 
     def _fill(self, changes: Changes, worker: LiveWorker) -> None:
         """Give the worker's free slots to the runs that deserve them most."""
-        free = worker.slots - len(self.leases.of(worker.id))
+        free = worker.slots - len(self.leases.on(worker.id))
         while free > 0 and worker.state == "active" and not worker.is_silent:
             run = allocation.most_deserving(self._claims(worker))
             if run is None:
@@ -366,7 +366,7 @@ class Desk:
         )
         run.leases[slot] = lease
         self._put(changes, run, Open(worker=worker.name))
-        self.rung_workers.add(worker.id)
+        self.changed_workers.add(worker.id)
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
@@ -423,11 +423,11 @@ class Desk:
         self._close_unreadable(changes)
         for worker in [*self.workers.values()]:
             silent_s = self.silence_s(worker)
-            if silent_s > self._patience.promise_s:
+            if silent_s > self._patience.eviction_timeout_s:
                 self._remove(changes, worker, f"it was not heard of for {silent_s:.0f} s")
             elif silent_s > self._patience.lease_s and not worker.is_silent:
                 worker.is_silent = True
-                for lease in self.leases.of(worker.id):
+                for lease in self.leases.on(worker.id):
                     self._lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
             elif worker.state == "aside" and self._clock() > worker.aside_until:
                 worker.state = "active"  # the next start that fails there puts it aside again
@@ -442,7 +442,7 @@ class Desk:
     def _close_unreadable(self, changes: Changes) -> None:
         for run, reason in self.unreadable.items():
             close_unreadable(changes, self._engine, run, reason)
-            self.rung_runs.add(run)
+            self.changed_runs.add(run)
         self.unreadable.clear()
 
     def _forgive_stall(self) -> None:
@@ -455,7 +455,7 @@ class Desk:
 
     def _make_room(self, changes: Changes, worker: LiveWorker) -> None:
         """Where all slots of a worker are taken: let go of one whose run has less need of it than another one."""
-        mine = self.leases.of(worker.id)
+        mine = self.leases.on(worker.id)
         if len(self.runs) < 2 or len(mine) < worker.slots or any(lease.is_leaving for lease in mine):
             return
         claim = allocation.best(self._claims(worker))
@@ -491,9 +491,9 @@ class Desk:
             self._discard(changes, run, slot)
         run.discarded.clear()
         if run.events != events:
-            self.rung_runs.add(run.id)
-        self.rung_leases |= run.rung
-        run.rung.clear()
+            self.changed_runs.add(run.id)
+        self.changed_leases |= run.changed_leases
+        run.changed_leases.clear()
 
     def _share_reservations(self, changes: Changes) -> None:
         """What a test of one run has for itself, no test of another run may have."""
@@ -512,12 +512,12 @@ class Desk:
         lease = run.leases.get(slot)
         if lease is not None and self.leases.remove(lease.id):
             run.close_lease(changes, lease, "closed")
-            self.rung_workers.add(lease.worker)
+            self.changed_workers.add(lease.worker)
 
     def _forget_when_done(self, run: LiveRun) -> None:
         if run.is_over and not run.leases:
             self.runs.pop(run.id, None)
-            self.rung_runs.add(run.id)  # somebody may wait for its coverage
+            self.changed_runs.add(run.id)  # somebody may wait for its coverage
 
     def _capabilities(self) -> dict[str, Capability]:
         return {worker.name: worker.capability for worker in self.workers.values()}

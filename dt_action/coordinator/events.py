@@ -16,11 +16,12 @@ from dt_action.remote import wire
 KEEP_ALIVE_S = 4.0
 
 
-class Bells:
+class Notifier:
     """
-    Rings for keys. Ask `count` first, then look, then `wait` for a count above it: no ring falls in between.
+    Wakes those who wait for a key. Ask `count` first, then look, then `wait` for a count above it, so that no
+    notification is missed.
 
-    All of it on the event loop's thread; `ring_from_outside` is for the others.
+    All of it on the event loop's thread; `notify_from_thread` is for the others.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -30,7 +31,7 @@ class Bells:
         self.is_closed = False
 
     def count(self, key: str) -> int:
-        """How often the bell rang."""
+        """How often those who wait for the key were notified."""
         return self._counts.get(key, 0)
 
     def forget(self, known: Collection[str]) -> None:
@@ -38,7 +39,7 @@ class Bells:
         for key in [key for key in self._counts if key not in known and key not in self._waiting]:
             del self._counts[key]
 
-    def ring(self, keys: Iterable[str]) -> None:
+    def notify(self, keys: Iterable[str]) -> None:
         """Wake all who wait for one of the keys."""
         for key in keys:
             self._counts[key] += 1
@@ -49,18 +50,18 @@ class Bells:
     def close(self) -> None:
         """Wake all who wait, and let nobody wait any more: the process is about to end."""
         self.is_closed = True
-        self.ring([*self._waiting])
+        self.notify([*self._waiting])
 
-    def ring_from_outside(self, keys: Iterable[str]) -> None:
-        """`ring`, from another thread."""
-        self._loop.call_soon_threadsafe(self.ring, [*keys])
+    def notify_from_thread(self, keys: Iterable[str]) -> None:
+        """`notify`, from another thread."""
+        self._loop.call_soon_threadsafe(self.notify, [*keys])
 
-    def close_from_outside(self) -> None:
+    def close_from_thread(self) -> None:
         """`close`, from another thread or a signal's handler."""
         self._loop.call_soon_threadsafe(self.close)
 
     async def wait(self, key: str, count: int, timeout_s: float) -> None:
-        """Wait until the bell has rung more than `count` times, at most `timeout_s`."""
+        """Wait until there were more than `count` notifications, at most `timeout_s`."""
         if self.count(key) > count or timeout_s <= 0 or self.is_closed:
             return
         future: asyncio.Future[None] = self._loop.create_future()
@@ -103,9 +104,9 @@ class Pages:
     run cost the database as much as one. All of it on the event loop's thread.
     """
 
-    def __init__(self, engine: sa.Engine, bells: Bells) -> None:
+    def __init__(self, engine: sa.Engine, notifier: Notifier) -> None:
         self._engine = engine
-        self._bells = bells
+        self._notifier = notifier
         self._shared: OrderedDict[tuple[str, int, int], asyncio.Future[tuple[Page, bytes]]] = OrderedDict()
 
     async def after(self, run: str, after: int) -> Page:
@@ -114,7 +115,7 @@ class Pages:
 
     async def both_after(self, run: str, after: int) -> tuple[Page, bytes]:
         """The same, and how it stands in a stream of server-sent events."""
-        key = run, after, self._bells.count(run)  # as long as no bell rings, nothing comes after it
+        key = run, after, self._notifier.count(run)  # without a notification nothing has come after it
         found = self._shared.get(key)
         if found is None:
             found = self._shared[key] = asyncio.ensure_future(run_in_threadpool(self._read, run, after))
@@ -161,7 +162,7 @@ class Pages:
         return page, "".join(f"id: {seq}\ndata: {payload}\n\n" for seq, _, payload in found).encode()
 
 
-async def stream(pages: Pages, bells: Bells, run: str, after: int) -> AsyncIterator[bytes]:
+async def stream(pages: Pages, notifier: Notifier, run: str, after: int) -> AsyncIterator[bytes]:
     """
     A run's events as server-sent events, the number of each as its id, until its end or the end of this process.
 
@@ -169,8 +170,8 @@ async def stream(pages: Pages, bells: Bells, run: str, after: int) -> AsyncItera
     """
     yield b": hello\n\n"
     seen = -1
-    while not bells.is_closed:
-        count = bells.count(run)
+    while not notifier.is_closed:
+        count = notifier.count(run)
         if count != seen:
             page, text = await pages.both_after(run, after)
             if text:
@@ -181,21 +182,21 @@ async def stream(pages: Pages, bells: Bells, run: str, after: int) -> AsyncItera
             if page.is_last or any(kind == "Ended" for _, kind, _ in page.events):
                 return
             continue
-        await bells.wait(run, count, KEEP_ALIVE_S)
-        if bells.count(run) == count:
+        await notifier.wait(run, count, KEEP_ALIVE_S)
+        if notifier.count(run) == count:
             yield b": still here\n\n"
 
 
 SIGNALS_APART_S = 0.5
 
 
-async def signals(bells: Bells, run: str) -> AsyncIterator[bytes]:
+async def signals(notifier: Notifier, run: str) -> AsyncIterator[bytes]:
     """A server-sent event whenever there is something new of a run, at most every `SIGNALS_APART_S`, without what."""
     yield b": hello\n\n"
-    while not bells.is_closed:
-        count = bells.count(run)
-        await bells.wait(run, count, KEEP_ALIVE_S)
-        if bells.count(run) == count:
+    while not notifier.is_closed:
+        count = notifier.count(run)
+        await notifier.wait(run, count, KEEP_ALIVE_S)
+        if notifier.count(run) == count:
             yield b": still here\n\n"
         else:
             yield b"data: new\n\n"

@@ -18,7 +18,7 @@ class Followers:
         self._open: Counter[str] = Counter()
         self._last: dict[str, float] = {}
 
-    def heard(self, run: str) -> None:
+    def note_alive(self, run: str) -> None:
         """A client asked for the run's events."""
         self._last[run] = self._clock()
 
@@ -32,7 +32,7 @@ class Followers:
             self._open[run] -= 1
             if not self._open[run]:
                 del self._open[run]
-            self.heard(run)
+            self.note_alive(run)
 
     def abandoned(self, runs: Iterable[LiveRun]) -> list[tuple[str, float]]:
         """The runs that nobody has followed for longer than they allow, and for how many seconds."""

@@ -88,8 +88,8 @@ class LiveLease:
 
 class LiveRun:
     """
-    A run in memory. `rung` gathers the ids of leases for which there are new commands, `discarded` the slots that are
-    not wanted any more. `started_on` are the workers on which pytest has started since the coordinator did.
+    A run in memory. `changed_leases` are the ids of leases for which there are new commands, `discarded` the slots
+    that are not wanted any more. `started_on` are the workers on which pytest has started since the coordinator did.
 
     It can be made again at any time from its row and the record of its inputs, see `engine.Engine`.
     """
@@ -109,7 +109,7 @@ class LiveRun:
             python="the worker's interpreter",
         )
         self.leases: dict[str, LiveLease] = {}
-        self.rung: set[str] = set()
+        self.changed_leases: set[str] = set()
         self.started_on: set[str] = set()
         self.discarded: list[str] = []
         self._engine = Engine(self.state, clock)
@@ -194,7 +194,7 @@ class LiveRun:
         lease = self.leases.get(slot)
         if lease is not None:
             lease.command(message)
-            self.rung.add(lease.id)
+            self.changed_leases.add(lease.id)
 
 
 def capability_of(text: str, source: str) -> Capability:

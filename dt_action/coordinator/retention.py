@@ -20,10 +20,10 @@ from dt_action.coordinator.store import (
     INPUTS,
     KEYS,
     LEASES,
-    PARCELS,
     RESULTS,
     RUNS,
     SESSIONS,
+    UPLOADS,
     WORKERS,
     Changes,
     rows_of,
@@ -147,7 +147,7 @@ def _executing(statement: Any) -> Callable[[Changes], None]:
 
 def _forget_rest(run: str) -> Callable[[Changes], None]:
     def forget(changes: Changes) -> None:
-        for table in (LEASES, PARCELS):
+        for table in (LEASES, UPLOADS):
             changes.execute(table.delete().where(table.c.run == run))
         changes.execute(RUNS.delete().where(RUNS.c.id == run))
 

@@ -20,12 +20,12 @@ PRESENT = ("active", "draining", "aside")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """
-    How long a worker may be silent, in seconds: `lease_s` until its leases are given to others, `promise_s` until
-    it no longer counts as one that will come back.
+    How long a worker may be silent, in seconds: `lease_s` until its leases are given to others, `eviction_timeout_s`
+    until it no longer counts as one that will come back.
     """
 
     lease_s: float = 45.0
-    promise_s: float = 300.0
+    eviction_timeout_s: float = 300.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Leases:
         """All of them."""
         return self._by_id.values()
 
-    def of(self, worker: str) -> list[LiveLease]:
+    def on(self, worker: str) -> list[LiveLease]:
         """Those of one worker, by its id, the oldest first."""
         return [*self._by_worker.get(worker, {}).values()]
 

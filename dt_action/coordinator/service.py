@@ -19,7 +19,7 @@ from dt_action.coordinator import bundles, journal
 from dt_action.coordinator.auth import Caller, Guard, load_secret
 from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.desk import Desk
-from dt_action.coordinator.events import Bells, Pages
+from dt_action.coordinator.events import Notifier, Pages
 from dt_action.coordinator.followers import Followers
 from dt_action.coordinator.notes import MAINTENANCE, note_of
 from dt_action.coordinator.private import make_private
@@ -31,9 +31,9 @@ from dt_action.coordinator.roster import Patience
 from dt_action.coordinator.schema import migrate
 from dt_action.coordinator.seat import patiently
 from dt_action.coordinator.store import (
-    PARCELS,
     RUNS,
     SESSIONS,
+    UPLOADS,
     Changes,
     open_engine,
     rows_of,
@@ -86,7 +86,7 @@ class Service:
         self.guard = Guard(self.engine, secret, oidc=oidc)
         self.desk = Desk(self.engine, patience=config.patience, lease_token=self.guard.lease_token)
         self.blobs = Blobs(config.data / "blobs", config.max_bundle_bytes, config.max_blobs_bytes)
-        self.parcels = Blobs(config.data / "parcels", wire.MAX_COVERAGE_BYTES, config.max_blobs_bytes)
+        self.uploads = Blobs(config.data / "parcels", wire.MAX_COVERAGE_BYTES, config.max_blobs_bytes)
         self.failures = Failures()
         self.refusals = journal.Refusals()
         self.in_flight = InFlight(most=most_connections, most_of_one=MOST_IN_FLIGHT, what="requests")
@@ -102,17 +102,17 @@ class Service:
         self.is_ready = False
         self._is_open = False
         self._was_restored = False
-        self._bells: Bells | None = None
+        self._notifier: Notifier | None = None
         self._pages: Pages | None = None
         self._reading: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
-    def bells(self) -> Bells:
-        """The bells of the event loop that serves. Raises RuntimeError before it does."""
-        if self._bells is None:
+    def notifier(self) -> Notifier:
+        """The notifier of the event loop that serves. Raises RuntimeError before it does."""
+        if self._notifier is None:
             raise RuntimeError("the service is not running")
-        return self._bells
+        return self._notifier
 
     @property
     def pages(self) -> Pages:
@@ -145,8 +145,8 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Open it unless it is, and look after it until the end."""
         self._loop = asyncio.get_running_loop()
-        self._bells = Bells(self._loop)
-        self._pages = Pages(self.engine, self._bells)
+        self._notifier = Notifier(self._loop)
+        self._pages = Pages(self.engine, self._notifier)
         self._reading = asyncio.Semaphore(2)
         self.open()
         self.writer.start()
@@ -177,8 +177,8 @@ class Service:
 
     def let_go(self) -> None:
         """End the streams and polls that wait, so that the process can end. May be called in a signal's handler."""
-        if self._bells is not None:
-            self._bells.close_from_outside()
+        if self._notifier is not None:
+            self._notifier.close_from_thread()
 
     async def do(self, job: Job[T]) -> T:
         """Have the writer do a job; the answer is on disk. Who stops waiting for it does not stop the job."""
@@ -193,9 +193,9 @@ class Service:
         self._loop.call_soon_threadsafe(give)
 
     def _delivered(self) -> None:
-        workers, runs = self.desk.rung()
-        if (workers or runs) and self._bells is not None:
-            self._bells.ring_from_outside([*workers, *runs])
+        workers, runs = self.desk.take_changed()
+        if (workers or runs) and self._notifier is not None:
+            self._notifier.notify_from_thread([*workers, *runs])
 
     async def _tick(self) -> None:
         noted_at = time.monotonic()
@@ -237,7 +237,7 @@ class Service:
                 await self._cleaning.clean()
                 gone = await asyncio.to_thread(self.collect_garbage)
                 await self.do(partial(bundles.forget, gone))
-                self.bells.forget({*self.desk.runs, *self.desk.workers})
+                self.notifier.forget({*self.desk.runs, *self.desk.workers})
             except Exception:
                 journal.LOG.exception("cleaning failed; it is tried again later")
 
@@ -245,10 +245,10 @@ class Service:
         """Remove the bundles, and the coverage data, that no live run needs; the digests of the bundles."""
         is_live = RUNS.c.ended_at.is_(None)
         live_bundles = rows_of(self.engine, sa.select(RUNS.c.bundle).where(is_live))
-        live_parcels = rows_of(
-            self.engine, sa.select(PARCELS.c.digest).join(RUNS, RUNS.c.id == PARCELS.c.run).where(is_live)
+        live_uploads = rows_of(
+            self.engine, sa.select(UPLOADS.c.digest).join(RUNS, RUNS.c.id == UPLOADS.c.run).where(is_live)
         )
-        self.parcels.collect_garbage({row.digest for row in live_parcels}, older_than_s=BLOB_KEPT_S)
+        self.uploads.collect_garbage({row.digest for row in live_uploads}, older_than_s=BLOB_KEPT_S)
         return self.blobs.collect_garbage({row.bundle for row in live_bundles}, older_than_s=BLOB_KEPT_S)
 
 

@@ -166,7 +166,7 @@ BUNDLES = sa.Table(
     sa.Column("used_at", sa.Float, nullable=False),
 )
 
-PARCELS = sa.Table(
+UPLOADS = sa.Table(
     "parcels",
     METADATA,
     sa.Column("lease", _ID, primary_key=True),

@@ -104,7 +104,7 @@ def workers(desk: Desk, caller: Caller) -> list[dict[str, Any]]:
     """
     told = []
     for worker in sorted(desk.workers.values(), key=lambda worker: worker.name):
-        leases = desk.leases.of(worker.id)
+        leases = desk.leases.on(worker.id)
         told.append(
             {
                 "id": worker.id,

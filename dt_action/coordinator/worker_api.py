@@ -121,15 +121,15 @@ async def poll(request: Request, service: Serving, worker: CallingWorker, asked:
     deadline = time.monotonic() + max(0.0, min(asked.wait_s, most_s))
     told: wire.Poll = asked
     while True:
-        count = service.bells.count(worker)
+        count = service.notifier.count(worker)
         work = await service.do(partial(_polled, service, worker, told))
         told = replace(asked, log=(), vitals=None)  # they are taken in with the first look
         left_s = deadline - time.monotonic()
-        if work.leases or work.commands or work.revoked or left_s <= 0 or service.bells.is_closed:
+        if work.leases or work.commands or work.revoked or left_s <= 0 or service.notifier.is_closed:
             return JSONResponse(to_jsonable(work))
         if work.is_draining != asked.is_draining:
             return JSONResponse(to_jsonable(work))
-        await service.bells.wait(worker, count, left_s)
+        await service.notifier.wait(worker, count, left_s)
         if await request.is_disconnected():
             return Response(status_code=204)
 
@@ -139,11 +139,11 @@ def _polled(service: Service, worker: str, asked: wire.Poll, changes: Changes) -
 
 
 @PATHS.post("/leases/{lease}/events", openapi_extra=takes(wire.Told))
-async def told(service: Serving, lease: CallingLease, asked: Told) -> Response:
+async def take_messages(service: Serving, lease: CallingLease, asked: Told) -> Response:
     """What a slot told, with the token of its lease; the answer is given when it is on disk."""
     if len(asked.messages) > wire.MAX_MESSAGES:
         raise RefusalError(413, f"expected at most {wire.MAX_MESSAGES} messages at once")
-    taken = await service.do(lambda changes: service.desk.told(changes, lease, asked))
+    taken = await service.do(lambda changes: service.desk.take_messages(changes, lease, asked))
     return JSONResponse(to_jsonable(taken))
 
 

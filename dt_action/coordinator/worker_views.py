@@ -59,7 +59,7 @@ def hardware(desk: Desk) -> dict[str, Any]:
                 "platform": worker.capability.platform,
                 "memory_bytes": worker.capability.memory_bytes,
                 "slots": worker.slots,
-                "busy": len(desk.leases.of(worker.id)),
+                "busy": len(desk.leases.on(worker.id)),
                 "devices": dict(devices),
                 "names": {kind: sorted(found) for kind, found in names.items()},
                 "browsers": sorted(worker.capability.browsers),

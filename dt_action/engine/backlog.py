@@ -25,7 +25,7 @@ class Backlog:
     """
     Plain files in stretches, in pytest's order; everything else in queues by what it needs, longest first.
 
-    What needs something waits for few slots, so it goes first. `capabilities` are the workers present or promised.
+    What needs something waits for few slots, so it goes first. `capabilities` are the workers present or expected.
     `has_news` tells that something came, or became free to run, since idle slots were last fed from here.
     """
 
@@ -149,7 +149,7 @@ class Backlog:
         return not requirement.enforced and not self.anybody(requirement)
 
     def anybody(self, requirement: Requirement) -> bool:
-        """True where some worker, present or promised, satisfies the requirement."""
+        """True where some worker, present or expected, satisfies the requirement."""
         return any(capability.satisfies(requirement) for capability in self._kinds)
 
     def why_nobody(self, piece: Piece) -> str:

@@ -106,7 +106,7 @@ class Dispatcher:
         may_only_add = bool(self._backlog.capabilities) and worker not in self._backlog.capabilities
         self._backlog.set_worker(worker, capability)
         if may_only_add:
-            return self._dealer.feed_resting(rob=True) if self._is_dealt and not self.is_finished else []
+            return self._dealer.feed_resting(steal=True) if self._is_dealt and not self.is_finished else []
         return [*self._judge_again(), *self._after(now)]
 
     def worker_lost(self, worker: str, reason: str, now: float) -> list[Action]:
@@ -431,7 +431,7 @@ class Dispatcher:
             return []
         return self._verdicts.conclude(case, attempt, now=now, final=True) + self._after(now)
 
-    def heard(self, slot: str, now: float) -> list[Action]:
+    def note_output(self, slot: str, now: float) -> list[Action]:
         """The slot printed something."""
         if slot in self._dealer.slots:
             self._dealer.slots[slot].heard_at = now
@@ -463,7 +463,7 @@ class Dispatcher:
                 actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
             elif state.running and (state.credit or now >= state.overstays_at):
                 actions += self._dealer.hold_up(state, now)
-        return actions + (self._dealer.feed_resting(rob=True) if self._is_dealt else [])
+        return actions + (self._dealer.feed_resting(steal=True) if self._is_dealt else [])
 
     def cancel(
         self,

@@ -133,7 +133,7 @@ class Confirming:
             stage.slot, stage.worker = slot, worker
             stage.gives_up_at = now + PATIENCE * stage.expected_s + self._budget_s
 
-    def heard(self, message: protocol.Message, *, sent: int) -> list[Output]:
+    def hear(self, message: protocol.Message, *, sent: int) -> list[Output]:
         """Its process told something; `sent` is how many commands it was sent."""
         stage = self._stage
         if stage is None:

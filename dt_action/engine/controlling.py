@@ -59,7 +59,7 @@ class Controlling:
             return [StartController()]
         return []
 
-    def heard(self, message: protocol.Message) -> list[Action]:
+    def hear(self, message: protocol.Message) -> list[Action]:
         """The session told something."""
         match message:
             case protocol.Configured():
@@ -92,11 +92,11 @@ class Controlling:
             return []
         match message:
             case protocol.Ready():
-                return [_told(protocol.NodeReady(slot=slot))]
+                return [_to_controller(protocol.NodeReady(slot=slot))]
             case protocol.Uncollectable() | protocol.FileSkipped() if message.report:
-                return [_told(protocol.ReplayCollect(report=message.report))]
+                return [_to_controller(protocol.ReplayCollect(report=message.report))]
             case protocol.Warned() if message.full:
-                return [_told(protocol.ReplayWarning(warning=message))]
+                return [_to_controller(protocol.ReplayWarning(warning=message))]
             case protocol.Output():
                 self._outputs[slot] = message.workeroutput
         return []
@@ -109,32 +109,34 @@ class Controlling:
             return []
         self._nodes.discard(slot)
         output = self._outputs.pop(slot, None)
-        return [_told(protocol.NodeDown(slot=slot, workeroutput=output, error="" if output is not None else error))]
+        return [
+            _to_controller(protocol.NodeDown(slot=slot, workeroutput=output, error="" if output is not None else error))
+        ]
 
-    def told(self, event: object) -> list[Action]:
+    def hear_event(self, event: object) -> list[Action]:
         """The run tells an event: what of it plain pytest would tell its plugins."""
         if not self.is_open:
             return []
         match event:
             case FileCollected() if event.cases:
                 self._count += len(event.cases)
-                return [_told(protocol.Counted(count=self._count))]
+                return [_to_controller(protocol.Counted(count=self._count))]
             case CaseFinished() if not event.will_retry and event.case.id != event.case.file:
                 attempt = event.attempt
                 if attempt.reports:
                     replay = protocol.ReplayCase(id=event.case.id, slot=attempt.slot, reports=attempt.reports)
-                    return [_told(replay)]
+                    return [_to_controller(replay)]
                 text = "\n".join(filter(None, (attempt.message, attempt.detail)))
-                return [_told(protocol.ReplayCrash(id=event.case.id, text=text, slot=attempt.slot))]
+                return [_to_controller(protocol.ReplayCrash(id=event.case.id, text=text, slot=attempt.slot))]
         return []
 
     def stop(self) -> list[Action]:
         """Nothing follows: the session should end."""
-        return [_told(protocol.Stop())] if self.is_open else []
+        return [_to_controller(protocol.Stop())] if self.is_open else []
 
     def _configure(self, slot: str) -> list[Action]:
         self._nodes.add(slot)
-        return [_told(protocol.ConfigureNode(slot=slot))]
+        return [_to_controller(protocol.ConfigureNode(slot=slot))]
 
 
 def session_over(session: str, message: protocol.SessionEnded) -> SessionOver:
@@ -149,5 +151,5 @@ def session_over(session: str, message: protocol.SessionEnded) -> SessionOver:
     )
 
 
-def _told(command: protocol.ToController) -> Send:
+def _to_controller(command: protocol.ToController) -> Send:
     return Send(slot=CONTROLLER, command=command)

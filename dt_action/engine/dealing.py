@@ -12,7 +12,7 @@ from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
 from dt_action.engine.pieces import Allowance, Piece
 from dt_action.engine.slots import Slot
-from dt_action.engine.stealing import Busy, Rules, choose_loot
+from dt_action.engine.stealing import Busy, Rules, choose_transfer
 from dt_action.engine.verdicts import Verdicts
 from dt_action.model.plan import PlannedFile
 from dt_action.model.slot_protocol import Assign, Drop, Grant, Recall, Rest, Stop, Unit
@@ -258,29 +258,29 @@ class Dealer:
     def feed(self, slot: Slot) -> list[Action]:
         """A batch from the backlog, else from a busy slot, else rest."""
         self.unlock(slot.name)
-        fed = self._deal(slot) or self._rob(slot, look_at=LOOK_AT)
+        fed = self._deal(slot) or self._take_from_busy(slot, look_at=LOOK_AT)
         if fed or slot.running:
             if not fed:
                 self.hold(slot)
             return fed
         return [self.rest(slot)]
 
-    def feed_resting(self, *, rob: bool = False) -> list[Action]:
-        """Find work for idle slots: what waits, and with `rob` also what a busy slot could give up."""
+    def feed_resting(self, *, steal: bool = False) -> list[Action]:
+        """Find work for idle slots: what waits, and with `steal` also what a busy slot could give up."""
         self._backlog.has_news = False
         actions: list[Action] = []
         idle: set[str] = set()  # what one slot of a worker does not get, another one does not get either
-        poor: set[str] = set()  # kinds of worker for which no busy slot can give up anything
+        fruitless: set[str] = set()  # kinds of worker for which no busy slot can give up anything
         for slot in self.resting:
             if slot.worker in idle:
                 continue
             kind = self._backlog.kind_of(slot.worker)
             fed = self._deal(slot)
-            if not fed and rob and kind not in poor:
-                fed = self._rob(slot, look_at=len(self.slots))
+            if not fed and steal and kind not in fruitless:
+                fed = self._take_from_busy(slot, look_at=len(self.slots))
             if not fed:
                 idle.add(slot.worker)
-                poor.add(kind)
+                fruitless.add(kind)
             actions += fed
         return actions
 
@@ -334,23 +334,23 @@ class Dealer:
                 break
         return [self._assign(slot, pieces, units)] if pieces else []
 
-    def _rob(self, thief: Slot, *, look_at: int) -> list[Action]:
+    def _take_from_busy(self, taker: Slot, *, look_at: int) -> list[Action]:
         """A batch of what one of the busiest slots could give up."""
         rules = Rules(
             least_s=self._limits.steal_s,
             group_of=lambda case: self._ledger[case].group,
-            may_take_case=lambda case: self._verdicts.may_move(case, thief.worker, lacks=thief.lacks),
-            may_take_piece=lambda piece: piece.file not in thief.lacks and self._backlog.may_move(piece, thief.worker),
+            may_take_case=lambda case: self._verdicts.may_move(case, taker.worker, lacks=taker.lacks),
+            may_take_piece=lambda piece: piece.file not in taker.lacks and self._backlog.may_move(piece, taker.worker),
         )
-        with closing(self._busy.most_first(0.0)) as victims:
-            loot = choose_loot(itertools.islice(victims, look_at), thief, rules)
-        if loot is None:
+        with closing(self._busy.most_first(0.0)) as givers:
+            transfer = choose_transfer(itertools.islice(givers, look_at), taker, rules)
+        if transfer is None:
             return []
-        victim = self.slots[loot.victim]
-        pieces = victim.give_up(loot.files, loot.cases, self._verdicts.pieces)
-        units = [self._unit(piece, self._backlog.allowance(thief.worker, piece)) for piece in pieces]
-        taken = Send(slot=victim.name, command=Drop(cases=loot.cases, files=loot.files))
-        return [taken, self._assign(thief, pieces, units)]
+        giver = self.slots[transfer.giver]
+        pieces = giver.give_up(transfer.files, transfer.cases, self._verdicts.pieces)
+        units = [self._unit(piece, self._backlog.allowance(taker.worker, piece)) for piece in pieces]
+        taken = Send(slot=giver.name, command=Drop(cases=transfer.cases, files=transfer.files))
+        return [taken, self._assign(taker, pieces, units)]
 
     def _unit(self, piece: Piece, allowed: Allowance) -> Unit:
         """A piece as a slot is handed it."""

@@ -214,7 +214,7 @@ class RunState:
             process = self._processes.pop(slot)
             if process.confirms:
                 died = Died(reason=reason, how="lost")
-                outputs += self._settle(self._confirming.heard(died, sent=process.sent), now)
+                outputs += self._settle(self._confirming.hear(died, sent=process.sent), now)
             outputs += self._follow(self._controlling.slot_gone(slot, reason))
         return outputs + self._follow(self._brain.worker_lost(worker, reason, now))
 
@@ -376,7 +376,7 @@ class RunState:
                 outputs = self._follow(self._controlling.needed(slot, message.reasons, confirms=True))
             case protocol.Ready() | protocol.Output():
                 outputs = self._follow(self._controlling.slot_heard(slot, message))
-        return outputs + self._settle(self._confirming.heard(message, sent=process.sent), now)
+        return outputs + self._settle(self._confirming.hear(message, sent=process.sent), now)
 
     def _hear_controller(self, message: protocol.Message, now: float) -> list[Output]:
         if isinstance(message, Died):
@@ -386,7 +386,7 @@ class RunState:
             return self._follow(self._controlling.died(reason))
         if isinstance(message, protocol.Exit):
             return self._follow(self._brain.cancel("stopped", message.reason, now, is_wanted=True))
-        return self._follow(self._controlling.heard(message))
+        return self._follow(self._controlling.hear(message))
 
     def _tell_brain(self, slot: str, message: protocol.Message, at: float, now: float) -> list[Action]:
         """Pass on what a slot told while it worked."""
@@ -408,7 +408,7 @@ class RunState:
             case protocol.FileSkipped():
                 return brain.file_skipped(slot, message.file, message.reason)
             case protocol.Printed():
-                return brain.heard(slot, now)
+                return brain.note_output(slot, now)
             case protocol.Exit():
                 return brain.cancel("stopped", message.reason, now, is_wanted=True)
             case protocol.Ready() | protocol.Collection() | protocol.Alone() | protocol.NeedsController():
@@ -547,7 +547,7 @@ class RunState:
                     self._ended = ended  # it is the last word, and the sessions are still to end
                     continue
                 case Tell(event):
-                    outputs += self._follow(self._controlling.told(event))
+                    outputs += self._follow(self._controlling.hear_event(event))
                     if isinstance(event, CaseFinished) and event.attempt.reports:
                         event = replace(event, attempt=replace(event.attempt, reports=()))
                     outputs.append(Tell(event))

@@ -13,10 +13,10 @@ from dt_action.engine.slots import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loot:
-    """Whole files not collected yet, or cases of one file, of slot `victim`; worth `expected_s`."""
+class Transfer:
+    """Whole files not collected yet, or cases of one file, of slot `giver`; worth `expected_s`."""
 
-    victim: str
+    giver: str
     files: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
     expected_s: float = 0.0
@@ -25,8 +25,8 @@ class Loot:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """
-    What limits a theft: `least_s` is the least gain in seconds, `group_of` names what a case must stay together with
-    ("" for nothing), `may_take_case` and `may_take_piece` tell what may move to the thief.
+    What limits a transfer: `least_s` is the least gain in seconds, `group_of` names what a case must stay together with
+    ("" for nothing), `may_take_case` and `may_take_piece` tell what may move to the taker.
     """
 
     least_s: float
@@ -40,7 +40,7 @@ class Busy:
     The slots that can give something up, by how much they have ahead of them, most first.
 
     `note` each one that has more ahead, or that can give up more; both may shrink unsaid. Nothing but the slots
-    themselves decides on the order, so that a run that is lived through again takes the same course.
+    themselves decides on the order, so that a run that is lived through again goes the same way.
     """
 
     def __init__(self) -> None:
@@ -84,31 +84,31 @@ class Busy:
         heapq.heappush(self._heap, entry)
 
 
-def choose_loot(victims: Iterable[Slot], thief: Slot, rules: Rules) -> Loot | None:
+def choose_transfer(givers: Iterable[Slot], taker: Slot, rules: Rules) -> Transfer | None:
     """
-    About half of what the first of the victims that can give up something may not begin without asking.
+    About half of what the first of the givers that can give up something may not begin without asking.
 
-    `victims` come with most ahead first: the slot that will end last is the one to relieve, also where another one
+    `givers` come with most ahead first: the slot that will end last is the one to relieve, also where another one
     had more to give.
     """
-    for victim in victims:
-        if victim is not thief and not victim.is_doomed:
-            loots = (_files(victim, rules), _cases(victim, thief, rules))
-            loot = max(loots, key=lambda loot: loot.expected_s if loot is not None else -1.0)
-            if loot is not None:
-                return loot
+    for giver in givers:
+        if giver is not taker and not giver.is_doomed:
+            options = (_files(giver, rules), _cases(giver, taker, rules))
+            transfer = max(options, key=lambda transfer: transfer.expected_s if transfer is not None else -1.0)
+            if transfer is not None:
+                return transfer
     return None
 
 
-def _files(victim: Slot, rules: Rules) -> Loot | None:
+def _files(giver: Slot, rules: Rules) -> Transfer | None:
     """The last half of the files it has not collected, by expected time; all but nothing of one file is still one."""
     spare_s: dict[str, float] = {}
-    spare = victim.spare_pieces()
+    spare = giver.spare_pieces()
     if not spare:
         return None
     for piece in spare:
         spare_s[piece.file] = spare_s.get(piece.file, 0.0) + piece.expected_s
-    for file in _held_files(victim, rules):
+    for file in _held_files(giver, rules):
         spare_s.pop(file, None)
     total_s = sum(spare_s.values())
     taken: list[str] = []
@@ -118,58 +118,58 @@ def _files(victim: Slot, rules: Rules) -> Loot | None:
             break
         taken.append(file)
         taken_s += expected_s
-    busy = bool(victim.running or victim.queue or victim.collecting)
+    busy = bool(giver.running or giver.queue or giver.collecting)
     if not taken or not (busy or len(spare_s) > 1):
         return None
-    return Loot(victim=victim.name, files=tuple(taken), expected_s=taken_s)
+    return Transfer(giver=giver.name, files=tuple(taken), expected_s=taken_s)
 
 
-def _held_files(victim: Slot, rules: Rules) -> set[str]:
+def _held_files(giver: Slot, rules: Rules) -> set[str]:
     """
     The files that it keeps: something of them is collected, or may not move.
 
     A slot may collect a file ahead while the word that it is taken away is on its way, so that word takes back all
     that it has of the file.
     """
-    held = {victim.file_of(case) for case in victim.queue}
-    held |= {piece.file for piece in victim.pieces if not rules.may_take_piece(piece)}
-    return held | ({victim.collecting.file} if victim.collecting is not None else set())
+    held = {giver.file_of(case) for case in giver.queue}
+    held |= {piece.file for piece in giver.pieces if not rules.may_take_piece(piece)}
+    return held | ({giver.collecting.file} if giver.collecting is not None else set())
 
 
-def _cases(victim: Slot, thief: Slot, rules: Rules) -> Loot | None:
+def _cases(giver: Slot, taker: Slot, rules: Rules) -> Transfer | None:
     """
     The last half of the cases of its last file, in whole groups.
 
-    The thief has to collect the file too, so the half must be worth more than that, together with the time for which
-    it is held up where it is; and a group that the victim has begun, or may begin by itself, stays.
+    The taker has to collect the file too, so the half must be worth more than that, together with the time for which
+    it is held up where it is; and a group that the giver has begun, or may begin by itself, stays.
     """
-    if victim.credit >= len(victim.queue):
+    if giver.credit >= len(giver.queue):
         return None
-    last = victim.queue[-1]
-    file = victim.file_of(last)
-    if file in victim.kept_files:
+    last = giver.queue[-1]
+    file = giver.file_of(last)
+    if file in giver.kept_files:
         return None
-    overhead_s = 0.0 if file in thief.collect_s else victim.collect_s.get(file, 0.0)
-    least_s = rules.least_s + overhead_s - victim.held_up_s
-    is_small = victim.expected_s(last) < least_s and not rules.group_of(last)
-    if victim.queue_s < (2 * least_s if is_small else least_s):
+    overhead_s = 0.0 if file in taker.collect_s else giver.collect_s.get(file, 0.0)
+    least_s = rules.least_s + overhead_s - giver.held_up_s
+    is_small = giver.expected_s(last) < least_s and not rules.group_of(last)
+    if giver.queue_s < (2 * least_s if is_small else least_s):
         return None  # not even half of all that it holds is worth it; so it is with most, and quickly seen
-    spare = victim.uncommitted()
-    left_s = sum(map(victim.expected_s, spare))
+    spare = giver.uncommitted()
+    left_s = sum(map(giver.expected_s, spare))
     if left_s < least_s:
         return None
-    stays = {rules.group_of(case) for case in islice(victim.queue, victim.credit)} - {""}
-    stays |= {rules.group_of(victim.running)} if victim.running else set()
-    if file in victim.begun_files:
+    stays = {rules.group_of(case) for case in islice(giver.queue, giver.credit)} - {""}
+    stays |= {rules.group_of(giver.running)} if giver.running else set()
+    if file in giver.begun_files:
         stays.add(file)  # a group named after the whole file: its first test has run, or is running
-    of_file = [case for case in spare if victim.file_of(case) == file]
+    of_file = [case for case in spare if giver.file_of(case) == file]
     if file in stays and all(rules.group_of(case) == file for case in of_file):
-        victim.kept_files.add(file)
+        giver.kept_files.add(file)
         return None
     taken: list[str] = []
     taken_s = 0.0
     for group in _groups_from_the_end(of_file, rules):
-        group_s = sum(map(victim.expected_s, group))
+        group_s = sum(map(giver.expected_s, group))
         if taken and taken_s + group_s > left_s / 2:
             break
         name = rules.group_of(group[0])
@@ -179,7 +179,7 @@ def _cases(victim: Slot, thief: Slot, rules: Rules) -> Loot | None:
     if not taken or taken_s < least_s:
         return None
     chosen = set(taken)
-    return Loot(victim=victim.name, cases=tuple(case for case in spare if case in chosen), expected_s=taken_s)
+    return Transfer(giver=giver.name, cases=tuple(case for case in spare if case in chosen), expected_s=taken_s)
 
 
 def _groups_from_the_end(cases: list[str], rules: Rules) -> Iterable[list[str]]:

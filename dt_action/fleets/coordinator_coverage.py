@@ -46,12 +46,12 @@ class RemoteCoverage:
             yield _missing(f"slots were still saving their coverage after {WHOLE_PATIENCE_S:g} s")
         for slot in found.lost:
             yield _missing(f"the coverage of slot {slot} did not come: its worker was lost, or could not send it")
-        for number, parcel in enumerate(found.parcels):
+        for number, upload in enumerate(found.uploads):
             try:
-                self._take(link, f"/runs/{run}/coverage/{parcel.digest}", token, f"{number:05}")
-                self.workspaces.add(parcel.root)
+                self._take(link, f"/runs/{run}/coverage/{upload.digest}", token, f"{number:05}")
+                self.workspaces.add(upload.root)
             except (LinkError, UnreadableError, OSError) as error:
-                yield _missing(f"the coverage of slot {parcel.slot} on {parcel.worker} is not to be had: {error}")
+                yield _missing(f"the coverage of slot {upload.slot} on {upload.worker} is not to be had: {error}")
 
     def _take(self, link: Link, path: str, token: str, name: str) -> None:
         archive = self.folder / f"{name}.tar.gz"
@@ -64,13 +64,13 @@ def _missing(text: str) -> Notice:
     return Notice(level="warning", text=f"{text}; what its tests ran is missing from the coverage")
 
 
-def _whole(link: Link, run: str, token: str) -> wire.Parcels:
+def _whole(link: Link, run: str, token: str) -> wire.CoverageUploads:
     give_up_at = time.monotonic() + WHOLE_PATIENCE_S
     while True:
         answer: Any = patiently(
             lambda: link.get_json(f"/runs/{run}/coverage?wait_s={WAIT_S:g}", token=token), patience_s=FETCH_PATIENCE_S
         )
-        found = from_jsonable(wire.Parcels, answer, source="the coordinator's answer")
+        found = from_jsonable(wire.CoverageUploads, answer, source="the coordinator's answer")
         if found.is_whole or time.monotonic() > give_up_at:
             return found
         time.sleep(AGAIN_S)  # a coordinator that is about to stop answers at once

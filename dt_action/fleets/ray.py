@@ -150,8 +150,8 @@ def _bounded(places: Sequence[Place], most: int | None) -> tuple[Place, ...]:
     share = {place.worker: min(1, place.slots) for place in places}
     while sum(share.values()) < most:
         grown = [place for place in places if share[place.worker] < place.slots]
-        poorest = min(grown, key=lambda place: share[place.worker])
-        share[poorest.worker] += 1
+        smallest = min(grown, key=lambda place: share[place.worker])
+        share[smallest.worker] += 1
     return tuple(Place(worker=place.worker, capability=place.capability, slots=share[place.worker]) for place in places)
 
 

@@ -29,14 +29,14 @@ class Owners:
 
     rules: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = ()
 
-    def of(self, path: str) -> tuple[str, ...]:
+    def owners_of(self, path: str) -> tuple[str, ...]:
         """The owners of a path relative to the repository's top; none where no rule has one."""
         return next((owners for pattern, owners in reversed(self.rules) if pattern.match(path)), ())
 
     def of_all(self, files: Mapping[str, str]) -> Iterator[Owned]:
         """The files that have owners, sorted, by the path of each relative to the repository's top."""
         for file, path in sorted(files.items()):
-            owners = self.of(path) if path else ()
+            owners = self.owners_of(path) if path else ()
             if owners:
                 yield Owned(path=file, owners=owners)
 

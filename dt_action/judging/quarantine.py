@@ -51,7 +51,7 @@ class Quarantine:
     entries: tuple[Entry, ...] = ()
     today: date
 
-    def of(self, cases: Iterable[str]) -> Iterator[Tolerated]:
+    def tolerated(self, cases: Iterable[str]) -> Iterator[Tolerated]:
         """What holds of each case, in the order of the cases; an exact id is preferred to a glob."""
         valid = [entry for entry in self.entries if entry.expires >= self.today]
         exact = {entry.id: entry for entry in reversed(valid)}

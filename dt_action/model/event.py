@@ -73,7 +73,7 @@ class CaseFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseUnplaced:
-    """No worker, present or promised, can run the case. `case.id` is a file's path where its cases are not known."""
+    """No worker, present or expected, can run the case. `case.id` is a file's path where its cases are not known."""
 
     case: TestCase
     reason: str

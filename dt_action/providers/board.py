@@ -88,7 +88,7 @@ class Board:
     entries: tuple[Entry, ...] = ()
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> Board:
+    def from_entries(cls, entries: Iterable[Entry]) -> Board:
         """
         The entries that still say something.
 
@@ -108,11 +108,11 @@ class Board:
 
     def with_(self, entry: Entry) -> Board:
         """The board after a job has told how it went; what it said before of the same run no longer counts."""
-        return Board.of((*(other for other in self.entries if other.name != entry.name), entry))
+        return Board.from_entries((*(other for other in self.entries if other.name != entry.name), entry))
 
     def join(self, *others: Board) -> Board:
         """What several boards say together."""
-        return Board.of(entry for board in (self, *others) for entry in board.entries)
+        return Board.from_entries(entry for board in (self, *others) for entry in board.entries)
 
     def rivals_of(self, entry: Entry) -> tuple[Entry, ...]:
         """The jobs that cannot be told from the one that wrote `entry`."""
@@ -237,7 +237,7 @@ def board_in(body: str, key: str) -> Board | None:
     if found is None:
         old = _OLD_MARK.match(body)
         return Board() if old is not None and old["key"] == key else None
-    return Board.of(unpacked(found["data"])) if found["key"] == key else None
+    return Board.from_entries(unpacked(found["data"])) if found["key"] == key else None
 
 
 def entry_of(run: Run, job: Job, *, title: str, commit: str, url: str, text: str) -> Entry:

@@ -136,7 +136,7 @@ class GitHub:
     def _outputs(self, run: Run, publication: Publication) -> None:
         path = self._environ.get("GITHUB_OUTPUT", "")
         if path:
-            github_commands.append_outputs(Path(path), outputs.of(run, publication, self._settings.output_dir))
+            github_commands.append_outputs(Path(path), outputs.outputs_of(run, publication, self._settings.output_dir))
 
     def _summary(self, publication: Publication) -> None:
         """Append to the step's summary; Enterprise Server before 3.6 has none, which is no refusal."""

@@ -72,7 +72,7 @@ class SharedCheck:
         """
         entry = replace(entry, commit=self.commit)
         lines = self._lines()
-        board = Board.of(line.entry for line in lines).with_(entry)
+        board = Board.from_entries(line.entry for line in lines).with_(entry)
         if entry.name not in {other.name for other in board.entries}:
             return ""
         run = self._mine(lines, entry) or self._create(lines, board, entry)
@@ -87,9 +87,11 @@ class SharedCheck:
 
     def _create(self, lines: Sequence[_Line], board: Board, entry: Entry) -> CheckRun:
         is_picture = not any(line.run.name == self.name for line in self._standing(lines, board))
-        shown = board if is_picture else Board.of([entry])
+        shown = board if is_picture else Board.from_entries([entry])
         name = self.name if is_picture else f"{self.name}: {entry.title}"
-        output = replace(self._picture(shown), text=Board.of([entry]).body(self._key, CHECK_TEXT_BYTES, _NOTE))
+        output = replace(
+            self._picture(shown), text=Board.from_entries([entry]).body(self._key, CHECK_TEXT_BYTES, _NOTE)
+        )
         conclusion = CONCLUSIONS[shown.conclusion]
         try:
             return self.api.create_check_run(name, self.commit, _external_id(entry), self.url, output, conclusion)
@@ -104,7 +106,7 @@ class SharedCheck:
         deadline = self.clock() + PATIENCE_S
         while self.clock() < deadline:
             lines = self._lines()
-            board = Board.of(line.entry for line in lines)
+            board = Board.from_entries(line.entry for line in lines)
             wanted, conclusion = self._picture(board), CONCLUSIONS[board.conclusion]
             stale = [
                 line.run

@@ -98,7 +98,7 @@ class GitLab:
         directory = Path(self._settings.output_dir)
         directory.mkdir(parents=True, exist_ok=True)
         (directory / CODE_QUALITY).write_bytes(codequality.write(publication.annotations))
-        found = outputs.of(run, publication, self._settings.output_dir)
+        found = outputs.outputs_of(run, publication, self._settings.output_dir)
         (directory / DOTENV).write_text(outputs.dotenv(found), encoding="utf-8", newline="\n")
         (directory / ANNOTATIONS).write_text(json.dumps(self._links(found), indent=1) + "\n", encoding="utf-8")
 

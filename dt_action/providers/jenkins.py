@@ -50,7 +50,7 @@ class Jenkins:
         directory = Path(self._settings.output_dir)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            found = outputs.of(run, publication, self._settings.output_dir)
+            found = outputs.outputs_of(run, publication, self._settings.output_dir)
             (directory / DOTENV).write_text(outputs.dotenv(found), encoding="utf-8", newline="\n")
         except OSError as error:
             return [f"the totals for the build's description: {error}"]

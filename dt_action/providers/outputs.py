@@ -26,7 +26,7 @@ NAMES = (
 _FORMAT_WORDS = {"xml": "junit"}
 
 
-def of(run: Run, publication: Publication, output_dir: str) -> dict[str, str]:
+def outputs_of(run: Run, publication: Publication, output_dir: str) -> dict[str, str]:
     """The outputs by name; empty where there is nothing to say."""
     totals = run.totals()
     outputs = dict.fromkeys(NAMES, "")

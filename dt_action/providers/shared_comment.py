@@ -119,7 +119,7 @@ class Writer:
                 self._create(entry)
                 comments = self.thread.ours()
                 if len(comments) == 1 and _holds(comments[0].body, entry):
-                    return Board.of([entry])
+                    return Board.from_entries([entry])
             elif len(comments) == 1 and (board := self._stands_already(comments[0], entry)):
                 return board
             written = self._add(comments, entry, deadline) if comments else None
@@ -135,7 +135,7 @@ class Writer:
 
     def _create(self, entry: Entry) -> None:
         try:
-            self.thread.create(self.page.body(Board.of([entry])))
+            self.thread.create(self.page.body(Board.from_entries([entry])))
         except UncertainError:
             if not any(_holds(comment.body, entry) for comment in self.thread.ours()):
                 raise

@@ -78,7 +78,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The run that a submission became, and the files that no worker present or promised can run, with why."""
+    """The run that a submission became, and the files that no worker present or expected can run, with why."""
 
     run: str
     warnings: tuple[str, ...] = ()
@@ -220,7 +220,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class CoverageUpload:
     """
     The coverage data that one slot's process left: a `tar.gz` of data files, by its digest.
 
@@ -234,7 +234,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcels:
+class CoverageUploads:
     """
     What a run's slots measured so far. `is_whole` tells that nothing more will come.
 
@@ -242,7 +242,7 @@ class Parcels:
     """
 
     is_whole: bool
-    parcels: tuple[Parcel, ...] = ()
+    uploads: tuple[CoverageUpload, ...] = ()
     lost: tuple[str, ...] = ()
 
 

@@ -15,7 +15,7 @@ from dt_action.errors import FleetError
 from dt_action.model.hardware import Capability
 from dt_action.remote import wire
 from dt_action.remote.link import Backoff, Link, LinkError
-from dt_action.worker.lodging import Lodging
+from dt_action.worker.slot_hosts import SlotHosts
 from dt_action.worker.slot_work import SlotEnd, SlotWork
 from dt_action.worker.vitals import SelfReport
 
@@ -59,7 +59,7 @@ class Agent:
         name: str,
         slots: int,
         probe: Callable[[], Capability],
-        lodging: Lodging,
+        hosts: SlotHosts,
         report: SelfReport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,7 +69,7 @@ class Agent:
         self._name = name
         self._slots = slots
         self._probe = probe
-        self._lodging = lodging
+        self._hosts = hosts
         self._clock = clock
         self._boot = secrets.token_hex(8)
         self._capability = probe()
@@ -154,7 +154,7 @@ class Agent:
         asked = self._asked(wait_s=1.0 if self.is_draining else POLL_S)
         asked = replace(asked, vitals=self._report.vitals(), log=lines)
         work = self._link.post("/leases", asked, wire.Work, token=identity.jwt, timeout_s=POLL_S + 20)
-        self._report.told(number)
+        self._report.confirm(number)
         self._announced = self._capability
         with self._lock:
             for id in asked.given_up:
@@ -172,7 +172,7 @@ class Agent:
             if id in held:
                 _LOG.info("lease %s was given away or is over", id)
                 held[id].revoke()
-        self._lodging.sweep()
+        self._hosts.sweep()
 
     def _asked(self, *, wait_s: float) -> wire.Poll:
         with self._lock:
@@ -194,7 +194,7 @@ class Agent:
             work = self._work[lease.id] = SlotWork(
                 lease,
                 link=lambda: Link(self._url),
-                lodging=self._lodging,
+                hosts=self._hosts,
                 fitness=self._fitness,
                 ended=self._ended,
                 backoff=self._backoff,

@@ -28,7 +28,7 @@ from dt_action.ports import Heard, Left
 from dt_action.remote import wire
 from dt_action.remote.bundle import pack_files
 from dt_action.remote.link import Backoff, Link, LinkError, patiently
-from dt_action.worker.lodging import DATA_NAME, LeaseHost, Lodging
+from dt_action.worker.slot_hosts import DATA_NAME, LeaseHost, SlotHosts
 
 _LOG = logging.getLogger("dt.worker")
 
@@ -104,7 +104,7 @@ class SlotWork(threading.Thread):
         lease: wire.Lease,
         *,
         link: Callable[[], Link],
-        lodging: Lodging,
+        hosts: SlotHosts,
         fitness: Callable[[], str],
         ended: Callable[[wire.Lease, SlotEnd], None],
         backoff: Backoff,
@@ -113,7 +113,7 @@ class SlotWork(threading.Thread):
         self.lease = lease
         self.seen = 0
         self._make_link = link
-        self._lodging = lodging
+        self._hosts = hosts
         self._fitness = fitness
         self._ended = ended
         self._backoff = backoff
@@ -157,15 +157,15 @@ class SlotWork(threading.Thread):
             self._outbox.add(Died(reason=f"the worker's agent failed: {error!r}"[:500]))
             self._tell_all(link)
         finally:
-            self._lodging.leave(self.lease)
+            self._hosts.leave(self.lease)
             link.close()
             self._ended(self.lease, self._end)
 
     def _run(self, link: Link) -> None:
         try:
-            host = self._lodging.host(self.lease, lambda lease, path: _fetch(link, lease, path))
+            host = self._hosts.host(self.lease, lambda lease, path: _fetch(link, lease, path))
             unfit = self._fitness()
-            if self.lease.start.measures and self._lodging.data_folder(self.lease) is None:
+            if self.lease.start.measures and self._hosts.data_folder(self.lease) is None:
                 unfit = unfit or "coverage is not measured on this worker, whose slots are no processes of its machine"
             if unfit:
                 host.close()
@@ -296,9 +296,9 @@ class SlotWork(threading.Thread):
 
     def _send_coverage(self, link: Link, root: str) -> None:
         """Send what the process measured, also where that is nothing: the run waits for it."""
-        folder = self._lodging.data_folder(self.lease)
+        folder = self._hosts.data_folder(self.lease)
         assert folder is not None  # noqa: S101 - else the lease was refused
-        archive = folder / "parcel.tar.gz"
+        archive = folder / "upload.tar.gz"
         try:
             digest = pack_files(sorted(folder.glob(f"{DATA_NAME}.*")), archive)
             path = f"/leases/{self.lease.id}/coverage/{digest}?{urlencode({'root': root})}"

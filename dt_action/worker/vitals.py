@@ -23,7 +23,7 @@ class SelfReport(logging.Handler):
     """
     What a worker tells of itself: its machine's vitals where `folder` names a place on it, and what it logged.
 
-    As a handler it keeps the lines that were not told yet; `told` takes away those that have arrived.
+    As a handler it keeps the lines that were not told yet; `confirm` takes away those that have arrived.
     """
 
     def __init__(self, folder: Path | None = None, system: System | None = None) -> None:
@@ -55,11 +55,11 @@ class SelfReport(logging.Handler):
             self._count += 1
 
     def untold(self) -> tuple[tuple[str, ...], int]:
-        """The lines, and a number for `told`."""
+        """The lines, and a number for `confirm`."""
         with self._guard:
             return tuple(self._lines), self._count
 
-    def told(self, number: int) -> None:
+    def confirm(self, number: int) -> None:
         """The lines up to this number have arrived."""
         with self._guard:
             for _ in range(len(self._lines) - (self._count - number)):

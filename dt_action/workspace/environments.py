@@ -122,7 +122,7 @@ class _Builder:
             return self.home / pointer.read_text(encoding="utf-8")
         directory = self.home / f"{digest}-{os.getpid()}"
         make_folder(self.home)
-        self.say(f"environment: installing {_told(asked, tools, self.root)}")
+        self.say(f"environment: installing {_describe(asked, tools, self.root)}")
         self._make(directory)
         self._install(directory, asked, tools)
         # A pointer that is moved into place last: a broken build is never used, and two builders never collide.
@@ -208,7 +208,7 @@ def _with_cache(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
     return {**environ, "UV_CACHE_DIR": str(home.parent / "packages")}
 
 
-def _told(asked: Wanted, tools: Sequence[str], root: Path) -> str:
+def _describe(asked: Wanted, tools: Sequence[str], root: Path) -> str:
     named = [_shown(path, root) for path in (*asked.files, *(project.path for project in asked.projects))]
     few = [*asked.words[:3], *(["..."] if len(asked.words) > 3 else [])]
     within = [f"within {len(asked.constraints)} locked versions"] if asked.constraints else []

@@ -24,7 +24,7 @@ pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed"
 
 @pytest.fixture
 def coordinator(tmp_path: Path):
-    made = Coordinator(tmp_path / "coordinator", options=("--lease", "4s", "--promise", "60s")).start()
+    made = Coordinator(tmp_path / "coordinator", options=("--lease", "4s", "--eviction-timeout", "60s")).start()
     yield made
     made.stop()
 

@@ -50,7 +50,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture
 def coordinator(tmp_path: Path) -> Iterator[Coordinator]:
-    made = Coordinator(tmp_path / "coordinator", options=("--lease", "6s", "--promise", "60s")).start()
+    made = Coordinator(tmp_path / "coordinator", options=("--lease", "6s", "--eviction-timeout", "60s")).start()
     yield made
     made.stop()
 

@@ -42,14 +42,14 @@ entries = st.builds(
 @given(st.lists(entries, max_size=12), st.randoms())
 def test_any_order_and_grouping_of_writers_leaves_the_same_board(told: list[Entry], order: object) -> None:
     """A commit's runs lie together, as a service numbers them."""
-    whole = Board.of(told)
+    whole = Board.from_entries(told)
     shuffled = [*told]
     order.shuffle(shuffled)  # type: ignore[attr-defined]
     one_by_one = Board()
     for item in shuffled:
         one_by_one = one_by_one.with_(item)
     half = len(shuffled) // 2
-    joined = Board.of(shuffled[:half]).join(Board.of(shuffled[half:]), Board.of(shuffled))
+    joined = Board.from_entries(shuffled[:half]).join(Board.from_entries(shuffled[half:]), Board.from_entries(shuffled))
 
     def names(board: Board) -> list[tuple[str, tuple[int, int], str]]:
         return sorted(item.name for item in board.entries)
@@ -59,7 +59,7 @@ def test_any_order_and_grouping_of_writers_leaves_the_same_board(told: list[Entr
 
 @given(st.lists(entries, min_size=1, max_size=12))
 def test_the_worst_that_still_stands_is_what_the_board_says(told: list[Entry]) -> None:
-    board = Board.of(told)
+    board = Board.from_entries(told)
     newest = max(item.order for item in board.entries)
     assert newest == max(item.order for item in told)
     assert board.conclusion == min((item.conclusion for item in board.entries), key=CONCLUSIONS.index)
@@ -67,7 +67,7 @@ def test_the_worst_that_still_stands_is_what_the_board_says(told: list[Entry]) -
 
 
 def test_a_green_job_never_replaces_a_red_one_but_its_own_next_attempt_does() -> None:
-    board = Board.of([entry("unit", said="failed")]).with_(entry("ui"))
+    board = Board.from_entries([entry("unit", said="failed")]).with_(entry("ui"))
     assert board.conclusion == "failed"
     assert board.with_(entry("ui", attempt=2)).conclusion == "failed"
     assert board.with_(entry("unit", attempt=2)).conclusion == "passed"
@@ -75,14 +75,14 @@ def test_a_green_job_never_replaces_a_red_one_but_its_own_next_attempt_does() ->
 
 
 def test_a_newer_commit_wipes_the_board_and_an_older_one_that_ends_late_adds_nothing() -> None:
-    board = Board.of([entry("unit", run=10, said="failed"), entry("ui", run=11)]).with_(entry("ui", run=20))
+    board = Board.from_entries([entry("unit", run=10, said="failed"), entry("ui", run=11)]).with_(entry("ui", run=20))
     assert [item.name for item in board.entries] == [entry("ui", run=20).name]
     assert board.with_(entry("gpu", run=12, said="failed")) == board
 
 
 def test_two_jobs_that_nobody_can_tell_apart_both_stand_and_are_noticed() -> None:
     red, green = entry("test", said="failed", writer="a"), entry("test", writer="b")
-    board = Board.of([red]).with_(green)
+    board = Board.from_entries([red]).with_(green)
     assert board.conclusion == "failed"
     assert board.rivals_of(green) == (red,)
     assert "`test` (2)" not in board.table()
@@ -91,7 +91,9 @@ def test_two_jobs_that_nobody_can_tell_apart_both_stand_and_are_noticed() -> Non
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_and_words_come_back_from_the_comment_and_forge_nothing(text: str) -> None:
-    board = Board.of([entry("unit", said="failed", title=text, workflow=text, text=text), entry("ui", workflow="CI")])
+    board = Board.from_entries(
+        [entry("unit", said="failed", title=text, workflow=text, text=text), entry("ui", workflow="CI")]
+    )
     body = board.body("results", 60_000, NOTE)
     assert board_in(body, "results") == board
     assert body.count("board=") == 1 + body.count("board=AAAA")
@@ -125,7 +127,9 @@ def test_a_comment_of_an_earlier_version_or_a_damaged_one_is_an_empty_board(mark
 def test_a_board_fits_its_comment_and_every_job_has_its_line_there(
     told: list[tuple[Conclusion, str]], budget: int
 ) -> None:
-    board = Board.of(entry(f"job{n}", said=said, text=f"## head\n\n{text}") for n, (said, text) in enumerate(told))
+    board = Board.from_entries(
+        entry(f"job{n}", said=said, text=f"## head\n\n{text}") for n, (said, text) in enumerate(told)
+    )
     body = board.body("results", budget, NOTE)
     assert len(body.encode("utf-8", "replace")) <= budget
     found = board_in(body, "results")
@@ -137,7 +141,9 @@ def test_a_board_fits_its_comment_and_every_job_has_its_line_there(
 
 def test_four_hundred_jobs_fit_with_a_line_each() -> None:
     text = "## failed\n\n" + "a line of a traceback that is not short\n" * 400
-    board = Board.of(entry(f"job {n:03}", said="failed" if n % 9 == 0 else "passed", text=text) for n in range(400))
+    board = Board.from_entries(
+        entry(f"job {n:03}", said="failed" if n % 9 == 0 else "passed", text=text) for n in range(400)
+    )
     body = board.body("results", 60_000, NOTE)
     assert len(body) <= 60_000
     assert len(re.findall(r"^\| `job \d{3}`", body, re.MULTILINE)) == 400
@@ -145,14 +151,16 @@ def test_four_hundred_jobs_fit_with_a_line_each() -> None:
 
 def test_a_red_job_is_told_in_full_before_green_ones_have_any_room() -> None:
     trace = "".join(f"line {n} of a trace\n" for n in range(1_000))
-    board = Board.of([entry("red", said="failed", text=trace), *(entry(f"g{n}", text=trace) for n in range(9))])
+    board = Board.from_entries(
+        [entry("red", said="failed", text=trace), *(entry(f"g{n}", text=trace) for n in range(9))]
+    )
     shown = board.markdown(len(trace) + 2_000, NOTE)
     assert "line 999 of a trace" in shown
     assert shown.count("line 500 of a trace") == 1
 
 
 def test_a_lone_job_is_told_as_it_tells_itself() -> None:
-    board = Board.of([entry("unit", text="## passed: 3\n\nall of it\n")])
+    board = Board.from_entries([entry("unit", text="## passed: 3\n\nall of it\n")])
     assert board.markdown(1_000, NOTE) == "## passed: 3\n\nall of it\n"
 
 

@@ -128,9 +128,9 @@ def test_what_runs_again_beside_a_controller_session_is_a_node_of_it_and_writes_
     controlling = Controlling(is_possible=True)
     assert not controlling.is_missed
     assert controlling.needed("gw0", ["a plugin"]) == [StartController()]
-    controlling.heard(protocol.Configured(environ={"A": "1"}))
+    controlling.hear(protocol.Configured(environ={"A": "1"}))
     assert controlling.is_missed
     controlling.needed("gw2", [], confirms=True)
-    begun = controlling.heard(protocol.NodeConfigured(slot="gw2", workerinput={"x": 1}))
+    begun = controlling.hear(protocol.NodeConfigured(slot="gw2", workerinput={"x": 1}))
     begin = protocol.Begin(workerinput={"x": 1}, environ={"A": "1"}, looks_alone=True)
     assert begun == [Send(slot="gw2", command=begin)]

@@ -170,8 +170,8 @@ def test_what_is_told_twice_counts_once(world):
     worker.tell(lease)
     lease.work()
     told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
-    first = world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
-    again = world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
+    first = world.do(lambda changes: world.desk.take_messages(changes, lease.lease.id, told))
+    again = world.do(lambda changes: world.desk.take_messages(changes, lease.lease.id, told))
     assert again == first
     worker.confirm(lease, again)
     until_over(world, run, [worker], FILES)
@@ -185,7 +185,7 @@ def test_a_gap_in_what_is_told_is_refused_and_changes_nothing(world):
     (lease,) = worker.leases.values()
     told = wire.Told(first=3, messages=({"e": "want", "seen": 0},))
     with pytest.raises(RefusalError) as refused:
-        world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
+        world.do(lambda changes: world.desk.take_messages(changes, lease.lease.id, told))
     assert refused.value.status == 409
     assert world.desk.leases[lease.lease.id].heard == 0
 
@@ -203,7 +203,7 @@ def test_a_silent_worker_loses_its_leases_and_what_it_says_later_is_ignored(worl
     until_over(world, run, [other], FILES)
     told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
     with pytest.raises(RefusalError) as refused:
-        world.do(lambda changes: world.desk.told(changes, lease.lease.id, told))
+        world.do(lambda changes: world.desk.take_messages(changes, lease.lease.id, told))
     assert refused.value.status == 410
     _is_whole(world, run)
 
@@ -296,7 +296,7 @@ def test_a_lease_that_its_worker_had_is_never_offered_again(world, is_restarted)
 
 def test_a_worker_that_polls_is_not_evicted_by_one_of_its_name(world):
     """A poll may wait for longer than a third of the time after which a worker counts as silent."""
-    world.patience = Patience(lease_s=45.0, promise_s=300.0)
+    world.patience = Patience(lease_s=45.0, eviction_timeout_s=300.0)
     world.restart()
     first = world.enrol("a")
     world.tick(20.0)
@@ -512,7 +512,7 @@ def test_whatever_happens_each_case_gets_exactly_one_outcome(tmp_path_factory, s
         elif step == "late":
             for id, told in ghosts:
                 with pytest.raises(RefusalError):
-                    world.do(lambda changes, id=id, told=told: world.desk.told(changes, id, told))
+                    world.do(lambda changes, id=id, told=told: world.desk.take_messages(changes, id, told))
         elif step.startswith("lose"):
             name = step[-1]
             ghosts += [(id, _unsent(lease)) for id, lease in workers[name].leases.items()]
@@ -544,7 +544,7 @@ def _tell_without_hearing(world: World, worker: SimWorker) -> None:
         lease.work(4)
         told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
         try:
-            world.do(lambda changes, lease=lease, told=told: world.desk.told(changes, lease.lease.id, told))
+            world.do(lambda changes, lease=lease, told=told: world.desk.take_messages(changes, lease.lease.id, told))
         except RefusalError as error:
             assert error.status == 410
 
@@ -557,7 +557,7 @@ def fails_to_start(world: World, worker: SimWorker, why: str = "no module named 
     for lease in worker.poll().leases:
         died = {"e": "died", "reason": "the process exited with code 1", "log_tail": why, "root": ""}
         told = wire.Told(first=1, messages=(died,))
-        world.do(lambda changes, id=lease.id, told=told: world.desk.told(changes, id, told))
+        world.do(lambda changes, id=lease.id, told=told: world.desk.take_messages(changes, id, told))
 
 
 def test_a_worker_on_which_runs_do_not_start_that_start_elsewhere_is_put_aside_with_the_reason(world):

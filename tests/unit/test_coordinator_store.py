@@ -154,7 +154,7 @@ def test_a_full_disk_in_the_middle_of_a_run_loses_nothing(tmp_path):
     lease.work(9)
     told = wire.Told(first=lease.first, messages=tuple(lease.unsent), seen=lease.seen)
     changes = Changes()
-    world.desk.told(changes, lease.lease.id, told)
+    world.desk.take_messages(changes, lease.lease.id, told)
     for number in range(1000):
         changes.audit("me", "fills the disk", f"{number} " + "x" * 1900)
     with world.engine.connect() as connection:

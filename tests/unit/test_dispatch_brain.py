@@ -84,7 +84,7 @@ def test_a_failure_told_twice_is_one_attempt() -> None:
 
 
 def test_a_file_that_was_collected_ahead_while_it_was_taken_away_stays_away() -> None:
-    """The victim, out of credit, looks ahead; the word that the file is no longer its own crosses its telling."""
+    """The giver, out of credit, looks ahead; the word that the file is no longer its own crosses its telling."""
     limits = Limits(window_s=0.0, batch_s=100.0, steal_s=0.0)
     files = [planned(path, expected_s=3) for path in ("a.py", "b.py", "c.py")]
     brain = brain_with(*files, limits=limits)
@@ -103,7 +103,7 @@ def test_a_file_that_was_collected_ahead_while_it_was_taken_away_stays_away() ->
 
     assert [drop.files for drop in dropped(theft)] == [("b.py",)]
     assert assigned(theft) == ["s1"]
-    assert not brain.case_started("s0", "b.py::t0", 0.0), "it is not the victim's any more"
+    assert not brain.case_started("s0", "b.py::t0", 0.0), "it is not the giver's any more"
     assert brain.case_started("s1", "b.py::t0", 0.0)
 
 

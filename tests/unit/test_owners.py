@@ -46,7 +46,7 @@ apps/github
     ],
 )
 def test_the_last_rule_that_matches_has_the_owners(path: str, owners: str) -> None:
-    assert " ".join(parse_owners(FILE).of(path)) == owners
+    assert " ".join(parse_owners(FILE).owners_of(path)) == owners
 
 
 def test_a_project_below_the_top_of_its_repository_is_found_by_its_prefix(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_a_project_below_the_top_of_its_repository_is_found_by_its_prefix(tmp_pa
 
 
 def test_no_file_has_no_owners(tmp_path: Path) -> None:
-    assert read_owners(tmp_path).of("a.py") == ()
+    assert read_owners(tmp_path).owners_of("a.py") == ()
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_a_file_of_rules(text: str) -> None:
-    assert all(owner in text for owner in parse_owners(text).of("a/b.py"))
+    assert all(owner in text for owner in parse_owners(text).owners_of("a/b.py"))

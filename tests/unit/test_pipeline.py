@@ -82,7 +82,7 @@ class Parts:
 
 
 def run(parts: Parts) -> pipeline.Outcome:
-    return pipeline.run(pipeline.Steps.of(parts))
+    return pipeline.run(pipeline.Steps.from_methods_of(parts))
 
 
 @pytest.mark.parametrize("error", [FleetError("the head of the cluster is gone"), RuntimeError("dictionary changed")])

@@ -28,7 +28,7 @@ def test_every_line_arrives_once_and_in_order_unless_there_are_too_many(polls: l
         assert len(told) <= MOST_LINES
         if is_heard:
             arrived += told
-            report.told(number)
+            report.confirm(number)
     numbers = [int(line.rpartition("line ")[2].rstrip(";")) for line in arrived]
     assert numbers == sorted(set(numbers))
     untold_at_once = max((lines for lines, _ in polls), default=0)

@@ -132,7 +132,7 @@ async def run_signals(request: Request, run: str, viewer: Viewing) -> Response:
     await seen(service, viewer, run)
     passage_of(request.scope).counts_as(service.streams.one(viewer.name))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events.signals(service.bells, run), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events.signals(service.notifier, run), media_type="text/event-stream", headers=headers)
 
 
 @PAGES.post("/runs/{run}/cancel")

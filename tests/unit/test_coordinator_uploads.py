@@ -8,7 +8,7 @@ pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed"
 
 from coordinator_sim import SimLease, SimWorker, World, files_of, until_over
 
-from dt_action.coordinator.parcels import keep, parcels_of
+from dt_action.coordinator.uploads import keep, uploads_of
 from dt_action.coordinator.writer import RefusalError
 from dt_action.remote import wire
 
@@ -42,10 +42,10 @@ def a_finished_run(world: World) -> tuple[str, SimWorker, SimLease]:
 
 def test_a_run_that_is_over_is_whole_when_the_slots_that_save_have_sent(world):
     run, _, lease = a_finished_run(world)
-    assert not parcels_of(world.engine, run).is_whole
+    assert not uploads_of(world.engine, run).is_whole
     send(world, lease.lease.id)
-    assert parcels_of(world.engine, run) == wire.Parcels(
-        is_whole=True, parcels=(wire.Parcel(digest=DIGEST, root="/workers/a", worker="a", slot="gw0"),)
+    assert uploads_of(world.engine, run) == wire.CoverageUploads(
+        is_whole=True, uploads=(wire.CoverageUpload(digest=DIGEST, root="/workers/a", worker="a", slot="gw0"),)
     )
 
 
@@ -54,23 +54,23 @@ def test_a_run_that_is_not_over_is_not_whole_whatever_was_sent(world):
     worker = world.enrol("a")
     worker.take(worker.poll(), FILES)
     send(world, next(iter(worker.leases)))
-    assert not parcels_of(world.engine, run).is_whole
+    assert not uploads_of(world.engine, run).is_whole
 
 
 def test_a_coordinator_that_was_killed_while_slots_save_still_takes_their_data(world):
     run, _, lease = a_finished_run(world)
     world.restart()
     assert run not in world.desk.runs
-    assert not parcels_of(world.engine, run).is_whole
+    assert not uploads_of(world.engine, run).is_whole
     send(world, lease.lease.id)
-    assert parcels_of(world.engine, run).is_whole
+    assert uploads_of(world.engine, run).is_whole
 
 
 def test_what_is_sent_twice_is_there_once(world):
     run, _, lease = a_finished_run(world)
     send(world, lease.lease.id)
     send(world, lease.lease.id, root="/elsewhere")
-    assert [parcel.root for parcel in parcels_of(world.engine, run).parcels] == ["/workers/a"]
+    assert [upload.root for upload in uploads_of(world.engine, run).uploads] == ["/workers/a"]
 
 
 def test_late_data_of_a_lease_that_was_given_away_is_ignored(world):
@@ -86,7 +86,7 @@ def test_late_data_of_a_lease_that_was_given_away_is_ignored(world):
     until_over(world, run, [other], FILES)
     with pytest.raises(RefusalError, match="given away"):
         send(world, lost.lease.id)
-    assert not parcels_of(world.engine, run).parcels
+    assert not uploads_of(world.engine, run).uploads
 
 
 def test_a_slot_whose_tests_count_and_whose_data_never_came_is_named(world):
@@ -110,6 +110,6 @@ def test_a_slot_whose_tests_count_and_whose_data_never_came_is_named(world):
         other.poll()
     for lease in [open.id for open in world.desk.leases.values()]:
         send(world, lease)
-    found = parcels_of(world.engine, run)
+    found = uploads_of(world.engine, run)
     assert found.is_whole
     assert found.lost == ("gw0 on silent",)

@@ -20,8 +20,8 @@ from dt_action.hosts.ray_cluster import ID_SHOWN, Cluster, Node
 from dt_action.hosts.ray_host import RayHost, Seat, Setup, listen_s
 from dt_action.model.hardware import Capability
 from dt_action.remote import wire
-from dt_action.worker.crew import Berth
-from dt_action.worker.lodging import LeaseHost
+from dt_action.worker.pool import WorkerSpec
+from dt_action.worker.slot_hosts import LeaseHost
 from dt_action.worker.workspaces import KEPT_S, Fetch
 
 _LOG = logging.getLogger("dt.worker")
@@ -31,7 +31,7 @@ LISTEN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class NodeSettings:
     """
     How a cluster's nodes become workers.
 
@@ -48,7 +48,7 @@ class Terms:
     hidden: tuple[str, ...] = ()
 
 
-def berths(cluster: Cluster, terms: Terms, bundles: Bundles) -> Mapping[str, Berth]:
+def workers_on(cluster: Cluster, settings: NodeSettings, bundles: Bundles) -> Mapping[str, WorkerSpec]:
     """
     The workers that the nodes of the cluster are now, by name: one for each node, and one more for its devices.
 
@@ -57,12 +57,12 @@ def berths(cluster: Cluster, terms: Terms, bundles: Bundles) -> Mapping[str, Ber
     """
     made = {}
     for node in cluster.nodes(probes=True):
-        for place, seat in offers_of(node, _wanted(node, terms.devices)):
-            name = re.sub(r"[^A-Za-z0-9._-]", "-", place.worker.replace(node.name, _name(node, terms), 1))[-63:]
-            capability = replace(place.capability, labels=place.capability.labels | terms.labels)
-            slots = min(place.slots, terms.most_slots or place.slots)
-            lodging = RaySlots(cluster, seat, bundles, terms)
-            made[name] = Berth(name=name, slots=slots, probe=partial(_same, capability), lodging=lodging)
+        for place, seat in offers_of(node, _wanted(node, settings.devices)):
+            name = re.sub(r"[^A-Za-z0-9._-]", "-", place.worker.replace(node.name, _name(node, settings), 1))[-63:]
+            capability = replace(place.capability, labels=place.capability.labels | settings.labels)
+            slots = min(place.slots, settings.most_slots or place.slots)
+            hosts = RayHosts(cluster, seat, bundles, settings)
+            made[name] = WorkerSpec(name=name, slots=slots, probe=partial(_same, capability), hosts=hosts)
     return made
 
 
@@ -75,39 +75,39 @@ def _wanted(node: Node, devices: int) -> dict[str, int]:
     return {kind: min(devices, node.dealt(kind)) for kind in kinds} if devices else {}
 
 
-def _name(node: Node, terms: Terms) -> str:
-    return f"{terms.name}-{node.id[-ID_SHOWN:]}" if terms.name else node.name
+def _name(node: Node, settings: NodeSettings) -> str:
+    return f"{settings.name}-{node.id[-ID_SHOWN:]}" if settings.name else node.name
 
 
-class RaySlots:
-    """Slots are actors of a Ray cluster, in one seat: see `lodging.Lodging`."""
+class RayHosts:
+    """Slots are actors of a Ray cluster, in one seat: see `slot_hosts.SlotHosts`."""
 
-    def __init__(self, cluster: Cluster, seat: Seat, bundles: Bundles, terms: Terms) -> None:
+    def __init__(self, cluster: Cluster, seat: Seat, bundles: Bundles, settings: NodeSettings) -> None:
         self._cluster = cluster
         self._seat = seat
         self._bundles = bundles
-        self._terms = terms
+        self._settings = settings
 
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         setup = Setup(
             start=lease.start,
             bundle=self._bundles.enter(lease, fetch),
-            python=self._terms.python,
-            hidden=self._terms.hidden,
+            python=self._settings.python,
+            hidden=self._settings.hidden,
             listen_s=listen_s(lease.no_output_timeout_s, most_s=LISTEN_S),
         )
         return RayHost(self._cluster, setup, {"": self._seat}, say=_LOG.info)
 
     def data_folder(self, lease: wire.Lease) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
 
     def leave(self, lease: wire.Lease) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         self._bundles.leave(lease)
 
     def sweep(self) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         self._bundles.sweep()
 
 

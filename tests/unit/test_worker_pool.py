@@ -9,7 +9,7 @@ import pytest
 
 from dt_action.errors import FleetError
 from dt_action.model.hardware import Capability
-from dt_action.worker.crew import Berth, Crew
+from dt_action.worker.pool import WorkerPool, WorkerSpec
 
 
 class Agent:
@@ -36,28 +36,28 @@ class Agent:
         self._is_over.set()
 
 
-def berth(name: str) -> Berth:
-    lodging: Any = None
-    return Berth(name=name, slots=1, probe=Capability, lodging=lodging)
+def spec(name: str) -> WorkerSpec:
+    hosts: Any = None
+    return WorkerSpec(name=name, slots=1, probe=Capability, hosts=hosts)
 
 
-def crew_of(agents: dict[str, Agent], looks: list[set[str]]) -> Crew:
-    """A crew that sees the berths of one look after the other, and is asked to end after the last."""
+def pool_of(agents: dict[str, Agent], looks: list[set[str]]) -> WorkerPool:
+    """A pool that sees the specs of one look after the other, and is asked to end after the last."""
 
-    def berths() -> dict[str, Berth]:
+    def specs() -> dict[str, WorkerSpec]:
         names = looks.pop(0)
         if not looks:
-            crew.ask()
-        return {name: berth(name) for name in names}
+            pool.ask()
+        return {name: spec(name) for name in names}
 
-    crew = Crew(berths, lambda berth: agents[berth.name])  # type: ignore[arg-type, return-value]
-    return crew
+    pool = WorkerPool(specs, lambda spec: agents[spec.name])  # type: ignore[arg-type, return-value]
+    return pool
 
 
 def test_each_berth_has_a_worker_and_one_that_is_gone_says_goodbye() -> None:
     agents = {"stays": Agent(), "goes": Agent(), "comes": Agent()}
 
-    crew_of(agents, [{"stays", "goes"}, {"stays", "comes"}]).run()
+    pool_of(agents, [{"stays", "goes"}, {"stays", "comes"}]).run()
 
     assert agents["goes"].told[0] == "its node is gone"
     assert agents["stays"].told == ["drain"]
@@ -67,7 +67,7 @@ def test_each_berth_has_a_worker_and_one_that_is_gone_says_goodbye() -> None:
 def test_one_that_is_refused_while_others_work_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     agents = {"works": Agent(), "refused": Agent("it answered 401: this enrolment token was used up")}
 
-    crew_of(agents, [{"works", "refused"}, {"works", "refused"}]).run()
+    pool_of(agents, [{"works", "refused"}, {"works", "refused"}]).run()
 
     assert "refused is no worker: it answered 401" in caplog.text
     assert "dt coordinator enrol --pool" in caplog.text
@@ -76,19 +76,19 @@ def test_one_that_is_refused_while_others_work_is_a_warning(caplog: pytest.LogCa
 
 def test_where_all_are_refused_that_is_the_end() -> None:
     with pytest.raises(FleetError, match="used up"):
-        crew_of({"refused": Agent("used up")}, [{"refused"}] * 5).run()
+        pool_of({"refused": Agent("used up")}, [{"refused"}] * 5).run()
 
 
 def test_a_cluster_that_is_gone_lets_all_go() -> None:
     agents = {"works": Agent()}
-    looks = iter([{"works": berth("works")}])
+    looks = iter([{"works": spec("works")}])
 
-    def berths() -> dict[str, Berth]:
+    def specs() -> dict[str, WorkerSpec]:
         try:
             return next(looks)
         except StopIteration:
             raise FleetError("the Ray cluster does not answer any more") from None
 
     with pytest.raises(FleetError, match="does not answer"):
-        Crew(berths, lambda berth: agents[berth.name]).run()  # type: ignore[arg-type, return-value]
+        WorkerPool(specs, lambda spec: agents[spec.name]).run()  # type: ignore[arg-type, return-value]
     assert agents["works"].told == ["the worker ends"]

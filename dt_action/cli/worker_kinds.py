@@ -17,10 +17,10 @@ from dt_action.remote.wire import IN_CONTAINERS
 
 if TYPE_CHECKING:
     from dt_action.model.hardware import Capability
-    from dt_action.worker.crew import Berth
+    from dt_action.worker.pool import WorkerSpec
     from dt_action.worker.workspaces import Workspaces
 
-Berths = Callable[[], Mapping[str, "Berth"]]
+WorkerSpecs = Callable[[], Mapping[str, "WorkerSpec"]]
 
 _BOX = ("image", "container_network", "container_memory", "container_cpus", "container_pids", "container_env")
 _LOG = logging.getLogger("dt.worker")
@@ -62,9 +62,9 @@ def check(given: Namespace) -> None:
 
 
 @contextlib.contextmanager
-def container_berths(
+def container_workers(
     given: Namespace, environ: Mapping[str, str], name: str, probe: Callable[[], Capability], workspaces: Workspaces
-) -> Iterator[Berths]:
+) -> Iterator[WorkerSpecs]:
     """
     This machine as workers whose slots are containers: one without devices, and one slot that gets them all.
 
@@ -72,8 +72,8 @@ def container_berths(
     """
     from dt_action.hosts.container import Box, Grant
     from dt_action.hosts.container_engine import Engine, is_leftover
-    from dt_action.worker.crew import Berth
-    from dt_action.worker.lodging import Containers
+    from dt_action.worker.pool import WorkerSpec
+    from dt_action.worker.slot_hosts import ContainerHosts
 
     values = read_flags(vars(given), _BOX)
     passed = (*VARIABLES_OF_NO_TRUST, *values["container_env"])
@@ -93,36 +93,36 @@ def container_berths(
         return replace(capability, labels=capability.labels | {IN_CONTAINERS})
 
     here = probe()
-    plain = Berth(
+    plain = WorkerSpec(
         name=name,
         slots=getattr(given, "slots", 0) or here.cpu_count,
         probe=lambda: labelled(probe().without_devices()),
-        lodging=Containers(workspaces, box, engine),
+        hosts=ContainerHosts(workspaces, box, engine),
     )
-    berths = {name: plain}
+    specs = {name: plain}
     if here.devices:
         lending = replace(box, grants={"": Grant(gpus=("all",))})
-        berths[f"{name}.devices"] = Berth(
+        specs[f"{name}.devices"] = WorkerSpec(
             name=f"{name}.devices",
             slots=1,
             probe=lambda: labelled(probe()),
-            lodging=Containers(workspaces, lending, engine),
+            hosts=ContainerHosts(workspaces, lending, engine),
         )
-    yield lambda: berths
+    yield lambda: specs
 
 
 @contextlib.contextmanager
-def ray_berths(given: Namespace, name: str) -> Iterator[Berths]:
+def ray_workers(given: Namespace, name: str) -> Iterator[WorkerSpecs]:
     """
     The nodes of a Ray cluster as workers.
 
     Raises ConfigurationError without the extra `ray`, FleetError where the cluster cannot be reached or used.
     """
     from dt_action.hosts.ray_cluster import Cluster
-    from dt_action.worker.ray_slots import Bundles, Terms, berths
+    from dt_action.worker.ray_hosts import Bundles, NodeSettings, workers_on
 
     cluster = Cluster(given.ray)
-    terms = Terms(
+    settings = NodeSettings(
         name=name,
         devices=getattr(given, "devices_per_slot", 1),
         most_slots=getattr(given, "slots", 0),
@@ -132,6 +132,6 @@ def ray_berths(given: Namespace, name: str) -> Iterator[Berths]:
     )
     bundles = Bundles(cluster)
     try:
-        yield lambda: berths(cluster, terms, bundles)
+        yield lambda: workers_on(cluster, settings, bundles)
     finally:
         cluster.close()

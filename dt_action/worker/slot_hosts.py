@@ -33,7 +33,7 @@ class LeaseHost(SlotHost, Protocol):
         """Let a `poll` that waits in another thread return."""
 
 
-class Lodging(Protocol):
+class SlotHosts(Protocol):
     """Makes hosts for leases. Its methods are called by the threads of several leases."""
 
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
@@ -53,14 +53,14 @@ class Lodging(Protocol):
         """Remove what nobody has used for a while."""
 
 
-class Processes:
+class ProcessHosts:
     """Slots are processes on this machine, in workspaces that are made once for all slots of a run."""
 
     def __init__(self, workspaces: Workspaces) -> None:
         self._workspaces = workspaces
 
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         workspace = self._workspaces.enter(lease, fetch)
         session = Session(
             root=workspace.root,
@@ -75,20 +75,20 @@ class Processes:
         return Host(session)
 
     def data_folder(self, lease: wire.Lease) -> Path:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         return self._workspaces.data_folder(lease)
 
     def leave(self, lease: wire.Lease) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         shutil.rmtree(self.data_folder(lease), ignore_errors=True)
         self._workspaces.leave(lease.run)
 
     def sweep(self) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         self._workspaces.sweep()
 
 
-class Containers:
+class ContainerHosts:
     """Slots are containers of `engine`, made by `box`; the environment of the tests is the image."""
 
     def __init__(self, workspaces: Workspaces, box: Box, engine: Engine) -> None:
@@ -97,7 +97,7 @@ class Containers:
         self._engine = engine
 
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
-        """See `Lodging`. A setup command would have to run outside of the containers, so there is none."""
+        """See `SlotHosts`. A setup command would have to run outside of the containers, so there is none."""
         from dt_action.hosts.container import ContainerHost
 
         start = replace(lease.start, requirements=(), setup="")
@@ -117,12 +117,12 @@ class Containers:
         return ContainerHost(session, self._box, self._engine, say=_LOG.info)
 
     def data_folder(self, lease: wire.Lease) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
 
     def leave(self, lease: wire.Lease) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         self._workspaces.leave(lease.run)
 
     def sweep(self) -> None:
-        """See `Lodging`."""
+        """See `SlotHosts`."""
         self._workspaces.sweep()

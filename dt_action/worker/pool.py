@@ -12,7 +12,7 @@ from functools import partial
 from dt_action.errors import FleetError
 from dt_action.model.hardware import Capability
 from dt_action.worker.agent import Agent
-from dt_action.worker.lodging import Lodging
+from dt_action.worker.slot_hosts import SlotHosts
 
 _LOG = logging.getLogger("dt.worker")
 
@@ -23,25 +23,27 @@ AGAIN_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Berth:
+class WorkerSpec:
     """One worker to be: its name, a `probe` for what it has, and where its `slots` live."""
 
     name: str
     slots: int
     probe: Callable[[], Capability]
-    lodging: Lodging
+    hosts: SlotHosts
 
 
-class Crew:
+class WorkerPool:
     """
-    Keeps an agent at work for each of the `berths`, which are looked at again and again.
+    Keeps an agent at work for each of the `specs`, which are looked at again and again.
 
-    `enlist` makes the agent of one. The enrolment token has to be good for as many workers.
+    `make_agent` makes the agent of one. The enrolment token has to be good for as many workers.
     """
 
-    def __init__(self, berths: Callable[[], Mapping[str, Berth]], enlist: Callable[[Berth], Agent]) -> None:
-        self._berths = berths
-        self._enlist = enlist
+    def __init__(
+        self, specs: Callable[[], Mapping[str, WorkerSpec]], make_agent: Callable[[WorkerSpec], Agent]
+    ) -> None:
+        self._list_workers = specs
+        self._make_agent = make_agent
         self._members: dict[str, _Member] = {}
         self._refused: dict[str, float] = {}
         self._asked = 0
@@ -53,10 +55,10 @@ class Crew:
         self._is_asked.set()
 
     def run(self) -> None:
-        """Work until asked to end. Raises FleetError where the coordinator refuses every worker, or `berths` does."""
+        """Work until asked to end. Raises FleetError where the coordinator refuses every worker, or `specs` does."""
         try:
             while not self._asked:
-                self._look(self._berths())
+                self._look(self._list_workers())
                 self._is_asked.wait(LOOK_EVERY_S)
             self._drain()
         finally:
@@ -65,16 +67,16 @@ class Crew:
             for member in living:
                 member.join(timeout=10.0)
 
-    def _look(self, berths: Mapping[str, Berth]) -> None:
+    def _look(self, specs: Mapping[str, WorkerSpec]) -> None:
         for name, member in [*self._members.items()]:
             if not member.is_alive():
                 del self._members[name]
                 self._bear(member)
-            elif name not in berths:
+            elif name not in specs:
                 member.agent.leave("its node is gone")
-        for name, berth in berths.items():
+        for name, spec in specs.items():
             if name not in self._members and time.monotonic() >= self._refused.get(name, 0.0):
-                member = self._members[name] = _Member(self._enlist(berth), berth.name)
+                member = self._members[name] = _Member(self._make_agent(spec), spec.name)
                 member.start()
 
     def _bear(self, member: _Member) -> None:
