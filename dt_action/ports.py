@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -114,6 +115,17 @@ class Left:
 
 
 Happened: TypeAlias = Heard | Place | Left
+
+
+class Interruption(Protocol):
+    """Whether somebody has asked for the early end of a run."""
+
+    @property
+    def is_requested(self) -> bool:
+        """True once it was asked for."""
+
+    def heeded(self, listener: Callable[[], None] = ...) -> AbstractContextManager[None]:
+        """Within, a request is heeded, and `listener` called; outside, it ends whatever is under way."""
 
 
 class SlotHost(Protocol):

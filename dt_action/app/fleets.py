@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dt_action.fleets.local import LocalFleet
     from dt_action.model.pytest_start import PytestStart
     from dt_action.options import Settings
-    from dt_action.ports import Fleet
+    from dt_action.ports import Fleet, Interruption
 
 VARIABLES_OF_NO_TRUST = ("LANG", "LC_ALL", "TZ", "CI")
 """Passed into containers without being named: they tell nothing, and outcomes may depend on them."""
@@ -50,7 +50,13 @@ def check_containers(settings: Settings) -> None:
 
 
 def container_fleet(
-    settings: Settings, start: PytestStart, limits: Limits, environ: Mapping[str, str], *, say: Callable[[str], None]
+    settings: Settings,
+    start: PytestStart,
+    limits: Limits,
+    environ: Mapping[str, str],
+    *,
+    say: Callable[[str], None],
+    interruption: Interruption,
 ) -> LocalFleet:
     """Containers on this machine. Raises FleetError where no engine answers."""
     from dt_action.fleets.local import WITH_DEVICES, LocalFleet, apart_by_devices
@@ -76,11 +82,18 @@ def container_fleet(
         capability=capability,
         limits=limits,
         apart=apart_by_devices(capability, start.slots),
+        interruption=interruption,
     )
 
 
 def ray_fleet(
-    settings: Settings, start: PytestStart, limits: Limits, hidden: Sequence[str], *, say: Callable[[str], None]
+    settings: Settings,
+    start: PytestStart,
+    limits: Limits,
+    hidden: Sequence[str],
+    *,
+    say: Callable[[str], None],
+    interruption: Interruption,
 ) -> Fleet:
     """A Ray cluster, whose tests see none of the variables in `hidden`."""
     from dt_action.fleets.ray import RayFleet
@@ -95,4 +108,5 @@ def ray_fleet(
         hidden=tuple(hidden),
         scale_s=settings.ray_wait_s or 0.0,
         say=say,
+        interruption=interruption,
     )

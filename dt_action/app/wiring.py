@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from dt_action.app.interruption import Interruption
 from dt_action.hosts.process import Host
 from dt_action.hosts.session import Session
 from dt_action.model.slot_protocol import slot_name
@@ -62,6 +63,7 @@ class Wiring:
     _attempts: Attempts | None = None
     _measurement: Measurement | None = None
     _recorder: Recorder | None = None
+    interruption: Interruption = field(default_factory=Interruption)
     _python: str = ""
     _pytest_cache: str = ""
 
@@ -288,7 +290,14 @@ class Wiring:
         if settings.fleet == "ray":
             from dt_action.app.fleets import ray_fleet
 
-            return ray_fleet(settings, self._start_elsewhere(plan), self._limits(), secret_variables(), say=self.say)
+            return ray_fleet(
+                settings,
+                self._start_elsewhere(plan),
+                self._limits(),
+                secret_variables(),
+                say=self.say,
+                interruption=self.interruption,
+            )
         return self._local_fleet(plan)
 
     def _local_fleet(self, plan: Plan) -> Fleet:
@@ -300,11 +309,14 @@ class Wiring:
             from dt_action.app.fleets import container_fleet
 
             start = self._start_here(_paths(plan))
-            return container_fleet(settings, start, self._limits(), self.environ, say=self.say)
+            return container_fleet(
+                settings, start, self._limits(), self.environ, say=self.say, interruption=self.interruption
+            )
         return LocalFleet(
             host=self._host or self.host(_paths(plan)),
             capability=this_machine(self.environ),
             limits=self._limits(),
+            interruption=self.interruption,
         )
 
     def _limits(self) -> Limits:
@@ -336,6 +348,7 @@ class Wiring:
             run=settings.attach or "",
             poll_interval_s=settings.poll_interval_s,
             coverage=self.measurement().remote() if settings.coverage else None,
+            interruption=self.interruption,
         )
         followed = run.followed()
         return followed.plan, run.events(followed)
@@ -368,6 +381,7 @@ class Wiring:
             ),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,
+            interruption=self.interruption,
             fallback=(lambda: self._local_fleet(plan)) if settings.fallback == "local" else None,
         )
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from dt_action import pipeline
@@ -91,7 +87,7 @@ def _away(settings: Settings, environ: Mapping[str, str]) -> int:
     if settings.attach:
         return present(settings, environ, lambda wiring: pipeline.followed(wiring.steps(), *wiring.attached()))
     wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=_say)
-    with _termination_as_interrupt(), wiring:
+    with wiring.interruption.by_signals(), wiring:
         submitted = wiring.detached(pipeline.planned(wiring.steps()))
     for warning in submitted.warnings:
         _warn(f"warning: {warning}")
@@ -118,7 +114,7 @@ def present(settings: Settings, environ: Mapping[str, str], work: Callable[[Wiri
             say=_say,
             command=log.command,
         )
-        with _termination_as_interrupt(), wiring:
+        with wiring.interruption.by_signals(), wiring:
             outcome = work(wiring)
         log.end_progress()
         for refusal in outcome.refusals:
@@ -211,22 +207,3 @@ def _say(line: str) -> None:
 
 def _warn(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """A CI service that cancels a job sends SIGTERM; the run then ends like one that Ctrl-C ends."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
-        yield
-        return
-    known = [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt) for number in known}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

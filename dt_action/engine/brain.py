@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -10,6 +10,7 @@ from dt_action.engine.actions import Action, Kill, Limits, Send, Tell
 from dt_action.engine.backlog import Backlog
 from dt_action.engine.confirming import Doubt
 from dt_action.engine.dealing import Dealer
+from dt_action.engine.interrupting import Met, attempt_met
 from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
 from dt_action.engine.slots import Slot
@@ -439,6 +440,20 @@ class Dispatcher:
 
     # --- time and the end -----------------------------------------------------------------------------------------
 
+    def overdue(self, now: float) -> str:
+        """Why the run has to end by now; empty while it has time."""
+        limit_s = self._limits.run_timeout_s
+        is_overdue = limit_s is not None and now - self._started_at >= limit_s and not self.is_finished
+        return f"the run's timeout of {limit_s:g} s passed" if is_overdue else ""
+
+    def running(self, now: float) -> list[Met]:
+        """The cases that run, but for those of which only the teardown is left."""
+        slots = [slot for slot in self._dealer.slots.values() if slot.running and not slot.is_held]
+        return [
+            Met(case=slot.running, slot=slot.name, worker=slot.worker, duration_s=max(0.0, now - slot.since))
+            for slot in slots
+        ]
+
     def tick(self, now: float) -> list[Action]:
         """
         Time passed: look for what takes too long, and for work that idle slots may take over.
@@ -448,9 +463,6 @@ class Dispatcher:
         self._dealer.has_learnt = False
         if self.is_finished:
             return []
-        limit_s = self._limits.run_timeout_s
-        if limit_s is not None and now - self._started_at >= limit_s:
-            return self.cancel("timeout", f"the run's timeout of {limit_s:g} s passed", now)
         nobody_is_busy = not any(slot.is_busy for slot in self._dealer.slots.values())
         if self._is_dealt and nobody_is_busy and not (self._doubts or len(self._backlog)):
             lost = f"{self._ledger.open_names()} got no outcome, and nobody has it to do: that is a bug of dt"
@@ -472,9 +484,13 @@ class Dispatcher:
         now: float,
         *,
         is_wanted: bool = False,
+        met: Mapping[str, Met] | None = None,
     ) -> list[Action]:
         """
-        End the run early. Where time ran out, the running cases are blamed; all else stays without an outcome.
+        End the run early.
+
+        The cases that run are told with where they were, as far as `met` or the slots know it. Where time ran out they
+        are blamed; else they have no outcome, as all that has not begun.
 
         `is_wanted` tells that the tests themselves, or an option such as `-x`, asked for it.
         """
@@ -484,11 +500,9 @@ class Dispatcher:
         for doubt in self._doubts.values():  # what failed, failed
             actions += self._verdicts.conclude(doubt.case, doubt.attempt, now=now, final=True)
         self._doubts.clear()
-        for state in self._dealer.slots.values():
-            if status == "timeout" and state.running:
-                attempt = Attempt(outcome="timeout", message=reason, worker=state.worker, slot=state.name)
-                timed = replace(attempt, duration_s=max(0.0, now - state.since))
-                actions += self._verdicts.conclude(state.running, timed, now=now, final=True)
+        met = {found.case: found for found in self.running(now)} if met is None else met
+        for found in met.values() if status != "stopped" else ():
+            actions += self._verdicts.conclude(found.case, attempt_met(found, status, reason), now=now, final=True)
         return actions + self._end(status, reason, is_wanted=is_wanted)
 
     def _judge_again(self) -> list[Action]:

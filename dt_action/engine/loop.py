@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 from dt_action.engine.actions import Discard, Kill, Refuse, Send, Start, StartController, Tell
 from dt_action.engine.engine import Engine, MemoryStore
-from dt_action.engine.inputs import Hear, Input, Join, Leave, Open, Tick
+from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Tick
 from dt_action.engine.run_state import RunState
 from dt_action.errors import ConfigurationError
 from dt_action.model.event import Event, LeftBehind
 from dt_action.model.slot_protocol import Artifact, Died, Message, Printed, Stop
-from dt_action.ports import Happened, Heard, Left, Place, SlotHost
+from dt_action.ports import Happened, Heard, Interruption, Left, Place, SlotHost
 
 TICK_S = 0.1
 
@@ -22,8 +23,8 @@ class Loop:
     Runs `state` on the slots of `host`, on the workers in `places` and those that join later; all of them are its own.
 
     With `watches_output` the state is told when a slot prints. `start_controller` starts the controller session's
-    process, heard of as the slot `controller`, where the state may ask for it. `clock` gives seconds on a steady
-    clock; a simulation has its own.
+    process, heard of as the slot `controller`, where the state may ask for it. An `interruption` that is requested
+    ends the run early. `clock` gives seconds on a steady clock; a simulation has its own.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Loop:
         *,
         watches_output: bool = False,
         start_controller: Callable[[], None] | None = None,
+        interruption: Interruption | None = None,
         clock: Callable[[], float] = time.monotonic,
         store: MemoryStore | None = None,
     ) -> None:
@@ -43,6 +45,7 @@ class Loop:
         self._places = places
         self._watches_output = watches_output
         self._start_controller = start_controller
+        self._interruption = interruption
         self._clock = clock
         self._store = store or MemoryStore()
         self._unix_at_0 = time.time() - clock()
@@ -50,13 +53,21 @@ class Loop:
 
     def events(self) -> Iterator[Event]:
         """See `ports.Fleet.execute`. Raises ConfigurationError where pytest cannot start or refuses its arguments."""
+        with self._interruption.heeded() if self._interruption is not None else nullcontext():
+            yield from self._run()
+
+    def _run(self) -> Iterator[Event]:
         yield from self._begin()
+        was_interrupted = False
         next_tick = self._clock() + TICK_S
         while not self._state.is_over:
             for happened in self._host.poll(max(0.0, next_tick - self._clock())):
                 yield from self._happened(happened)
                 if self._state.is_over:
                     break
+            if self._interruption is not None and self._interruption.is_requested and not was_interrupted:
+                was_interrupted = True
+                yield from self._put(Cancel(status="cancelled", reason="interrupted"))
             if self._clock() >= next_tick:
                 yield from self._watch_output()
                 yield from self._put(Tick())

@@ -12,6 +12,7 @@ from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
 from dt_action.engine.controlling import Controlling, session_over
 from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
+from dt_action.engine.interrupting import Interrupting
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
@@ -83,6 +84,7 @@ class RunState:
         self._brain = Dispatcher(plan, self._limits, now=now)
         self._controlling = Controlling(is_possible=has_controller)
         self._confirming = Confirming(budget_s=limits.confirm_budget_s)
+        self._interrupting = Interrupting()
         self._confirms_on = ""
         self._has_waited_for_place = False
         self._dependent: set[str] = set()
@@ -104,6 +106,8 @@ class RunState:
         if self.is_over:
             return []
         outputs = self._put(what, now)
+        if self._interrupting.is_due(now, has_living=self._has_living_slots) and not self.is_finished:
+            outputs += self._end_interrupted(now)
         if self.is_finished and self._closes_by is None:
             outputs += self._begin_closing(now)
         return outputs + self._close(now) if self.is_finished else outputs
@@ -113,6 +117,9 @@ class RunState:
             case Hear():
                 return [output for message in what.messages for output in self._hear(what.slot, message, what.at, now)]
             case Tick():
+                overdue = self._brain.overdue(now)
+                if overdue and not self._interrupting.asked:
+                    return self._interrupt(Cancel(status="timeout", reason=overdue), now)
                 return [*self._follow(self._brain.tick(now)), *self._confirm(now)]
             case Open():
                 return self._open(what.worker, now)
@@ -126,7 +133,7 @@ class RunState:
             case Reserve():
                 return self._follow(self._brain.reserve_elsewhere(what.names))
             case Cancel():
-                return self._follow(self._brain.cancel(what.status, what.reason, now))
+                return self._interrupt(what, now)
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -167,7 +174,7 @@ class RunState:
 
     def wants_slot_on(self, worker: str) -> bool:
         """True where one more process on `worker` would have something to do."""
-        if worker not in self._workers or self.is_finished:
+        if worker not in self._workers or self.is_finished or self._interrupting.asked:
             return False
         if self._is_alone and any(not process.is_stopped for process in self._processes.values()):
             return False
@@ -263,7 +270,7 @@ class RunState:
         gone = self._follow(self._controlling.slot_gone(slot, died.reason))
         if process.kill is not None:
             died = replace(died, reason=process.kill.reason)
-        if self.is_finished:
+        if self.is_finished or self._interrupting.asked:
             return gone
         if process.is_starting and (died.how == "lost" or not self._brain.is_importing(slot)):
             left = self._follow(self._brain.slot_left(slot, now))
@@ -316,10 +323,15 @@ class RunState:
         match message:
             case Died():
                 return outputs + self._died(slot, process, message, now)
+            case protocol.Interrupted():
+                self._interrupting.heard(self._brain.running(now), slot, message)
+                return outputs
             case protocol.Spent():
                 process.is_stopped = True
                 return outputs + self._follow(self._brain.slot_left(slot, now))
             case protocol.SessionEnded():
+                if self._interrupting.asked:
+                    message = replace(message, gate=False)  # the interrupt made the status what it is
                 is_news = message.gate or message.error or message.summary or message.exit_code is not None
                 return outputs + ([Tell(session_over(slot, message))] if is_news else [])
             case protocol.Warned():
@@ -465,7 +477,7 @@ class RunState:
             here = [doubt for doubt in doubts if doubt.attempt.worker == self._confirms_on]
             outputs = self._settle(self._confirming.begin(here, order, self._brain.seconds_of), now)
             self._has_learnt, self._has_waited_for_place = True, False
-        if not self._confirming.wants_process or self.is_finished:
+        if not self._confirming.wants_process or self.is_finished or self._interrupting.asked:
             return outputs
         if self._confirms_on not in self._workers:
             return outputs + self._settle(self._confirming.give_up(), now)
@@ -513,6 +525,24 @@ class RunState:
 
     # --- the end --------------------------------------------------------------------------------------------------
 
+    @property
+    def _has_living_slots(self) -> bool:
+        return any(not (process.is_starting or process.confirms) for process in self._processes.values())
+
+    def _interrupt(self, asked: Cancel, now: float) -> list[Output]:
+        """Let the tests that run tear down what they have set up before the run ends; asked again, it ends at once."""
+        if self.is_finished or self._interrupting.asked:
+            return self._end_interrupted(now) if self._interrupting.asked and not self.is_finished else []
+        self._interrupting.begin(asked, self._brain.running(now), now)
+        slots = [slot for slot, process in self._processes.items() if not (process.is_starting or process.confirms)]
+        return self._follow([Send(slot=slot, command=protocol.Interrupt()) for slot in slots])
+
+    def _end_interrupted(self, now: float) -> list[Output]:
+        asked = self._interrupting.asked
+        if asked is None:
+            return []
+        return self._follow(self._brain.cancel(asked.status, asked.reason, now, met=self._interrupting.met))
+
     def _begin_closing(self, now: float) -> list[Output]:
         """Nothing more is to be run: the brain told the slots to stop, but for those that it does not know yet."""
         confirming = [slot for slot, process in self._processes.items() if process.confirms]
@@ -554,6 +584,8 @@ class RunState:
                     continue
                 case Kill() if action.slot in self._processes:
                     self._processes[action.slot].kill = action
+                case Send(command=protocol.Assign() | protocol.Grant()) if self._interrupting.asked:
+                    continue
                 case Send() if action.slot in self._processes:
                     self._processes[action.slot].sent += 1
             outputs.append(action)

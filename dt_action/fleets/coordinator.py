@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dt_action.fleets.coordinator_coverage import RemoteCoverage
 from dt_action.model.event import Ended, Event, Notice
 from dt_action.model.json_codec import from_jsonable
 from dt_action.model.plan import Plan
-from dt_action.ports import Fleet
+from dt_action.ports import Fleet, Interruption
 from dt_action.remote import wire
 from dt_action.remote.bundle import Bundle, make_bundle
 from dt_action.remote.link import Backoff, Link, LinkError, patiently
@@ -56,6 +57,7 @@ class CoordinatorFleet:
     follow_patience_s: float = FOLLOW_PATIENCE_S
     fallback: Callable[[], Fleet] | None = None
     coverage: RemoteCoverage | None = None
+    interruption: Interruption | None = None
     pack: Callable[[Path], Bundle] = field(default=make_bundle)
 
     def execute(self, plan: Plan) -> Iterator[Event]:
@@ -75,7 +77,14 @@ class CoordinatorFleet:
         submitted = self.submit(plan)
         way = Way(url=self.url, poll_interval_s=self.poll_interval_s, follow_patience_s=self.follow_patience_s)
         limit_s = self.submission.limits.run_timeout_s
-        return Following(way, self.credential(), submitted, limit_s=limit_s, coverage=self.coverage).events()
+        return Following(
+            way,
+            self.credential(),
+            submitted,
+            limit_s=limit_s,
+            coverage=self.coverage,
+            interruption=self.interruption,
+        ).events()
 
     def submit(self, plan: Plan) -> wire.Submitted:
         """Begin the run, and leave it to itself. Raises FleetError."""
@@ -120,6 +129,7 @@ class Attached:
     poll_interval_s: float = 15.0
     follow_patience_s: float = FOLLOW_PATIENCE_S
     coverage: RemoteCoverage | None = None
+    interruption: Interruption | None = None
 
     def followed(self) -> wire.Followed:
         """What the run is about. Raises FleetError."""
@@ -143,6 +153,7 @@ class Attached:
             wire.Submitted(run=self.run),
             coverage=self.coverage,
             cancels=followed.client_timeout_s is not None,
+            interruption=self.interruption,
         ).events()
 
 
@@ -159,7 +170,8 @@ class Following:
     """
     A run, followed to its end: for no longer than `limit_s` and `LATE_S` where there is a limit.
 
-    With `cancels` it is cancelled when its reader leaves before.
+    With `cancels` it is cancelled when its reader leaves before, and when an `interruption` is requested; then its
+    tests tear down, and what comes of that is still told.
     """
 
     def __init__(
@@ -171,6 +183,7 @@ class Following:
         limit_s: float | None = None,
         coverage: RemoteCoverage | None = None,
         cancels: bool = True,
+        interruption: Interruption | None = None,
     ) -> None:
         self._way = way
         self._link = Link(way.url)
@@ -179,6 +192,7 @@ class Following:
         self._limit_s = limit_s
         self._brings = coverage
         self._cancels = cancels
+        self._interruption = interruption if cancels else None
         self._after = 0
         self._is_over = False
         self._heard_at = time.monotonic()
@@ -189,22 +203,27 @@ class Following:
         yield Notice(level="info", text=f"run {self._submitted.run} on {self._way.url}")
         for warning in self._submitted.warnings:
             yield Notice(level="warning", text=warning)
+        interruption = self._interruption
         try:
-            for event in self._stream_events():
-                if isinstance(event, wire.Refused):
-                    raise ConfigurationError(event.message, hint=event.hint)
-                if isinstance(event, wire.Logged):
-                    continue
-                if isinstance(event, Ended) and not self._is_over:
-                    self._is_over = True
-                    yield from self._coverage()
-                yield event
-                if self._is_over:
-                    return
+            with interruption.heeded(self._ask_to_cancel_aside) if interruption is not None else nullcontext():
+                yield from self._events()
         finally:
             if not self._is_over:
                 self._cancel()
             self._link.close()
+
+    def _events(self) -> Iterator[Event]:
+        for event in self._stream_events():
+            if isinstance(event, wire.Refused):
+                raise ConfigurationError(event.message, hint=event.hint)
+            if isinstance(event, wire.Logged):
+                continue
+            if isinstance(event, Ended) and not self._is_over:
+                self._is_over = True
+                yield from self._coverage()
+            yield event
+            if self._is_over:
+                return
 
     def _coverage(self) -> Iterator[Event]:
         if self._brings is not None:
@@ -319,8 +338,14 @@ class Following:
         if self._is_over:
             return
         self._is_over = True
-        if not self._cancels:
-            return
+        if self._cancels:
+            self._ask_to_cancel()
+
+    def _ask_to_cancel_aside(self) -> None:
+        """The run is to end: its tests tear down, and the events of that are still to come."""
+        threading.Thread(target=self._ask_to_cancel, daemon=True).start()
+
+    def _ask_to_cancel(self) -> None:
         link = Link(self._way.url, timeout_s=5.0)
         with suppress(LinkError):
             asked = wire.Cancel(reason="cancelled by its client")

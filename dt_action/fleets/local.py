@@ -12,7 +12,7 @@ from dt_action.hosts.process import Host
 from dt_action.model.event import Event
 from dt_action.model.hardware import Capability
 from dt_action.model.plan import Plan
-from dt_action.ports import Place
+from dt_action.ports import Interruption, Place
 
 if TYPE_CHECKING:
     from dt_action.hosts.container import ContainerHost
@@ -33,6 +33,7 @@ class LocalFleet:
     capability: Capability
     apart: tuple[Place, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    interruption: Interruption | None = None
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """See `ports.Fleet`. Raises ConfigurationError where pytest cannot be started or refuses its arguments."""
@@ -53,6 +54,7 @@ class LocalFleet:
             self.apart or (here,),
             watches_output=self.limits.no_output_timeout_s is not None,
             start_controller=start_controller,
+            interruption=self.interruption,
         )
         try:
             yield from loop.events()

@@ -17,7 +17,7 @@ from dt_action.model.event import Event
 from dt_action.model.hardware import ACCELERATORS, Device, Requirement
 from dt_action.model.plan import Plan
 from dt_action.model.pytest_start import PytestStart
-from dt_action.ports import Place
+from dt_action.ports import Interruption, Place
 from dt_action.remote.bundle import make_bundle
 
 SCALE_POLL_S = 1.0
@@ -43,6 +43,7 @@ class RayFleet:
     hidden: tuple[str, ...] = ()
     scale_s: float = 0.0
     say: Callable[[str], None] = print
+    interruption: Interruption | None = None
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """See `ports.Fleet`. Raises FleetError where the cluster cannot be reached or used."""
@@ -69,8 +70,9 @@ class RayFleet:
         host = RayHost(cluster, setup, seats, say=self.say)
         state = RunState(plan, self.limits, start=self.start, python=self.python or "python")
         watches_output = self.limits.no_output_timeout_s is not None
+        loop = Loop(state, host, places, watches_output=watches_output, interruption=self.interruption)
         try:
-            yield from Loop(state, host, places, watches_output=watches_output).events()
+            yield from loop.events()
         finally:
             host.close()
 

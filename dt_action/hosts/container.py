@@ -18,7 +18,7 @@ from dt_action.hosts.ending import TAIL_BYTES, ending_of
 from dt_action.hosts.process import BOOTSTRAP
 from dt_action.hosts.session import Session
 from dt_action.hosts.slot_line import Line, WakeableSelector
-from dt_action.model.slot_protocol import Command, Died, ToController
+from dt_action.model.slot_protocol import Command, Died, Interrupt, ToController
 from dt_action.ports import Heard
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ class ContainerHost:
             self._launching[slot].append(command)
         elif slot in self._slots:
             self._slots[slot].line.send(command)
+            if isinstance(command, Interrupt):
+                self._engine.kill(self._slots[slot].container, "SIGINT")
 
     def poll(self, timeout_s: float) -> Iterator[Heard]:
         """See `ports.SlotHost`. Raises FleetError where the engine refused to start a container."""

@@ -21,7 +21,7 @@ from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.session import Session
 from dt_action.hosts.slot_line import Line, WakeableSelector
 from dt_action.hosts.template import ForkedProcess, Handle, Template
-from dt_action.model.slot_protocol import CONTROLLER, Command, Died, Forkable, ToController
+from dt_action.model.slot_protocol import CONTROLLER, Command, Died, Forkable, Interrupt, ToController
 from dt_action.ports import Heard
 from dt_action.workspace import caches
 
@@ -147,6 +147,9 @@ class Host:
             process.kept.append(command)
         if not process.is_waiting:
             process.line.send(command)
+        if isinstance(command, Interrupt) and not IS_WINDOWS:  # there, no signal reaches one process alone
+            with contextlib.suppress(OSError):
+                process.handle.send_signal(signal.SIGINT)
 
     def group_of(self, slot: str) -> int:
         """The process group of a slot that lives."""

@@ -148,4 +148,4 @@ def id_in(environment: str, case: str) -> str:
     return f"{case} ({environment})" if environment else case
 
 
-LOST = Attempt(outcome="lost", message="planned, but it never reported")
+LOST = Attempt(outcome="lost", message="planned, but never reported")

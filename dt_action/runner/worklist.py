@@ -116,7 +116,13 @@ class Worklist:
         if not self._is_resting:
             self._channel.send("want", seen=self._seen)
         started = _perf_counter()
-        command = self._channel.receive()
+        try:
+            command = self._channel.receive()
+        except KeyboardInterrupt:
+            self.apply_waiting()
+            if not self.is_interrupted:
+                raise
+            return
         self.waited_s += _perf_counter() - started
         self.apply([{"op": "stop"}] if command is None else [command])
 
@@ -200,6 +206,10 @@ class Worklist:
                 items: List[Any] = self._collection.items_of(file)
                 return items
         except BaseException as error:  # SystemExit, pytest.exit or a plugin's bug, at import: the others still run
+            if isinstance(error, KeyboardInterrupt):
+                self.apply_waiting()
+                if self.is_interrupted:
+                    return []
             detail = "".join(traceback.format_exception(type(error), error, error.__traceback__))
             message = f"{type(error).__name__} while the file was collected: {error}"
             self._channel.send("uncollectable", id=file, message=message[:2000], detail=shortened(detail))

@@ -127,8 +127,7 @@ class Console:
 
     def _left_out(self, run: Run, seen: Digest) -> Iterator[str]:
         yield from self._groups("No worker could take", seen.unplaced, show_ids=True)
-        lost = Group(reason="planned, but they never reported", ids=tuple(item.id for item in seen.lost))
-        yield from self._groups("Lost", (lost,) if lost.ids else (), show_ids=True)
+        yield from self._groups("Lost", seen.left_open, show_ids=True)
         files = Group(reason="planned, but never collected", ids=run.uncollected)
         yield from self._groups("Files", (files,) if files.ids else (), show_ids=True)
         not_run = Group(reason=f"not begun, since {run.reason}", ids=run.not_run)

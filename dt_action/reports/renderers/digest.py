@@ -45,6 +45,7 @@ class Digest:
     failures: tuple[TestResult, ...]
     alike: dict[str, int]
     lost: tuple[TestResult, ...]
+    left_open: tuple[Group, ...]
     flaky: tuple[TestResult, ...]
     skips: tuple[Group, ...]
     unplaced: tuple[Group, ...]
@@ -68,6 +69,7 @@ def digest(run: Run) -> Digest:
     remarkable = [result for result in run.results if len(result.attempts) != 1 or result.outcome != "passed"]
     new = frozenset(run.change.new_failures if run.change and run.change.against else ())
     failures = tuple(sorted(run.failures(), key=lambda result: result.id not in new))
+    lost = tuple(result for result in remarkable if result.outcome == "lost")
     totals = run.totals()
     errors: dict[str, int] = {}
     alike = {result.id: errors.setdefault(fingerprint(result.final), len(errors)) for result in failures}
@@ -78,7 +80,8 @@ def digest(run: Run) -> Digest:
         shortfalls=tuple(_shortfalls(run, totals)),
         failures=failures,
         alike=alike,
-        lost=tuple(result for result in remarkable if result.outcome == "lost"),
+        lost=lost,
+        left_open=_groups((result.final.message, result.id) for result in lost),
         flaky=tuple(result for result in remarkable if result.is_flaky),
         skips=_groups(_skips(run, remarkable)),
         unplaced=_groups((item.reason, item.case.id) for item in run.unplaced),
@@ -114,8 +117,11 @@ def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:
         yield f"the run was {run.status}" if run.status != "timeout" else "the run's time was up"
     if run.reason:
         yield run.reason
-    if totals.lost:
-        yield f"{_tests(totals.lost)} planned, but never reported"
+    met = sum(bool(result.attempts) and result.outcome == "lost" for result in run.results)
+    if met:
+        yield f"{_tests(met)} met by it while they ran"
+    if totals.lost > met:
+        yield f"{_tests(totals.lost - met)} planned, but never reported"
     if totals.unplaced:
         yield f"no worker could take {_tests(totals.unplaced)}"
     if run.uncollected:

@@ -187,9 +187,7 @@ def _colored(text: str, limit: int) -> str:
 
 
 def _left_out(run: Run, seen: Digest) -> str:
-    groups = [*seen.unplaced]
-    if seen.lost:
-        groups.append(Group(reason="planned, but never reported", ids=tuple(item.id for item in seen.lost)))
+    groups = [*seen.unplaced, *seen.left_open]
     if run.uncollected:
         groups.append(Group(reason="planned, but never collected", ids=run.uncollected))
     if not groups:
