@@ -196,7 +196,7 @@ class FakeSlot:
             case protocol.Rest():
                 self._is_resting = True
                 self._must_clear = command.clear
-            case protocol.Stop():
+            case protocol.Stop() | protocol.Interrupt():  # it ends its test first, as one does that is nearly over
                 self._is_stopping = True
 
     def _may_start(self) -> Generator[Step, None, bool]:

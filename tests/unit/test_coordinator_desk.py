@@ -357,7 +357,7 @@ def test_a_cancelled_run_ends_in_time_although_a_worker_does_not_let_go(world):
     worker = world.enrol("a")
     worker.step(FILES, most=5)
     world.do(lambda changes: world.desk.cancel(changes, run, who="me", reason="no more"))
-    for _ in range(6):
+    for _ in range(16):
         worker.poll()
         world.tick(1.0)
     assert world.events(run)[-1].status == "cancelled"
