@@ -29,6 +29,7 @@ def pack(recording: Recording) -> str:
         "has_units": recording.has_units,
         "units": recording.units,
         "outside": sorted(recording.outside),
+        "kept": {file: sorted(units) for file, units in sorted(recording.kept.items())},
         "traits": sorted(recording.traits),
         "fixtures": {name: _plain(seen) for name, seen in sorted(recording.fixtures.items())},
         "cases": {name: _plain(seen) for name, seen in sorted(recording.cases.items())},
@@ -45,6 +46,8 @@ def unpack(text: str) -> Recording:
     try:
         inflating = zlib.decompressobj()
         content = inflating.decompress(base64.b64decode(text, validate=True), MOST_BYTES)
+        if not inflating.eof:
+            raise ValueError("its end is missing")
         document = json.loads(content)
         count = len(document["units"])
         cases = {str(name): _seen(told, count) for name, told in document["cases"].items()}
@@ -54,6 +57,7 @@ def unpack(text: str) -> Recording:
             has_units=bool(document["has_units"]),
             units=tuple((str(file), str(name)) for file, name in document["units"]),
             outside=_numbers(document["outside"], count),
+            kept={str(file): _numbers(units, count) for file, units in document["kept"].items()},
             traits=frozenset(map(str, document["traits"])),
             fixtures={str(name): _seen(told, count) for name, told in document["fixtures"].items()},
             cases=cases,
@@ -115,6 +119,7 @@ class _Gathering:
         self._cases: dict[str, tuple[set[int], set[str], set[str]]] = {}
         self._fixtures: dict[str, tuple[set[int], set[str], set[str]]] = {}
         self._outside: set[int] = set()
+        self._kept: dict[str, set[int]] = {}
         self._traits: set[str] = set()
         self._inputs: set[Input] = set()
         self._collected: set[str] = set()
@@ -145,6 +150,8 @@ class _Gathering:
         elif kind == "outside":
             self._outside.update(self._all(told["u"]))
             self._traits.update(told["t"])
+        elif kind == "kept":
+            self._kept.setdefault(self._seen_from_root(told["in"]), set()).update(self._all(told["u"]))
         elif kind == "input":
             by = told["by"] if told["by"] == "*" else self._seen_from_root(told["by"])
             self._inputs.add(Input(self._seen_from_root(told["p"]), told["h"], by, told["c"]))
@@ -198,6 +205,7 @@ class _Gathering:
             has_units=bool(self._numbers),
             units=tuple(self._numbers),
             outside=frozenset(self._outside),
+            kept={file: frozenset(units) for file, units in self._kept.items()},
             traits=frozenset(self._traits),
             fixtures=frozen(self._fixtures),
             cases=frozen(self._cases),

@@ -36,6 +36,7 @@ class Knowledge:
         self._by_file: dict[str, set[str]] = {}
         self._files: set[str] = set()
         self._outside: set[tuple[str, str]] = set()
+        self._kept: dict[tuple[str, str], set[str]] = {}
         self._readers: dict[tuple[str, str], Readers] = {}
         self._unfollowed: set[str] = set()
         self._with_programs: set[str] = set()
@@ -55,6 +56,9 @@ class Knowledge:
         self._expect(recorded, left_out)
         self._files.update(file for file, _ in recorded.units)
         self._outside.update(recorded.units[number] for number in recorded.outside)
+        for home, numbers in recorded.kept.items():
+            for number in numbers:
+                self._kept.setdefault(recorded.units[number], set()).add(home)
         fresh = {case for case in recorded.cases if case not in stale and case.partition("::")[0] not in stale}
         users: dict[str, list[str]] = {}
         for case in fresh:
@@ -136,6 +140,10 @@ class Knowledge:
     def is_outside(self, unit: tuple[str, str]) -> bool:
         """True where a function also ran outside of tests."""
         return unit in self._outside
+
+    def kept_in(self, unit: tuple[str, str]) -> Collection[str]:
+        """The files in whose modules something is kept that a function had a part in."""
+        return self._kept.get(unit, ())
 
     def readers(self, path: str) -> Readers:
         """Who opened a file."""

@@ -227,8 +227,17 @@ class Reasons:
         for name in sorted(difference.functions):
             for case in self._knowledge.entered((path, name)):
                 is_reached |= self._take_case(case, f"ran {name}() in {path} before, which changed")
+            is_reached |= self._take_keeping((path, name))
         self._take_unfollowed(reach, path)
         return is_reached
+
+    def _take_keeping(self, unit: tuple[str, str]) -> bool:
+        """What a function made may be found by all that reach a module which keeps it."""
+        homes = self._knowledge.kept_in(unit)
+        if not homes:
+            return False
+        told = f"keeps what {unit[1]}() in {unit[0]} made, which changed"
+        return self._take_reaching(self._graph.reached_by(homes), lambda way: f"{way[-1]} {told}")
 
     def _is_for_all_importers(self, path: str, difference: Difference) -> bool:
         """True where a function that changed also ran outside of tests, or may run where nobody sees it."""

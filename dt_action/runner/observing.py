@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
+import warnings
 from typing import Any, Dict, Optional, Tuple
 
 _getframe = sys._getframe
@@ -23,6 +25,11 @@ _READING_NOTHING = frozenset(
         *("ldconfig", "lscpu", "sysctl", "sw_vers", "locale"),
     }
 )
+_SHOWING = frozenset(
+    (getattr(traceback.print_exc, "__code__").co_filename, getattr(warnings.formatwarning, "__code__").co_filename)
+)
+"""They open a source to show a line that was run; who ran it depends on it anyway."""
+
 _OURSELVES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
 _READERS_OF_REPORTS = ("_pytest", "pluggy", "coverage", "pytest_cov", "xdist", "_dt_runner", "pytest_timeout")
 """What these open (a source for a traceback, say) is of no concern to a test's outcome."""
@@ -147,7 +154,10 @@ class Observer:
         while frame is not None and frame.f_code.co_filename == __file__:
             frame = frame.f_back
         while frame is not None:
-            owner = self._places.owner(frame.f_code.co_filename)
+            filename = frame.f_code.co_filename
+            if filename in _SHOWING:
+                return REPORTS
+            owner = self._places.owner(filename)
             if owner != STANDARD:
                 return owner
             frame = frame.f_back

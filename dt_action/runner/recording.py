@@ -8,22 +8,25 @@ import json
 import os
 import sys
 import threading
+import weakref
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from .keeping import ALWAYS, BY_CLOSURE, keeps_state, stores_in_its_object
+from .keeping import Stores, stores_of
+from .lasting import EVERYBODY, Lasting, Place
 from .observing import CHILD, FOREIGN, IMPORTS, REPORTS, STANDARD, Observer, Places
+from .sources import Monitoring, Tracing
 
-_getframe = sys._getframe
 _get_ident = threading.get_ident
 _getpid = os.getpid
 _dumps = json.dumps
 
 _active: Optional[Recording] = None
 
-_MAKERS = ("__init__", "__new__", "__copy__", "__deepcopy__", "__setstate__")
-_RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _MULTIPROCESSING = ("popen_spawn_posix.py", "popen_forkserver.py", "popen_spawn_win32.py")
+_PLAIN_METHODS = frozenset(("function", "property", "classmethod", "staticmethod"))
+_MOST_EXTENTS = 4
+"""In one test, so many calls of a function that keeps something are followed; others may enter what any of it has."""
 
 
 def start(config: Dict[str, Any]) -> None:
@@ -45,13 +48,55 @@ def plugins() -> List[Any]:
     return [RecordingPlugin(_active)]
 
 
+class _Keeper(NamedTuple):
+    """
+    A function that may keep what it makes for later callers.
+
+    `stores` are its own; `cache` finds the object that keeps its results (functools.lru_cache's wrapper). `is_module`
+    tells that it is a module's code, and `is_descriptor`, that its class keeps what it returns.
+    """
+
+    stores: Optional[Stores] = None
+    cache: Optional[Callable[[], Any]] = None
+    is_module: bool = False
+    is_descriptor: bool = False
+
+
+class _Extent:
+    """A call of a keeper: what is entered from its begin until nothing of that can be stored any more."""
+
+    __slots__ = ("code", "ident", "keeper", "mark", "number", "places", "seen")
+
+    def __init__(self, number: int, keeper: _Keeper, code: Any, frame: Any) -> None:
+        self.number, self.keeper, self.code = number, keeper, code
+        self.mark, self.ident = id(frame), _get_ident()
+        self.seen: Set[int] = {number}
+        self.places: Dict[Tuple[int, str], Place] = {}
+
+    def add(self, place: Optional[Place]) -> None:
+        """Something is stored."""
+        if place is not None:
+            self.places[place.key] = place
+
+    def is_left(self, frame: Any) -> bool:
+        """True where a frame does not lie within it any more, as far as that can be told."""
+        if _get_ident() != self.ident:
+            return False
+        while frame is not None:
+            if id(frame) == self.mark and frame.f_code is self.code:
+                stores = self.keeper.stores
+                return stores is not None and not stores.is_ahead(frame.f_lasti)
+            frame = frame.f_back
+        return True
+
+
 class Recording:
     """
     Contexts and what was entered in each.
 
     Code that runs while a case runs belongs to the case; in a fixture of wider scope, also to the fixture, which all
-    its users share. What runs elsewhere (imports, collection, hooks), or within a function that keeps what it made for
-    later callers (a cache, a module-level variable), is outside of tests: a later test may depend on it unseen.
+    its users share. What runs elsewhere (imports, collection, hooks), or within a call that keeps what it made for
+    later tests (a cache, a module-level variable), is outside of tests: a later test may depend on it unseen.
     """
 
     def __init__(self, config: Dict[str, Any]) -> None:
@@ -60,49 +105,60 @@ class Recording:
         self._pid = _getpid()
         self._file = -1
         self._main = _get_ident()
+        self._case = self._fixture = ""
         self._outside: Set[int] = set()
         self._told_outside: Set[int] = set()
         self._traits: Set[str] = set()
         self._used: Set[str] = set()
         self._outside_traits: Set[str] = set()
+        self._own: Set[int] = set()  # what the case itself entered, not a fixture of wider scope
+        self._of_fixtures: Set[int] = set()
+        self._fixture_units: Dict[str, Set[int]] = {}
         self._contexts: Tuple[Set[int], ...] = (self._outside,)
-        self._stack: Tuple[Set[int], ...] = (
-            self._contexts
-        )  # and the outside, within a function that keeps what it makes
-        self._case = ""
-        self._fixture = ""
+        self._stack = self._contexts  # and the seen of open extents
+        self._extents: List[_Extent] = []
+        self._ended: List[_Extent] = []
+        self._calls: Dict[int, int] = {}
+        self._entered_by: Dict[int, Set[int]] = {}  # all that a keeper was seen to enter
+        self._threads: Dict[int, Tuple[Set[int], ...]] = {}
         self._numbers: Dict[int, int] = {}
         self._units: List[Tuple[str, str, int, str]] = []
         self._told_units = 0
-        self._kept: List[Any] = []  # codes are known by their identity: they must stay
-        self._caching: Set[int] = set()
-        self._storing: Set[int] = set()
-        self._closures: Set[int] = set()
         self._by_name: Dict[Tuple[str, str], int] = {}
-        self._shared_values: Set[int] = set()
-        self._extent: Optional[Tuple[int, Any, int]] = None
-        self._cached_codes: Set[int] = set()
-        self._threads: Dict[int, Tuple[Set[int], ...]] = {}
+        self._kept_codes: List[Any] = []  # codes are known by their identity: they must stay
+        self._keepers: Dict[int, _Keeper] = {}
+        self._settled: Set[int] = set()  # keepers of which there is nothing more to learn
+        self._caches: Dict[int, Callable[[], Any]] = {}
         self._inputs: Set[Tuple[str, str, str, str]] = set()
         self._lines: List[str] = []
+        self._lasting = Lasting(self._ran_here, self._ran_outer, self._is_ours)
         self._watch_caches()
         self._source: Any = None
         if hasattr(sys, "monitoring"):
-            self._source = _Monitoring(self)
+            self._source = Monitoring(self)
         elif config.get("always"):
-            self._source = _Tracing(self)
+            self._source = Tracing(self)
         self._observer = Observer(self._places, self)
 
     # --- contexts -------------------------------------------------------------------------------------------------
 
-    def begin_case(self, name: str) -> None:
-        """A case begins."""
+    def begin_case(self, name: str, variables: Any = None) -> None:
+        """A case begins; its module has these variables."""
         self._case, self._fixture, self._traits, self._used = name, "", set(), set()
+        self._own, self._of_fixtures = set(), set()
+        self._calls.clear()
+        self._lasting.begin_case(variables)
         self._switch((set(),))
 
     def end_case(self, fixtures: List[str]) -> None:
         """The case ends; it used these fixtures of wider scope."""
-        seen, case = self._stack[0], self._case
+        seen, case = self._contexts[0], self._case
+        self._close_extents(0)
+        for extent in self._ended:
+            self._tell_kept(extent)
+        self._ended.clear()
+        if self._source is not None:
+            self._source.rest()
         self._case, self._fixture = "", ""
         self._switch((self._outside,))
         fields = {
@@ -143,122 +199,217 @@ class Recording:
             self._lines.append(_dumps(told))
             self._traits |= traits
             self._used |= used
+            self._fixture_units.setdefault(key, set()).update(seen)
+            self._of_fixtures |= seen
             self._switch(before)
 
     def note_fixture(self, key: str) -> None:
         """A fixture of wider scope is used, made already or not."""
         self._used.add(key)
+        self._of_fixtures |= self._fixture_units.get(key, set())
 
-    def _switch(self, stack: Tuple[Set[int], ...]) -> None:
-        self._stack = self._contexts = stack
-        self._extent = None
+    def note_value(self, value: Any, fixture: str) -> None:
+        """What a fixture of wider scope made."""
+        self._lasting.share(value, fixture)
+
+    def forget_value(self, value: Any) -> None:
+        """The fixture's end has come."""
+        self._lasting.forget(value)
+
+    def _switch(self, contexts: Tuple[Set[int], ...]) -> None:
+        self._close_extents(0)
+        self._stack = self._contexts = contexts
         if self._source is not None:
             self._source.arm()
 
-    # --- what is seen ---------------------------------------------------------------------------------------------
+    # --- what is entered ------------------------------------------------------------------------------------------
 
     def discover(self, code: Any, frame: Any) -> bool:
         """A code object runs for the first time. True where it is the project's, to be told of again."""
         owner = self._places.owner(code.co_filename)
-        if owner in (STANDARD, IMPORTS, FOREIGN):
-            return self._discover_foreign(code, frame)
         if owner == REPORTS:
             return False
-        self._kept.append(code)
+        cache = self._caches.get(id(code))
+        if owner in (STANDARD, IMPORTS, FOREIGN):
+            if cache is None and not code.co_filename.endswith(_MULTIPROCESSING):
+                return False
+            unit = ("", code.co_name, 0, code.co_filename)
+            keeper = _Keeper(cache=cache) if cache is not None else None
+        else:
+            name = code.co_name if code.co_flags & inspect.CO_OPTIMIZED or code.co_name == "<module>" else "<class>"
+            unit = (owner, getattr(code, "co_qualname", ""), code.co_firstlineno, name)
+            keeper = self._keeper(code, frame, cache)
+        self._kept_codes.append(code)
         number = self._numbers[id(code)] = len(self._units)
-        name = code.co_name if code.co_flags & inspect.CO_OPTIMIZED or code.co_name == "<module>" else "<class>"
-        self._units.append((owner, getattr(code, "co_qualname", ""), code.co_firstlineno, name))
-        self._by_name[self._units[number][:2]] = number
-        keeps = keeps_state(code, frame)
-        if code.co_name == "<module>" or id(code) in self._cached_codes or keeps == ALWAYS:
-            self._caching.add(number)
-        elif keeps == BY_CLOSURE:
-            self._closures.add(number)
-        elif stores_in_its_object(code, frame):
-            self._storing.add(number)
-        self.enter(code, frame)
+        self._units.append(unit)
+        if unit[1]:
+            self._by_name[frame.f_globals.get("__name__", ""), unit[1]] = number
+        if keeper is not None:
+            self._keepers[number] = keeper
         return True
 
-    def _discover_foreign(self, code: Any, frame: Any) -> bool:
-        if id(code) in self._cached_codes or code.co_filename.endswith(_MULTIPROCESSING):
-            self._kept.append(code)
-            number = self._numbers[id(code)] = len(self._units)
-            self._units.append(("", code.co_name, 0, code.co_filename))
-            self._caching.add(number)
-            self.enter(code, frame)
-            return True
-        return False
+    def _keeper(self, code: Any, frame: Any, cache: Optional[Callable[[], Any]]) -> Optional[_Keeper]:
+        if code.co_name == "<module>":
+            return _Keeper(is_module=True)
+        if not code.co_flags & inspect.CO_OPTIMIZED:
+            return None
+        stores = stores_of(code)
+        is_descriptor = _is_kept_by_class(code, frame)
+        return _Keeper(stores, cache, is_descriptor=is_descriptor) if stores or cache or is_descriptor else None
 
-    def enter(self, code: Any, frame: Any) -> None:
-        """A function of the project is entered, for the first time since contexts changed."""
+    def enter(self, code: Any, frame: Any) -> bool:
+        """A function of the project is entered. True where it need not be told again until contexts change."""
         number = self._numbers[id(code)]
-        if self._extent is not None and self._has_left_extent(frame):
-            self._switch(self._contexts)
+        self._leave_extents(frame)
         for seen in self._stack:
             seen.add(number)
+        if not self._fixture:
+            self._own.add(number)
         ident = _get_ident()
         if ident != self._main:
             for seen in self._threads.setdefault(ident, self._stack):
                 seen.add(number)
-        if self._case and self._extent is None and self._is_kept_for_others(number, frame):
-            self._enter_extent(code, frame)
-            self._outside.add(number)
         if not self._units[number][0] and code.co_filename.endswith(_MULTIPROCESSING):
             self.note_trait(CHILD)
+        keeper = self._keepers.get(number) if self._case else None
+        return keeper is None or self._keep(number, keeper, code, frame)
 
-    def _is_kept_for_others(self, number: int, frame: Any) -> bool:
-        if number in self._caching or (number in self._storing and self._is_old(frame)):
+    # --- what is kept ---------------------------------------------------------------------------------------------
+
+    def _keep(self, number: int, keeper: _Keeper, code: Any, frame: Any) -> bool:
+        """A call of a keeper begins. True where no other one in this test is of interest."""
+        calls = self._calls[number] = self._calls.get(number, 0) + 1
+        if number in self._settled or calls > _MOST_EXTENTS:
             return True
-        return number in self._closures and self._is_old_closure(number)
+        extent = _Extent(number, keeper, code, frame)
+        stores = keeper.stores
+        if keeper.is_module:
+            extent.add(_of_module(frame.f_globals))
+        if keeper.cache is not None:
+            extent.add(_of_cache(keeper.cache))
+        if keeper.is_descriptor:
+            extent.add(self._lasting.attributes(frame.f_locals.get(code.co_varnames[0]), frame))
+        is_computed = bool(extent.places)
+        is_watched = False
+        for store in stores.by_offset.values() if stores is not None else ():
+            if self._lasting.place(store, frame) is not None:
+                is_watched = True
+                is_computed |= store.is_computed and stores.is_ahead(frame.f_lasti)
+        if not extent.places and not is_watched:
+            return calls >= _MOST_EXTENTS
+        if is_watched:
+            self._source.watch(code, frame)
+        if not is_computed or (not extent.places and stores is not None and not stores.has_calls_before):
+            self._ended.append(extent)  # nothing but itself has a part in what it stores
+            return calls >= _MOST_EXTENTS
+        self._extents.append(extent)
+        self._stack = (*self._stack, extent.seen)
+        self._source.arm()
+        return calls >= _MOST_EXTENTS
 
-    def _is_old_closure(self, number: int) -> bool:
-        """True where the call that made a function was not in this context, as far as that can be told."""
-        owner, name = self._units[number][:2]
-        outer = self._by_name.get((owner, name.rpartition(".<locals>.")[0]))
-        return outer is None or outer not in self._stack[0]
+    def stored(self, code: Any, offset: int, frame: Any) -> None:
+        """A store of a keeper that is watched is about to be done."""
+        number = self._numbers[id(code)]
+        stores = self._keepers[number].stores
+        place = self._lasting.place(stores.by_offset[offset], frame) if stores is not None and self._case else None
+        if place is None:
+            return
+        for extent in (*reversed(self._extents), *reversed(self._ended)):
+            if extent.number == number:
+                if not extent.is_left(frame):
+                    extent.add(place)
+                    return
+                break
+        extent = _Extent(number, self._keepers[number], code, frame)  # a call that is not followed
+        extent.seen |= self._entered_by.get(number, set())
+        extent.add(place)
+        self._ended.append(extent)
 
-    def _enter_extent(self, code: Any, frame: Any) -> None:
-        contexts = self._contexts
-        self._switch((*contexts, self._outside))
-        self._contexts = contexts
-        self._extent = (id(frame), code, _get_ident())
+    def watched(self, code: Any) -> Any:
+        """The offsets of stores in a function."""
+        stores = self._keepers[self._numbers[id(code)]].stores
+        return stores.by_offset if stores is not None else ()
 
-    def _has_left_extent(self, frame: Any) -> bool:
-        assert self._extent is not None
-        mark, code, ident = self._extent
-        if _get_ident() != ident:
-            return False
-        while frame is not None:
-            if id(frame) == mark and frame.f_code is code:
-                return False
-            frame = frame.f_back
-        return True
+    def _leave_extents(self, frame: Any) -> None:
+        while self._extents and self._extents[-1].is_left(frame):
+            self._close_extents(len(self._extents) - 1)
 
-    def note_value(self, value: Any) -> None:
-        """What a fixture of wider scope made; it is known by its identity, as long as it lives."""
-        self._shared_values.add(id(value))
+    def _close_extents(self, first: int) -> None:
+        for extent in self._extents[first:]:
+            self._ended.append(extent)
+        if len(self._extents) > first:
+            del self._extents[first:]
+            self._stack = (*self._contexts, *(extent.seen for extent in self._extents))
 
-    def forget_value(self, value: Any) -> None:
-        """The fixture's end has come, and another object may lie there later."""
-        self._shared_values.discard(id(value))
+    def _tell_kept(self, extent: _Extent) -> None:
+        """At the end of a case: what outlives it may be found by others."""
+        homes, fixtures = set(), set()
+        self._entered_by.setdefault(extent.number, set()).update(extent.seen)
+        for place in extent.places.values():
+            try:
+                lasts = place.lasts()
+            except Exception:  # an object of the project that is not what it seems
+                lasts = True
+            if lasts and place.fixture:
+                fixtures.add(place.fixture)
+            elif lasts:
+                home = self._places.owner(place.home) if place.home != EVERYBODY else ""
+                homes.add(home if self._is_ours(place.home) else "")
+        if "" in homes:
+            self._outside |= extent.seen
+        else:
+            for home in homes:
+                self._lines.append(_dumps({"k": "kept", "in": home, "u": sorted(extent.seen)}))
+        for fixture in fixtures:
+            self._lines.append(_dumps({"k": "fixture", "id": fixture, "u": sorted(extent.seen), "t": []}))
+        stores = extent.keeper.stores
+        if "" in homes and extent.keeper == (stores, None, False, False) and stores and not stores.has_calls_before:
+            self._settled.add(extent.number)
 
-    def _is_old(self, frame: Any) -> bool:
-        """True where a method stores in an object that was not made in this context, as far as that can be told."""
-        names = frame.f_code.co_varnames
-        instance = frame.f_locals.get(names[0]) if names else None
-        makers = (getattr(getattr(type(instance), name, None), "__code__", None) for name in _MAKERS)
-        numbers = {self._numbers[id(code)] for code in makers if id(code) in self._numbers}
-        if numbers:
-            return numbers.isdisjoint(self._stack[0])
-        if id(instance) in self._shared_values:
-            return True
-        home = sys.modules.get(getattr(type(instance), "__module__", ""))
-        held = [*frame.f_globals.values(), *(vars(home).values() if home is not None else ())]
-        return any(value is instance for value in held)
+    def _ran_here(self, code: Any) -> Optional[bool]:
+        """
+        True where the case itself ran a function, False where it did not, None for one that is not the project's.
+
+        False also for one that a fixture of wider scope ran as well: it is not known whose an object is.
+        """
+        number = self._numbers.get(id(code))
+        if number is None:
+            return None
+        return number in self._own and number not in self._of_fixtures
+
+    def _ran_outer(self, module: str, name: str) -> Optional[bool]:
+        number = self._by_name.get((module, name))
+        return None if number is None else number in self._contexts[0]
+
+    def _is_ours(self, filename: str) -> bool:
+        return bool(filename) and self._places.owner(filename) not in (STANDARD, IMPORTS, FOREIGN, REPORTS)
+
+    def _watch_caches(self) -> None:
+        """Note of which functions functools.lru_cache keeps the results: its own wrapper hides them."""
+        original: Any = functools.lru_cache
+
+        def note(function: Any, wrapper: Any) -> Any:
+            code = getattr(function, "__code__", None)
+            if code is not None:
+                self._caches[id(code)] = weakref.ref(wrapper)
+                self._kept_codes.append(code)
+            return wrapper
+
+        @functools.wraps(original)
+        def lru_cache(*args: Any, **options: Any) -> Any:
+            made = original(*args, **options)
+            if args and callable(args[0]):
+                return note(args[0], made)
+            return lambda function: note(function, made(function))
+
+        functools.lru_cache = lru_cache
+
+    # --- what is opened and started -------------------------------------------------------------------------------
 
     def note_input(self, path: str, how: str, by: str) -> None:
         """A file or folder below the top was opened or listed by code of `by`."""
-        is_own = self._case and self._extent is None and _is_test_side(by)
+        self._leave_extents(sys._getframe(1))
+        is_own = self._case and not self._extents and _is_test_side(by)
         key = (path, how, by, (self._fixture or self._case) if is_own else "")
         if key not in self._inputs:
             self._inputs.add(key)
@@ -275,31 +426,6 @@ class Recording:
         elif trait not in self._outside_traits:
             self._outside_traits.add(trait)
             self._lines.append(_dumps({"k": "outside", "u": [], "t": [trait]}))
-
-    def _watch_caches(self) -> None:
-        """Note of which functions functools.lru_cache keeps the results: its own wrapper hides them."""
-        original: Any = functools.lru_cache
-
-        def note(function: Any) -> None:
-            code = getattr(function, "__code__", None)
-            if code is not None:
-                self._cached_codes.add(id(code))
-                self._kept.append(code)
-
-        @functools.wraps(original)
-        def lru_cache(*args: Any, **options: Any) -> Any:
-            made = original(*args, **options)
-            if args and callable(args[0]):
-                note(args[0])
-                return made
-
-            def decorate(function: Any) -> Any:
-                note(function)
-                return made(function)
-
-            return decorate
-
-        functools.lru_cache = lru_cache
 
     # --- what is written ------------------------------------------------------------------------------------------
 
@@ -327,78 +453,35 @@ class Recording:
         self._observer.stop()
 
 
-class _Monitoring:
-    """
-    sys.monitoring, Python 3.12 and later: a function tells that it starts once in each context.
+def _of_module(variables: Any) -> Place:
+    """Where a module's code puts what it makes: it lasts as long as it is imported."""
+    name = variables.get("__name__", "")
+    mark = id(variables)
 
-    Two tools: one hears every code object once in its life, the other is armed for the project's alone.
-    """
+    def lasts() -> bool:
+        module = sys.modules.get(name)
+        return module is not None and id(vars(module)) == mark
 
-    def __init__(self, recording: Recording) -> None:
-        self._monitoring: Any = getattr(sys, "monitoring")
-        free = [tool for tool in (4, 3, 5, 2) if self._monitoring.get_tool(tool) is None]
-        self._scout, self._tool = free[0], free[1]
-        events = self._monitoring.events
-        self._start, self._resume = events.PY_START, events.PY_RESUME
-        self._disable = self._monitoring.DISABLE
-        self._set_local = self._monitoring.set_local_events
-        self._recording = recording
-        self._discover, self._enter = recording.discover, recording.enter
-        self._fired: List[Any] = []
-        for tool, callback in ((self._scout, self._on_first), (self._tool, self._on_start)):
-            self._monitoring.use_tool_id(tool, "dt")
-            self._monitoring.register_callback(tool, self._start, callback)
-        self._monitoring.register_callback(self._tool, self._resume, self._on_start)
-        self._monitoring.set_events(self._scout, self._start)
-
-    def arm(self) -> None:
-        """Contexts changed: hear every function again."""
-        fired, self._fired = self._fired, []
-        tool, start, both, set_local = self._tool, self._start, self._start | self._resume, self._set_local
-        for code in fired:  # a generator may be started by one test and go on in another
-            set_local(tool, code, both if code.co_flags & _RESUMED else start)
-
-    def _on_first(self, code: Any, _: int) -> Any:
-        if self._discover(code, _getframe(1)):
-            self._fired.append(code)
-        return self._disable
-
-    def _on_start(self, code: Any, _: int) -> None:
-        self._set_local(self._tool, code, 0)
-        self._enter(code, _getframe(1))
-        self._fired.append(code)
+    return Place(lasts, variables.get("__file__") or EVERYBODY)
 
 
-class _Tracing:
-    """sys.settrace before Python 3.12: every call is heard, and most are passed over."""
+def _of_cache(find: Callable[[], Any]) -> Place:
+    def lasts() -> bool:
+        wrapper = find()
+        return wrapper is not None and wrapper.cache_info().currsize > 0
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-        self._over: Set[int] = set()
-        self._foreign: Set[int] = set()
-        self._kept: List[Any] = []
-        self._known: Set[int] = set()
-        sys.settrace(self._trace)
-        threading.settrace(self._trace)
+    return Place(lasts)
 
-    def arm(self) -> None:
-        """Contexts changed: hear every function again."""
-        self._over.clear()
 
-    def _trace(self, frame: Any, event: str, _: Any) -> None:
-        code = frame.f_code
-        key = id(code)
-        if key in self._over or key in self._foreign:
-            return
-        if key in self._known:
-            self._recording.enter(code, frame)
-        elif self._recording.discover(code, frame):
-            self._known.add(key)
-        else:
-            self._foreign.add(key)
-            self._kept.append(code)
-            return
-        self._over.add(key)
+def _is_kept_by_class(code: Any, frame: Any) -> bool:
+    """True where a method's class has something else than a method or property there: it may keep what that returns."""
+    if not code.co_argcount:
+        return False
+    for kind in type(frame.f_locals.get(code.co_varnames[0])).__mro__:
+        found = vars(kind).get(code.co_name)
+        if found is not None:
+            return type(found).__name__ not in _PLAIN_METHODS and hasattr(type(found), "__get__")
+    return False
 
 
 def _is_test_side(path: str) -> bool:

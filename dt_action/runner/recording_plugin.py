@@ -48,7 +48,7 @@ class RecordingPlugin:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
         """A case, its teardown included."""
-        self._recording.begin_case(item.nodeid)
+        self._recording.begin_case(item.nodeid, getattr(getattr(item, "module", None), "__dict__", None))
         try:
             yield
         finally:
@@ -65,7 +65,7 @@ class RecordingPlugin:
             yield
         made = getattr(fixturedef, "cached_result", None)
         if made is not None:
-            self._recording.note_value(made[0])
+            self._recording.note_value(made[0], key)
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_make_collect_report(self) -> Iterator[None]:

@@ -1,0 +1,129 @@
+"""How a recording is told that functions begin: by sys.monitoring, or by tracing before Python 3.12."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+from typing import Any, Dict, List, Set
+
+_getframe = sys._getframe
+_RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+class Monitoring:
+    """
+    sys.monitoring, Python 3.12 and later: a function tells that it starts once in each context.
+
+    Three tools: one hears every code object once in its life, one is armed for the project's alone, and one hears the
+    stores of those that `watch` was asked for, until contexts change.
+    """
+
+    def __init__(self, recording: Any) -> None:
+        self._monitoring: Any = getattr(sys, "monitoring")
+        free = [tool for tool in (4, 3, 5, 2, 0) if self._monitoring.get_tool(tool) is None]
+        self._scout, self._tool, self._watcher = free[:3]
+        events = self._monitoring.events
+        self._start, self._resume, self._instruction = events.PY_START, events.PY_RESUME, events.INSTRUCTION
+        self._disable = self._monitoring.DISABLE
+        self._set_local = self._monitoring.set_local_events
+        self._recording = recording
+        self._fired: List[Any] = []
+        self._watched: Dict[int, Any] = {}
+        for tool, event, callback in (
+            (self._scout, self._start, self._on_first),
+            (self._tool, self._start, self._on_start),
+            (self._tool, self._resume, self._on_start),
+            (self._watcher, self._instruction, self._on_instruction),
+        ):
+            if self._monitoring.get_tool(tool) is None:
+                self._monitoring.use_tool_id(tool, "dt")
+            self._monitoring.register_callback(tool, event, callback)
+        self._monitoring.set_events(self._scout, self._start)
+
+    def arm(self) -> None:
+        """Contexts changed: hear every function again."""
+        fired, self._fired = self._fired, []
+        tool, start, both, set_local = self._tool, self._start, self._start | self._resume, self._set_local
+        for code in fired:  # a generator may be started by one test and go on in another
+            set_local(tool, code, both if code.co_flags & _RESUMED else start)
+
+    def watch(self, code: Any, _: Any) -> None:
+        """Hear the stores of a function."""
+        if id(code) not in self._watched:
+            self._watched[id(code)] = code
+            self._set_local(self._watcher, code, self._instruction)
+
+    def rest(self) -> None:
+        """Hear no stores any more."""
+        for code in self._watched.values():
+            self._set_local(self._watcher, code, 0)
+        self._watched.clear()
+
+    def _on_first(self, code: Any, _: int) -> Any:
+        if self._recording.discover(code, _getframe(1)):
+            self._begin(code, _getframe(1), is_armed=False)
+        return self._disable
+
+    def _on_start(self, code: Any, _: int) -> None:
+        self._begin(code, _getframe(1), is_armed=True)
+
+    def _begin(self, code: Any, frame: Any, *, is_armed: bool) -> None:
+        if is_armed:
+            self._set_local(self._tool, code, 0)
+        self._fired.append(code)
+        if not self._recording.enter(code, frame):
+            self._set_local(self._tool, code, self._start | self._resume if code.co_flags & _RESUMED else self._start)
+
+    def _on_instruction(self, code: Any, offset: int) -> Any:
+        if offset not in self._recording.watched(code):
+            return self._disable
+        self._recording.stored(code, offset, _getframe(1))
+        return None
+
+
+class Tracing:
+    """sys.settrace before Python 3.12: every call is heard, and most are passed over."""
+
+    def __init__(self, recording: Any) -> None:
+        self._recording = recording
+        self._over: Set[int] = set()
+        self._foreign: Set[int] = set()
+        self._kept: List[Any] = []
+        self._known: Set[int] = set()
+        self._is_watched = False
+        sys.settrace(self._trace)
+        threading.settrace(self._trace)
+
+    def arm(self) -> None:
+        """Contexts changed: hear every function again."""
+        self._over.clear()
+
+    def watch(self, _: Any, frame: Any) -> None:
+        """Hear the stores of a function that is just being entered."""
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        self._is_watched = True
+
+    def rest(self) -> None:
+        """Nothing to be done: what is heard ends with its call."""
+
+    def _trace(self, frame: Any, event: str, _: Any) -> Any:
+        code = frame.f_code
+        key = id(code)
+        if key in self._over or key in self._foreign:
+            return None
+        if key not in self._known:
+            if not self._recording.discover(code, frame):
+                self._foreign.add(key)
+                self._kept.append(code)
+                return None
+            self._known.add(key)
+        self._is_watched = False
+        if self._recording.enter(code, frame):
+            self._over.add(key)
+        return self._trace_stores if self._is_watched else None
+
+    def _trace_stores(self, frame: Any, event: str, _: Any) -> Any:
+        if event == "opcode" and frame.f_lasti in self._recording.watched(frame.f_code):
+            self._recording.stored(frame.f_code, frame.f_lasti, frame)
+        return self._trace_stores
