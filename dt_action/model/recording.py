@@ -37,8 +37,8 @@ class Recording:
     """
     One run's. `commit` is that of its files, `arguments` were pytest's. `units` are numbered by their place.
 
-    `outside` are functions that ran outside of tests; `kept` those of which something is kept in a file's module, so that
-    whoever imports that may find it. `collected` are all cases of the files that were collected,
+    `outside` are functions that ran outside of tests; `kept` those of which something is kept in a file's module, so
+    that whoever imports that may find it. `collected` are all cases of the files that were collected,
     `left_out` those that the arguments left out.
     """
 

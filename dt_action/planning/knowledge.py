@@ -55,10 +55,7 @@ class Knowledge:
         left_out = recorded.left_out if recorded.arguments == arguments else frozenset()
         self._expect(recorded, left_out)
         self._files.update(file for file, _ in recorded.units)
-        self._outside.update(recorded.units[number] for number in recorded.outside)
-        for home, numbers in recorded.kept.items():
-            for number in numbers:
-                self._kept.setdefault(recorded.units[number], set()).add(home)
+        self._add_lasting(recorded)
         fresh = {case for case in recorded.cases if case not in stale and case.partition("::")[0] not in stale}
         users: dict[str, list[str]] = {}
         for case in fresh:
@@ -140,6 +137,12 @@ class Knowledge:
     def is_outside(self, unit: tuple[str, str]) -> bool:
         """True where a function also ran outside of tests."""
         return unit in self._outside
+
+    def _add_lasting(self, recorded: Recording) -> None:
+        self._outside.update(recorded.units[number] for number in recorded.outside)
+        for home, numbers in recorded.kept.items():
+            for number in numbers:
+                self._kept.setdefault(recorded.units[number], set()).add(home)
 
     def kept_in(self, unit: tuple[str, str]) -> Collection[str]:
         """The files in whose modules something is kept that a function had a part in."""

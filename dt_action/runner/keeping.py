@@ -25,8 +25,8 @@ _TRANSPARENT = frozenset(("PUSH_NULL", "NOP", "RESUME", "PRECALL", "NOT_TAKEN"))
 _COPIES = frozenset(("COPY", "DUP_TOP", "DUP_TOP_TWO"))
 _CALLS = ("CALL", "SEND", "YIELD", "FOR_ITER", "IMPORT")
 _LOADS = {name: "fast" for name in _CODES if "LOAD_FAST" in name}
-_LOADS.update({name: "deref" for name in ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")})
-_LOADS.update({name: "global" for name in ("LOAD_GLOBAL", "LOAD_NAME")})
+_LOADS.update(dict.fromkeys(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"), "deref"))
+_LOADS.update(dict.fromkeys(("LOAD_GLOBAL", "LOAD_NAME"), "global"))
 _CACHE, _EXTENDED = _CODES.get("CACHE", -1), _CODES["EXTENDED_ARG"]
 _JUMPS = frozenset(number for name, number in _CODES.items() if name in ("JUMP_BACKWARD", "JUMP_ABSOLUTE"))
 _SUBSCRIPT = 26
@@ -149,7 +149,9 @@ class _Steps:
             return None
         first = place + 1 if about else self._start_of(place)
         name = "*" if about or kind == ITEM else self.about(place)
-        return self.offsets[last], Store(kind, name, owners, self._is_computed(first, last, name, owners[:1] if kind == ATTRIBUTE else ()))
+        return self.offsets[last], Store(
+            kind, name, owners, self._is_computed(first, last, name, owners[:1] if kind == ATTRIBUTE else ())
+        )
 
     def may_call(self, place: int) -> bool:
         """True for an instruction that runs another function, but for what operators and attributes do."""

@@ -30,8 +30,8 @@ class Place(NamedTuple):
     """
     Where something was stored. `lasts` tells whether it is still there, and still another than before.
 
-    `key` tells it from other places. `home` is the file of the module that holds it, as Python names it, or `EVERYBODY`;
-    `fixture` the fixture whose value it belongs to.
+    `key` tells it from other places. `home` is the file of the module that holds it, as Python names it, or
+    `EVERYBODY`; `fixture` the fixture whose value it belongs to.
     """
 
     lasts: Callable[[], bool]
@@ -78,7 +78,7 @@ class Lasting:
         self._shared.pop(id(value), None)
 
     def place(self, store: Store, frame: Any) -> Optional[Place]:
-        """Where a store goes, in a frame that is about to do it, or has just begun; None where it ends with the test."""
+        """Where a store goes, in a frame that is about to do it or has just begun; None where it ends with the test."""
         if store.kind == VARIABLE:
             variables = frame.f_globals
             return self._place(variables, store.name, _watch_item, _file(variables)) if _is_module(variables) else None
@@ -174,10 +174,11 @@ class Lasting:
             home = _file(variables)
             for module in [*sys.modules.values()]:
                 others = _attributes_of(module)
-                if others and others is not variables and self._is_ours(_file(others)):
-                    if id(owner) in map(id, [*others.values()]):
-                        home = EVERYBODY
-                        break
+                if not others or others is variables or not self._is_ours(_file(others)):
+                    continue
+                if id(owner) in map(id, [*others.values()]):
+                    home = EVERYBODY
+                    break
             self._homes[id(owner)] = home
         return home
 
@@ -206,7 +207,7 @@ def _file(variables: Any) -> str:
 
 
 def _class_attributes(kind: type) -> Any:
-    return type.__dict__["__dict__"].__get__(kind)  # type: ignore[index]
+    return type.__dict__["__dict__"].__get__(kind)
 
 
 def _attributes_of(owner: Any) -> Optional[Dict[str, Any]]:
@@ -221,7 +222,8 @@ def _attributes_of(owner: Any) -> Optional[Dict[str, Any]]:
 
 
 def _classes(owner: Any) -> Tuple[type, ...]:
-    return type.__dict__["__mro__"].__get__(owner if issubclass(type(owner), type) else type(owner))  # type: ignore[no-any-return,index]
+    found: Tuple[type, ...] = type.__dict__["__mro__"].__get__(owner if issubclass(type(owner), type) else type(owner))
+    return found
 
 
 def _holds_items(owner: Any) -> bool:
@@ -251,7 +253,7 @@ def _attribute(owner: Any, name: str) -> Any:
 
 
 def _resolved(chain: Chain, frame: Any) -> Tuple[Any, Any]:
-    """The object that a chain names in a frame, and the one before its last attribute; `_MISSING` where that is not known."""
+    """The object that a chain names in a frame, and that before its last attribute; `_MISSING` where not known."""
     if chain.how == "global":
         found = frame.f_globals.get(chain.name, _MISSING)
     else:

@@ -31,13 +31,17 @@ _SHOWING = frozenset(
 """They open a source to show a line that was run; who ran it depends on it anyway."""
 
 _OURSELVES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
-_READERS_OF_REPORTS = ("_pytest", "pluggy", "coverage", "pytest_cov", "xdist", "_dt_runner", "pytest_timeout")
-"""What these open (a source for a traceback, say) is of no concern to a test's outcome."""
+_READERS_OF_REPORTS = frozenset(
+    ("_pytest", "pluggy", "coverage", "pytest_cov", "xdist", "_dt_runner", "pytest_timeout", "constants_ast.py")
+)
+"""What these open (a source for a traceback, or hypothesis for values to try) is of no concern to a test's outcome."""
 
 IMPORTS = "<imports>"
 STANDARD = "<standard>"
 REPORTS = "<reports>"
 FOREIGN = "*"
+
+_SCRATCH = frozenset((".git", ".dt_cache", ".tox", ".nox", ".hypothesis", ".pytest_cache"))
 
 CHILD, PROGRAM, NETWORK = "child", "program", "network"
 
@@ -59,7 +63,7 @@ class Places:
             return None
         way = real[len(self._top) :].replace(os.sep, "/")
         steps = way.split("/")
-        if "site-packages" in steps or "dist-packages" in steps or steps[0] in (".git", ".dt_cache", ".tox", ".nox"):
+        if "site-packages" in steps or "dist-packages" in steps or steps[0] in _SCRATCH:
             return None
         return way
 
@@ -83,7 +87,7 @@ class Places:
         steps = filename.replace(os.sep, "/").split("/")
         if steps[-2:] == ["assertion", "rewrite.py"]:
             return IMPORTS
-        if any(name in steps for name in _READERS_OF_REPORTS):
+        if not _READERS_OF_REPORTS.isdisjoint(steps):
             return REPORTS
         if "site-packages" in steps or "dist-packages" in steps:
             return FOREIGN

@@ -26,7 +26,10 @@ _active: Optional[Recording] = None
 _MULTIPROCESSING = ("popen_spawn_posix.py", "popen_forkserver.py", "popen_spawn_win32.py")
 _PLAIN_METHODS = frozenset(("function", "property", "classmethod", "staticmethod"))
 _MOST_EXTENTS = 4
-"""In one test, so many calls of a function that keeps something are followed; others may enter what any of it has."""
+"""In one test, so many calls of a function that keeps something are followed; what more store is laid to all of it."""
+
+_MOST_OF_CACHES = 32
+"""The same where something else keeps what the function makes, whose stores are not heard."""
 
 
 def start(config: Dict[str, Any]) -> None:
@@ -78,12 +81,16 @@ class _Extent:
         if place is not None:
             self.places[place.key] = place
 
+    def is_call(self, frame: Any) -> bool:
+        """True for the frame of this call."""
+        return id(frame) == self.mark and frame.f_code is self.code
+
     def is_left(self, frame: Any) -> bool:
         """True where a frame does not lie within it any more, as far as that can be told."""
         if _get_ident() != self.ident:
             return False
         while frame is not None:
-            if id(frame) == self.mark and frame.f_code is self.code:
+            if self.is_call(frame):
                 stores = self.keeper.stores
                 return stores is not None and not stores.is_ahead(frame.f_lasti)
             frame = frame.f_back
@@ -115,11 +122,10 @@ class Recording:
         self._of_fixtures: Set[int] = set()
         self._fixture_units: Dict[str, Set[int]] = {}
         self._contexts: Tuple[Set[int], ...] = (self._outside,)
-        self._stack = self._contexts  # and the seen of open extents
+        self._stack: Tuple[Set[int], ...] = self._contexts  # and the seen of open extents
         self._extents: List[_Extent] = []
         self._ended: List[_Extent] = []
         self._calls: Dict[int, int] = {}
-        self._entered_by: Dict[int, Set[int]] = {}  # all that a keeper was seen to enter
         self._threads: Dict[int, Tuple[Set[int], ...]] = {}
         self._numbers: Dict[int, int] = {}
         self._units: List[Tuple[str, str, int, str]] = []
@@ -279,33 +285,39 @@ class Recording:
     def _keep(self, number: int, keeper: _Keeper, code: Any, frame: Any) -> bool:
         """A call of a keeper begins. True where no other one in this test is of interest."""
         calls = self._calls[number] = self._calls.get(number, 0) + 1
-        if number in self._settled or calls > _MOST_EXTENTS:
+        stores = keeper.stores
+        is_last = calls >= (_MOST_EXTENTS if stores is not None else _MOST_OF_CACHES)
+        if number in self._settled or calls > _MOST_OF_CACHES:
             return True
         extent = _Extent(number, keeper, code, frame)
-        stores = keeper.stores
+        self._add_places(extent, keeper, code, frame)
+        is_computed = bool(extent.places)
+        is_watched = is_last and stores is not None  # the calls that follow are heard by what they store alone
+        for store in stores.by_offset.values() if stores is not None else ():
+            if self._lasting.place(store, frame) is not None:
+                is_watched = True
+                is_computed |= store.is_computed and stores is not None and stores.is_ahead(frame.f_lasti)
+        if is_watched:
+            self._source.watch(code, frame)
+        if is_last and extent.places:
+            extent.seen = self._contexts[0]  # all that this test enters, also later
+            self._ended.append(extent)
+        elif is_computed and (extent.places or stores is None or stores.has_calls_before):
+            self._extents.append(extent)
+            self._stack = (*self._stack, extent.seen)
+            self._source.arm()
+        elif extent.places or is_watched:
+            self._ended.append(extent)  # nothing but itself has a part in what it stores
+        return is_last
+
+    def _add_places(self, extent: _Extent, keeper: _Keeper, code: Any, frame: Any) -> None:
+        """Where others than the function itself put what it makes."""
         if keeper.is_module:
             extent.add(_of_module(frame.f_globals))
         if keeper.cache is not None:
             extent.add(_of_cache(keeper.cache))
         if keeper.is_descriptor:
             extent.add(self._lasting.attributes(frame.f_locals.get(code.co_varnames[0]), frame))
-        is_computed = bool(extent.places)
-        is_watched = False
-        for store in stores.by_offset.values() if stores is not None else ():
-            if self._lasting.place(store, frame) is not None:
-                is_watched = True
-                is_computed |= store.is_computed and stores.is_ahead(frame.f_lasti)
-        if not extent.places and not is_watched:
-            return calls >= _MOST_EXTENTS
-        if is_watched:
-            self._source.watch(code, frame)
-        if not is_computed or (not extent.places and stores is not None and not stores.has_calls_before):
-            self._ended.append(extent)  # nothing but itself has a part in what it stores
-            return calls >= _MOST_EXTENTS
-        self._extents.append(extent)
-        self._stack = (*self._stack, extent.seen)
-        self._source.arm()
-        return calls >= _MOST_EXTENTS
 
     def stored(self, code: Any, offset: int, frame: Any) -> None:
         """A store of a keeper that is watched is about to be done."""
@@ -314,14 +326,12 @@ class Recording:
         place = self._lasting.place(stores.by_offset[offset], frame) if stores is not None and self._case else None
         if place is None:
             return
-        for extent in (*reversed(self._extents), *reversed(self._ended)):
-            if extent.number == number:
-                if not extent.is_left(frame):
-                    extent.add(place)
-                    return
-                break
-        extent = _Extent(number, self._keepers[number], code, frame)  # a call that is not followed
-        extent.seen |= self._entered_by.get(number, set())
+        for extent in reversed(self._extents):
+            if extent.number == number and extent.is_call(frame):
+                extent.add(place)
+                return
+        extent = _Extent(number, self._keepers[number], code, frame)
+        extent.seen |= self._contexts[0]  # the call was not followed: anything that this test entered may have a part
         extent.add(place)
         self._ended.append(extent)
 
@@ -344,7 +354,6 @@ class Recording:
     def _tell_kept(self, extent: _Extent) -> None:
         """At the end of a case: what outlives it may be found by others."""
         homes, fixtures = set(), set()
-        self._entered_by.setdefault(extent.number, set()).update(extent.seen)
         for place in extent.places.values():
             try:
                 lasts = place.lasts()
@@ -462,7 +471,7 @@ def _of_module(variables: Any) -> Place:
         module = sys.modules.get(name)
         return module is not None and id(vars(module)) == mark
 
-    return Place(lasts, variables.get("__file__") or EVERYBODY)
+    return Place(lasts, (mark, ""), variables.get("__file__") or EVERYBODY)
 
 
 def _of_cache(find: Callable[[], Any]) -> Place:

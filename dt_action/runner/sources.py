@@ -15,14 +15,15 @@ class Monitoring:
     """
     sys.monitoring, Python 3.12 and later: a function tells that it starts once in each context.
 
-    Three tools: one hears every code object once in its life, one is armed for the project's alone, and one hears the
-    stores of those that `watch` was asked for, until contexts change.
+    Two tools: one hears every code object once in its life, the other is armed for the project's alone. That one also
+    hears the stores of functions that `watch` was asked for. While it does, it hears each of their calls: CPython 3.12
+    and 3.13 forget about instructions where PY_START is asked for after INSTRUCTION.
     """
 
     def __init__(self, recording: Any) -> None:
         self._monitoring: Any = getattr(sys, "monitoring")
-        free = [tool for tool in (4, 3, 5, 2, 0) if self._monitoring.get_tool(tool) is None]
-        self._scout, self._tool, self._watcher = free[:3]
+        free = [tool for tool in (4, 3, 5, 2) if self._monitoring.get_tool(tool) is None]
+        self._scout, self._tool = free[:2]
         events = self._monitoring.events
         self._start, self._resume, self._instruction = events.PY_START, events.PY_RESUME, events.INSTRUCTION
         self._disable = self._monitoring.DISABLE
@@ -30,11 +31,12 @@ class Monitoring:
         self._recording = recording
         self._fired: List[Any] = []
         self._watched: Dict[int, Any] = {}
+        self._over: Set[int] = set()
         for tool, event, callback in (
             (self._scout, self._start, self._on_first),
             (self._tool, self._start, self._on_start),
             (self._tool, self._resume, self._on_start),
-            (self._watcher, self._instruction, self._on_instruction),
+            (self._tool, self._instruction, self._on_instruction),
         ):
             if self._monitoring.get_tool(tool) is None:
                 self._monitoring.use_tool_id(tool, "dt")
@@ -44,36 +46,47 @@ class Monitoring:
     def arm(self) -> None:
         """Contexts changed: hear every function again."""
         fired, self._fired = self._fired, []
-        tool, start, both, set_local = self._tool, self._start, self._start | self._resume, self._set_local
-        for code in fired:  # a generator may be started by one test and go on in another
-            set_local(tool, code, both if code.co_flags & _RESUMED else start)
+        self._over.clear()
+        tool, set_local, watched = self._tool, self._set_local, self._watched
+        start, both = self._start, self._start | self._resume
+        for code in fired:
+            if not watched or id(code) not in watched:
+                set_local(tool, code, both if code.co_flags & _RESUMED else start)
 
     def watch(self, code: Any, _: Any) -> None:
-        """Hear the stores of a function."""
+        """Hear the stores of a function, until `rest`."""
         if id(code) not in self._watched:
             self._watched[id(code)] = code
-            self._set_local(self._watcher, code, self._instruction)
+            self._set_local(self._tool, code, self._calls(code))
+            self._set_local(self._tool, code, self._calls(code) | self._instruction)
 
     def rest(self) -> None:
         """Hear no stores any more."""
         for code in self._watched.values():
-            self._set_local(self._watcher, code, 0)
+            self._set_local(self._tool, code, self._calls(code))
         self._watched.clear()
+
+    def _calls(self, code: Any) -> int:
+        """A generator may be started by one test and go on in another."""
+        return int(self._start | self._resume if code.co_flags & _RESUMED else self._start)
 
     def _on_first(self, code: Any, _: int) -> Any:
         if self._recording.discover(code, _getframe(1)):
-            self._begin(code, _getframe(1), is_armed=False)
+            self._enter(code, _getframe(1), is_armed=False)
         return self._disable
 
     def _on_start(self, code: Any, _: int) -> None:
-        self._begin(code, _getframe(1), is_armed=True)
+        if id(code) not in self._over:
+            self._enter(code, _getframe(1), is_armed=True)
 
-    def _begin(self, code: Any, frame: Any, *, is_armed: bool) -> None:
-        if is_armed:
-            self._set_local(self._tool, code, 0)
+    def _enter(self, code: Any, frame: Any, *, is_armed: bool) -> None:
         self._fired.append(code)
-        if not self._recording.enter(code, frame):
-            self._set_local(self._tool, code, self._start | self._resume if code.co_flags & _RESUMED else self._start)
+        is_over = self._recording.enter(code, frame)
+        if id(code) in self._watched:
+            if is_over:
+                self._over.add(id(code))
+        elif is_over == is_armed:
+            self._set_local(self._tool, code, 0 if is_over else self._calls(code))
 
     def _on_instruction(self, code: Any, offset: int) -> Any:
         if offset not in self._recording.watched(code):

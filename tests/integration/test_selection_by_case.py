@@ -163,6 +163,9 @@ FILES = {
 }
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("DT_", "GITHUB", "CI", "PYTEST"))}
 
+PYTHON = os.environ.get("DT_TEST_PYTHON", "")
+"""Another interpreter with pytest, whose recordings are to be tried: before 3.12 they are made in another way."""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -179,7 +182,8 @@ class Project:
         return done.stdout + done.stderr
 
     def record(self, *words: str) -> str:
-        return self.dt("run", "--workers", "1", "--record", "always", "--report-formats", "json", *words)
+        python = ["--python", PYTHON] if PYTHON else []
+        return self.dt("run", "--workers", "1", "--record", "always", "--report-formats", "json", *python, *words)
 
     def edit(self, name: str, old: str, new: str) -> None:
         path = self.root / name
@@ -217,7 +221,7 @@ def project(recorded: Path, tmp_path: Path) -> Project:
 
 
 WHOLE = "tests/test_core.py"
-CLOSING = () if hasattr(sys, "monitoring") else ("nothing",)
+CLOSING = () if PYTHON or hasattr(sys, "monitoring") else ("nothing",)
 """Where calls are traced, the last case is seen to enter a generator that is closed."""
 
 
