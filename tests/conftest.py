@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,12 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a script ignores Ctrl-C, and so would every program that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what takes minutes, unless it is asked for."""
+    if item.get_closest_marker("long") and not os.environ.get("DT_LONG_TESTS"):
+        pytest.skip("long; DT_LONG_TESTS=1 runs it")
 
 
 @pytest.fixture

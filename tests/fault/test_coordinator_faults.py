@@ -158,7 +158,7 @@ def _lives(pid: int) -> bool:
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
 
 
-@pytest.mark.skipif(not os.environ.get("DT_LONG_FAULTS"), reason="takes 4 minutes; DT_LONG_FAULTS=1 runs it")
+@pytest.mark.long
 @pytest.mark.parametrize("away_s", [5.0, 120.0])
 def test_a_partition_under_the_usual_patience(tmp_path, away_s):
     coordinator = Coordinator(tmp_path / "coordinator").start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -98,7 +97,7 @@ def test_a_client_that_is_cut_off_follows_its_run_again(tmp_path, network: Netwo
         _all_passed_once(coordinator, run.finish(), ids, lost=0, what="client 5 s away")
 
 
-@pytest.mark.skipif(not os.environ.get("DT_LONG_FAULTS"), reason="takes 3 minutes; DT_LONG_FAULTS=1 runs it")
+@pytest.mark.long
 def test_a_cut_of_2_min_gives_the_leases_away_and_the_worker_comes_back(tmp_path, network: Network):
     coordinator = _served(tmp_path)
     ids = make_project(tmp_path / "project", files=10, cases=60, case_s=0.4)
