@@ -74,6 +74,9 @@ class Past(Protocol):
     def kept_whole(self) -> Collection[str]:
         """The files whose tests must stay together, as an earlier run found out."""
 
+    def single_fixtures(self) -> Mapping[str, Collection[str]]:
+        """The files by the fixtures of theirs that only one process can have at a time, as an earlier run found out."""
+
 
 class History(Protocol):
     """Remembers runs."""

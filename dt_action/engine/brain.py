@@ -13,13 +13,18 @@ from dt_action.engine.dealing import Dealer
 from dt_action.engine.interrupting import Met, attempt_met
 from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
+from dt_action.engine.singles import Conflict, Singles
 from dt_action.engine.slots import Slot
 from dt_action.engine.verdicts import Verdicts
 from dt_action.model.case import Attempt
-from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, Notice
+from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, FixtureIsSingle, Notice
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.plan import Plan
-from dt_action.model.slot_protocol import Collected, Collection, Found, Stop
+from dt_action.model.slot_protocol import Collected, Collection, Found, Interrupt, SettingUp, Stop
+
+SLOW_S = 60.0
+SLOWER = 20.0
+"""A case is told to be slow where it takes so many seconds, and so many times as long as expected."""
 
 
 class Dispatcher:
@@ -39,7 +44,9 @@ class Dispatcher:
         self._backlog = Backlog()
         pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
         self._verdicts = Verdicts(self._ledger, self._backlog, pace, now=now)
-        self._dealer = Dealer(limits, self._ledger, self._backlog, pace, self._verdicts)
+        single = {name: [file.path for file in plan.files if name in file.single] for name in plan.single_fixtures}
+        self._singles = Singles(single)
+        self._dealer = Dealer(limits, self._ledger, self._backlog, pace, self._verdicts, self._singles)
         self._suspects: set[str] = set()
         self._started_at = now
         self._is_dealt = False
@@ -247,6 +254,7 @@ class Dispatcher:
             file = self._ledger.files[path]
             chosen = [case for case in by_file.get(path, ()) if not file.chosen or case.id in file.chosen]
             self._listed[path] = frozenset(case.id for case in chosen)
+            actions += self._use_fixtures(path, chosen)
             fresh = self._ledger.register(path, chosen)
             self._ledger.close_file(path)
             actions.append(Tell(FileCollected(file=path, cases=fresh, worker=state.worker, slot=state.name)))
@@ -332,6 +340,8 @@ class Dispatcher:
         if gone:
             state.lacks.add(file)
             actions += self._not_found(file, gone, now)
+        actions += self._use_fixtures(file, told.cases)
+        actions += self._dealer.keep_off(state)
         actions += self._dealer.spread(state, file)
         elsewhere = [case.id for case in told.withheld if not self._ledger[case.id].is_final]
         actions += self._verdicts.admit_cases(file, elsewhere)
@@ -390,13 +400,62 @@ class Dispatcher:
         self._dealer.learn(state, case, attempt.duration_s)
         self._took_s[case] = attempt.duration_s
         placed = replace(attempt, worker=state.worker, slot=slot)
+        file = self._ledger[case].case.file
+        if attempt.outcome in ("failed", "error") and file in self._singles.barred(slot):
+            return [*self._verdicts.admit_cases(file, [case]), *self._after(now)]  # it wanted what only one can have
         if self._is_doubtful(case, attempt):
-            file = self._ledger[case].case.file
             was_split = len(self._ran_in[file]) > 1
             self._doubts[case] = Doubt(case=case, file=file, attempt=placed, was_split=was_split)
             return self._after(now)
         has_torn_down = state.is_leaving or state.is_resting
         return self._verdicts.conclude(case, placed, now=now, by=None if has_torn_down else state) + self._after(now)
+
+    # --- what only one process can have -------------------------------------------------------------------------------
+
+    def setting_up(self, slot: str, told: SettingUp, now: float) -> list[Action]:
+        """The slot sets up a fixture that lives on, has it, or has it no longer."""
+        conflict = self._singles.hear(slot, told, now) if slot in self._dealer.slots else None
+        return self._keep_single(conflict) + self._after(now) if conflict is not None else []
+
+    def _use_fixtures(self, file: str, cases: Sequence[Found]) -> list[Action]:
+        """Tests of a file use fixtures: those that only one process can have are told."""
+        names = dict.fromkeys(name for case in cases for name in case.fixtures)
+        return [Tell(FixtureIsSingle(fixture=name, file=file)) for name in self._singles.use(file, tuple(names))]
+
+    def _keep_single(self, conflict: Conflict) -> list[Action]:
+        """Only one process can have a fixture: its tests are all for the slot that has it."""
+        name, took = conflict.fixture, f"which took {conflict.took_s:.2g} s there"
+        what = "waited" if self._singles.waits_for(conflict.slot) else "failed to set it up"
+        text = (
+            f"only one process can have the fixture {name}: {conflict.slot} {what} (after {conflict.waited_s:.2g} s) "
+            f"while {conflict.home} has it, {took}; its tests run in one slot from now on"
+        )
+        actions: list[Action] = [Tell(Notice(level="warning", text=text))]
+        actions += [Tell(FixtureIsSingle(fixture=name, file=file)) for file in self._singles.keep_single(conflict)]
+        others = [slot for slot in self._dealer.slots.values() if slot.name != conflict.home]
+        return [*actions, *(action for slot in others for action in self._dealer.keep_off(slot))]
+
+    def _evict(self, slot: str) -> list[Action]:
+        """The slot would wait for ever: it leaves, and what it has not finished is for others. Nothing is to blame."""
+        state = self._dealer.remove(slot)
+        if state is None:
+            return []
+        actions: list[Action] = [Send(slot=slot, command=Interrupt())]
+        if state.running and not state.collecting:
+            actions += self._verdicts.admit_cases(state.file_of(state.running), [state.running])
+        pieces = [*state.unfinished(self._verdicts.pieces), *([state.collecting] if state.collecting else [])]
+        return [*actions, *(action for piece in pieces for action in self._verdicts.admit(piece))]
+
+    def _slow(self, state: Slot, now: float) -> list[Action]:
+        """Tell of a case that takes far longer than expected, and again after four times as long."""
+        runs_s, expected_s = now - state.since, state.expected_s(state.running)
+        if state.is_held or runs_s < max(SLOW_S, SLOWER * expected_s, 4 * state.told_s):
+            return []
+        state.told_s = runs_s
+        fixture = self._singles.waits_for(state.name)
+        doing = f", and sets up the fixture {fixture}" if fixture else ""
+        place = f"on {state.name}, where {expected_s:.2g} s was expected{doing}"
+        return [Tell(Notice(level="info", text=f"{state.running} has run for {runs_s:.0f} s {place}"))]
 
     # --- failures that plain pytest might not have ------------------------------------------------------------------
 
@@ -473,8 +532,12 @@ class Dispatcher:
             if reason:
                 state.is_doomed = True
                 actions.append(Kill(slot=state.name, outcome="timeout", reason=reason))
-            elif state.running and (state.credit or now >= state.overstays_at):
+            elif state.running:
+                actions += self._slow(state, now)
+            if not state.is_doomed and state.running and (state.credit or now >= state.overstays_at):
                 actions += self._dealer.hold_up(state, now)
+        for conflict in [*self._singles.stalled(now)]:
+            actions += [*self._keep_single(conflict), *self._evict(conflict.slot)]
         return actions + (self._dealer.feed_resting(steal=True) if self._is_dealt else [])
 
     def cancel(

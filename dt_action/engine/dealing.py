@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 
 from dt_action.engine.actions import Action, Limits, Send
@@ -11,6 +11,7 @@ from dt_action.engine.backlog import Backlog
 from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
 from dt_action.engine.pieces import Allowance, Piece
+from dt_action.engine.singles import Singles
 from dt_action.engine.slots import Slot
 from dt_action.engine.stealing import Busy, Rules, choose_transfer
 from dt_action.engine.verdicts import Verdicts
@@ -41,8 +42,11 @@ class Dealer:
     The slots, and the work that they hold. `has_learnt` is set where time alone changes what will be decided.
     """
 
-    def __init__(self, limits: Limits, ledger: Ledger, backlog: Backlog, pace: Pace, verdicts: Verdicts) -> None:
+    def __init__(
+        self, limits: Limits, ledger: Ledger, backlog: Backlog, pace: Pace, verdicts: Verdicts, singles: Singles
+    ) -> None:
         self.slots: dict[str, Slot] = {}
+        self.singles = singles
         self.has_learnt = False
         self._overstay_s = OVERSTAYED * limits.window_s
         self._limits = limits
@@ -116,6 +120,7 @@ class Dealer:
         """A process is gone."""
         self.unlock(name)
         self._backlog.release(name)
+        self.singles.leave(name)
         self._resting.pop(name, None)
         self._held.pop(name, None)
         slot = self.slots.pop(name, None)
@@ -322,7 +327,7 @@ class Dealer:
         target_s = min(self._limits.batch_s, self._backlog.expected_s / (2 * len(self.slots)))
         got_s = 0.0
         while not pieces or got_s < target_s:
-            taken = self._backlog.take(slot.worker, slot.name, self.locked, slot.lacks)
+            taken = self._backlog.take(slot.worker, slot.name, self.locked, self._not_for(slot))
             if taken is None:
                 break
             piece, allowance = taken
@@ -336,11 +341,12 @@ class Dealer:
 
     def _take_from_busy(self, taker: Slot, *, look_at: int) -> list[Action]:
         """A batch of what one of the busiest slots could give up."""
+        not_for_it = self._not_for(taker)
         rules = Rules(
             least_s=self._limits.steal_s,
             group_of=lambda case: self._ledger[case].group,
-            may_take_case=lambda case: self._verdicts.may_move(case, taker.worker, lacks=taker.lacks),
-            may_take_piece=lambda piece: piece.file not in taker.lacks and self._backlog.may_move(piece, taker.worker),
+            may_take_case=lambda case: self._verdicts.may_move(case, taker.worker, lacks=not_for_it),
+            may_take_piece=lambda piece: piece.file not in not_for_it and self._backlog.may_move(piece, taker.worker),
         )
         with closing(self._busy.most_first(0.0)) as givers:
             transfer = choose_transfer(itertools.islice(givers, look_at), taker, rules)
@@ -351,6 +357,22 @@ class Dealer:
         units = [self._unit(piece, self._backlog.allowance(taker.worker, piece)) for piece in pieces]
         taken = Send(slot=giver.name, command=Drop(cases=transfer.cases, files=transfer.files))
         return [taken, self._assign(taker, pieces, units)]
+
+    def keep_off(self, slot: Slot) -> list[Action]:
+        """Take away from the slot what it has not begun, and what needs a fixture that only another slot can have."""
+        barred = self.singles.barred(slot.name)
+        cases = tuple(case for case in slot.queue if slot.file_of(case) in barred)
+        files = tuple({piece.file: None for piece in slot.pieces if piece.file in barred})
+        if not (cases or files):
+            return []
+        pieces = slot.give_up(files, cases, self._verdicts.pieces)
+        admitted = [action for piece in pieces for action in self._verdicts.admit(piece)]
+        return [Send(slot=slot.name, command=Drop(cases=cases, files=files)), *admitted]
+
+    def _not_for(self, slot: Slot) -> Collection[str]:
+        """The files of which the slot is to run nothing: it does not find their tests, or cannot have a fixture."""
+        barred = self.singles.barred(slot.name)
+        return barred | slot.lacks if barred else slot.lacks
 
     def _unit(self, piece: Piece, allowed: Allowance) -> Unit:
         """A piece as a slot is handed it."""
@@ -373,6 +395,7 @@ class Dealer:
         self._resting.pop(slot.name, None)
         self._held.pop(slot.name, None)
         slot.take(pieces)
+        self.singles.claim(slot.name, [piece.file for piece in pieces])
         self._busy.note(slot)
         credit = max(1, slot.fits_into(self._limits.window_s) - slot.credit)
         slot.credit += credit

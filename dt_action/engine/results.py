@@ -19,6 +19,7 @@ from dt_action.model.event import (
     FileCollected,
     FileSkipped,
     FilesKnown,
+    FixtureIsSingle,
     Notice,
     OrderDependent,
     PropertyRecorded,
@@ -28,7 +29,7 @@ from dt_action.model.event import (
 )
 from dt_action.model.hardware import Finding
 from dt_action.model.plan import Divided, Plan, Share
-from dt_action.model.run import DependentFile, PytestWarning, Run, SkippedFile, Unplaced, WorkerInfo
+from dt_action.model.run import DependentFile, PytestWarning, Run, SingleFixture, SkippedFile, Unplaced, WorkerInfo
 
 
 def collect(
@@ -89,6 +90,7 @@ class Collector:
         self._warnings: Counter[tuple[str, str, str, int]] = Counter()
         self._sessions: list[SessionOver] = []
         self._dependent: dict[str, OrderDependent] = {}
+        self._single: dict[str, set[str]] = {}
         self._known: Sequence[str] | None = None
         self._collected: set[str] = set()
         self._divided: dict[str, Divided] = {}
@@ -142,6 +144,8 @@ class Collector:
             case OrderDependent():
                 self._dependent[event.file] = event
                 self._notices.append(Notice(level="warning", text=_dependence(event)))
+            case FixtureIsSingle():
+                self._single.setdefault(event.fixture, set()).add(event.file)
             case _:
                 pass
 
@@ -174,6 +178,9 @@ class Collector:
             ),
             order_dependent=tuple(
                 DependentFile(path=path, was_split=told.was_split) for path, told in sorted(self._dependent.items())
+            ),
+            single_fixtures=tuple(
+                SingleFixture(name=name, files=tuple(sorted(files))) for name, files in sorted(self._single.items())
             ),
             not_run=tuple(case.id for case in not_run),
             breaches=tuple(dict.fromkeys(map(_breach, filter(_is_breach, self._sessions)))),

@@ -12,7 +12,7 @@ from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
 from dt_action.engine.controlling import Controlling, session_over
 from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
-from dt_action.engine.interrupting import Interrupting
+from dt_action.engine.interrupting import GRACE_S, Interrupting
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
@@ -36,8 +36,9 @@ class _Process:
     A slot's process. `sent` counts the commands for it.
 
     It is `is_starting` until it has collected, `is_leaving` when it is to stop as soon as it has nothing in hand,
-    `is_stopped` once it was told to, or leaves of its own will. One that `confirms` runs failures once more, as plain
-    pytest runs them. `kill` is why it is being ended.
+    `is_stopped` once it was told to, or leaves of its own will. One that `is_evicted`, since `evicted_at`, has some
+    seconds to tear down. One that `confirms` runs failures once more, as plain pytest runs them. `kill` is why it is
+    being ended.
     """
 
     worker: str
@@ -46,6 +47,8 @@ class _Process:
     is_used: bool = False
     is_leaving: bool = False
     is_stopped: bool = False
+    is_evicted: bool = False
+    evicted_at: float | None = None
     sent: int = 0
     kill: Kill | None = None
 
@@ -120,7 +123,7 @@ class RunState:
                 overdue = self._brain.overdue(now)
                 if overdue and not self._interrupting.asked:
                     return self._interrupt(Cancel(status="timeout", reason=overdue), now)
-                return [*self._follow(self._brain.tick(now)), *self._confirm(now)]
+                return [*self._follow(self._brain.tick(now)), *self._confirm(now), *self._end_evicted(now)]
             case Open():
                 return self._open(what.worker, now)
             case Join():
@@ -330,10 +333,12 @@ class RunState:
                 process.is_stopped = True
                 return outputs + self._follow(self._brain.slot_left(slot, now))
             case protocol.SessionEnded():
-                if self._interrupting.asked:
+                if self._interrupting.asked or process.is_evicted:
                     message = replace(message, gate=False)  # the interrupt made the status what it is
                 is_news = message.gate or message.error or message.summary or message.exit_code is not None
                 return outputs + ([Tell(session_over(slot, message))] if is_news else [])
+            case protocol.SettingUp():
+                return outputs + self._follow(self._brain.setting_up(slot, message, now))
             case protocol.Warned():
                 return [*outputs, Tell(_warned(message))]
             case protocol.SuiteProperty():
@@ -523,6 +528,17 @@ class RunState:
         process.is_stopped = True
         return [Send(slot=slot, command=protocol.Stop()), *self._brain.slot_left(slot, now)]
 
+    def _end_evicted(self, now: float) -> list[Output]:
+        """End the processes that were asked to leave, and had their time to tear down."""
+        outputs: list[Output] = []
+        for slot, process in self._processes.items():
+            if process.is_evicted and process.evicted_at is None:
+                process.evicted_at = now
+                self._has_learnt = True
+            if process.evicted_at is not None and now - process.evicted_at >= GRACE_S and process.kill is None:
+                outputs += self._follow([Kill(slot=slot, outcome="crashed", reason="it did not leave in time")])
+        return outputs
+
     # --- the end --------------------------------------------------------------------------------------------------
 
     @property
@@ -587,7 +603,10 @@ class RunState:
                 case Send(command=protocol.Assign() | protocol.Grant()) if self._interrupting.asked:
                     continue
                 case Send() if action.slot in self._processes:
-                    self._processes[action.slot].sent += 1
+                    process = self._processes[action.slot]
+                    process.sent += 1
+                    if isinstance(action.command, protocol.Interrupt) and not self._interrupting.asked:
+                        process.is_stopped = process.is_evicted = True
             outputs.append(action)
         return outputs
 

@@ -24,9 +24,9 @@ class Slot:
     may begin by itself. `pieces` are not collected yet. `importing` is the module that it imports before it asks for
     work. `since` is when the running case, collection or import began; `limit_s` is that case's own timeout, from
     `overstays_at` on it takes far longer than expected, and then `held_up_s` is how long it has been running, else 0:
-    what waits behind it may wait for as long again. Of `kept_files` nothing can be given away any more. `ahead_s` is
-    about how many seconds the slot is busy with what it holds, and with what holds that up, as it was reckoned when
-    it last told or was told something.
+    what waits behind it may wait for as long again. After `told_s` it was last told that the case takes too long. Of
+    `kept_files` nothing can be given away any more. `ahead_s` is about how many seconds the slot is busy with what it
+    holds, and with what holds that up, as it was reckoned when it last told or was told something.
 
     `retrying` are the cases that it is to run once more, without being told to. `is_held` tells that its last case
     is over but for its teardown: it keeps its fixtures, and is ready for more. `is_leaving` tells that it was told to
@@ -47,6 +47,7 @@ class Slot:
     running: str = ""
     retrying: list[str] = field(default_factory=list)
     limit_s: float | None = None
+    told_s: float = 0.0
     overstays_at: float = 0.0
     since: float = 0.0
     credit: int = 0
@@ -146,6 +147,7 @@ class Slot:
         self._forget([case])
         self.reckon()
         self.running = case
+        self.told_s = 0.0
         self.since = self.heard_at = now
         self.credit = max(0, self.credit - 1)
         self.begun_files.add(self._file_of[case])

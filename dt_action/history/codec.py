@@ -40,7 +40,8 @@ def encode(records: Iterable[RunRecord]) -> bytes:
 
     A case's id is written once however many runs know it; a tick is 0.1 ms. The same records give the same bytes. A run
     that knows what files its tests ran has `"ran": {"files": [path, ...], "by": {test file: [index, ...]}}`; one that
-    knows what they entered, `"recorded"`, see `recordings.pack`; `"whole"` has files whose tests must stay together.
+    knows what they entered, `"recorded"`, see `recordings.pack`; `"whole"` has files whose tests must stay together,
+    `"single"` those by fixtures that only one process can have.
     """
     records = tuple(records)
     ids = sorted({case for record in records for case in record.cases})
@@ -63,6 +64,7 @@ def encode(records: Iterable[RunRecord]) -> bytes:
                 **_files_that_ran(record),
                 **({"recorded": record.recorded} if record.recorded else {}),
                 **({"whole": list(record.whole)} if record.whole else {}),
+                **({"single": {name: list(files) for name, files in record.single.items()}} if record.single else {}),
             }
         )
     return json.dumps({"version": VERSION, "cases": ids, "runs": runs}, separators=(",", ":")).encode("ascii")
@@ -118,7 +120,12 @@ def _record(run: dict[str, Any], ids: list[str]) -> RunRecord:
         ran=_ran(run["ran"]) if "ran" in run else {},
         recorded=_value(run, "recorded", str) if "recorded" in run else "",
         whole=tuple(_list_of(run, "whole", str)) if "whole" in run else (),
+        single=_single(_value(run, "single", dict)) if "single" in run else {},
     )
+
+
+def _single(told: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(_list_of(told, name, str)) for name in told}
 
 
 def _ran(told: Any) -> dict[str, tuple[str, ...]]:

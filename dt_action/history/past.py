@@ -63,6 +63,14 @@ class KnownPast:
         """The files whose tests failed when they were split, and must stay together."""
         return frozenset(file for record in self._ours for file in record.whole)
 
+    def single_fixtures(self) -> Mapping[str, frozenset[str]]:
+        """The files by the fixtures of theirs that only one process can have at a time."""
+        files: dict[str, set[str]] = {}
+        for record in self._ours:
+            for fixture, paths in record.single.items():
+                files.setdefault(fixture, set()).update(paths)
+        return {fixture: frozenset(paths) for fixture, paths in files.items()}
+
     def recordings(self) -> Iterator[Recording]:
         """What tests entered and opened, the newest first; one that cannot be read is passed over."""
         for record in self._ours:

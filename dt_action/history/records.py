@@ -41,7 +41,8 @@ class RunRecord:
 
     `environment` tells the legs of a matrix apart, `attempt` counts re-runs of a build. `started_at` is Unix time in
     seconds. `ran` has the files of which the tests in each test file ran lines, where that was noted; `recorded` is
-    what they entered and opened, as `recordings.pack` gives it. `whole` are files whose tests must stay together.
+    what they entered and opened, as `recordings.pack` gives it. `whole` are files whose tests must stay together,
+    `single` the files by the fixtures of theirs that only one process can have.
     """
 
     id: str
@@ -55,6 +56,7 @@ class RunRecord:
     ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     recorded: str = ""
     whole: tuple[str, ...] = ()
+    single: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def records_of(run: Run, recorded: str = "") -> tuple[RunRecord, ...]:
@@ -87,6 +89,7 @@ def _record_of(run: Run, environment: str, recorded: str) -> RunRecord:
         ran=run.coverage.ran if run.coverage else {},
         recorded=recorded,
         whole=tuple(file.path for file in run.order_dependent if file.was_split),
+        single={fixture.name: fixture.files for fixture in run.single_fixtures},
     )
 
 
@@ -131,5 +134,6 @@ def _strength(record: RunRecord) -> tuple[float, bool, bool, int, str]:
     The time comes first, so that a merge never makes a record older: what was dropped as too old stays dropped.
     """
     words = (record.commit, record.branch, record.environment, record.attempt, record.is_default_branch)
-    rest = repr((words, sorted(record.cases.items()), sorted(record.ran.items()), record.recorded, record.whole))
+    found = record.recorded, record.whole, sorted(record.single.items())
+    rest = repr((words, sorted(record.cases.items()), sorted(record.ran.items()), found))
     return record.started_at, bool(record.ran), bool(record.recorded), len(record.cases), rest

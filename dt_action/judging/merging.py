@@ -71,6 +71,7 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
         warnings=_unique(warning for run in last for warning in run.warnings),
         plugin_summary="\n".join(_unique(run.plugin_summary for run in last if run.plugin_summary)),
         order_dependent=_unique(file for run in last for file in run.order_dependent),
+        single_fixtures=_unique(fixture for run in last for fixture in run.single_fixtures),
         not_run=_unique(id for run in last for id in run.not_run),
         missing_shards=missing,
         change=_same([run.change for run in last], None),

@@ -132,6 +132,14 @@ class OrderDependent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FixtureIsSingle:
+    """Only one process can have the fixture at a time, and tests of `file` use it."""
+
+    fixture: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOver:
     """
     A session of pytest ended, a slot's or the controller's, with pytest's exit status.
@@ -175,6 +183,7 @@ Event: TypeAlias = (
     | PropertyRecorded
     | Warned
     | OrderDependent
+    | FixtureIsSingle
     | SessionOver
     | Notice
     | Ended

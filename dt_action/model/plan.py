@@ -33,7 +33,8 @@ class PlannedFile:
 
     `is_measured` tells whether `expected_s` comes from an earlier run or from the file's size. Where `chosen` is not
     empty, only these cases (by id) are to be run; of a file that several shards divide, only this `portion`. A file
-    that `goes_first` starts before others of its priority. One that `keeps_whole` has tests that need their order.
+    that `goes_first` starts before others of its priority. One that `keeps_whole` has tests that need their order;
+    `single` names fixtures of its tests that only one process can have at a time.
     """
 
     path: str
@@ -46,6 +47,7 @@ class PlannedFile:
     portion: Portion | None = None
     goes_first: bool = False
     keeps_whole: bool = False
+    single: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,11 @@ class Plan:
         """The plan with other names for its files: pytest's, where that was started elsewhere."""
         files = tuple(replace(file, path=name(file.path)) for file in self.files)
         return replace(self, files=files, elsewhere=tuple(map(name, self.elsewhere)))
+
+    @property
+    def single_fixtures(self) -> frozenset[str]:
+        """The fixtures that only one process can have at a time, as far as that is known."""
+        return frozenset(name for file in self.files for name in file.single)
 
     def types(self) -> Mapping[str, str]:
         """The test type of each file, where there are several; else nothing."""

@@ -66,6 +66,14 @@ class DependentFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SingleFixture:
+    """A fixture that only one process can have at a time, and the files whose tests use it."""
+
+    name: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerInfo:
     """A machine that took part. `environment` names its interpreter, such as `linux, Python 3.13.0, pytest 9.2.0`."""
 
@@ -120,7 +128,8 @@ class Run:
     ids of earlier attempts, whose results are in this one. `started_at` is Unix time in seconds. `tolerated` are
     failing results that do not make the run red (quarantined, or known from the baseline); `breaches` are gates that
     the run as a whole did not pass, a sentence each. `warnings` are pytest's; `plugin_summary` is what plugins print at
-    a session's end. `order_dependent` are files whose tests need their order. `not_run` are cases that were collected
+    a session's end. `order_dependent` are files whose tests need their order, `single_fixtures`
+    what a second process waited for in vain. `not_run` are cases that were collected
     and not begun when the tests themselves, or an option, ended the run. `exit_code` is what `pytest.exit` asked for.
     `properties` are those that tests recorded of the whole session. `is_selection` tells that some tests were left out
     on purpose. `shard` names the static share that this run was, such as `2/4`, and `share` what of the plan that is.
@@ -141,6 +150,7 @@ class Run:
     plugin_summary: str = ""
     properties: tuple[Property, ...] = ()
     order_dependent: tuple[DependentFile, ...] = ()
+    single_fixtures: tuple[SingleFixture, ...] = ()
     not_run: tuple[str, ...] = ()
     exit_code: int | None = None
     shard: str = ""

@@ -215,11 +215,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingUp:
-    """It sets a fixture of the session's or a package's scope up; without a `fixture`, that is done."""
+    """
+    It sets up a fixture of the session's or a package's scope (`begun`), has it (`done`), could not have it (`failed`),
+    or has it no longer (`over`).
+    """
 
     word: ClassVar[str] = "setting_up"
 
-    fixture: Text
+    fixture: Name
+    state: Literal["begun", "done", "failed", "over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ def make_plan(
     scaled so that the known files agree with theirs. Files in `first` come before all others.
     """
     known = {file.path: cases for file in files if (cases := dict(past.cases_of(file.path)))}
-    whole = past.kept_whole()
+    whole, single = past.kept_whole(), past.single_fixtures()
     rate = _seconds_per_byte(known, file_bytes)
     planned = [
         PlannedFile(
@@ -41,6 +41,7 @@ def make_plan(
             cases_s=known.get(file.path, {}),
             goes_first=file.path in first,
             keeps_whole=file.path in whole,
+            single=tuple(sorted(fixture for fixture, paths in single.items() if file.path in paths)),
         )
         for file in files
     ]

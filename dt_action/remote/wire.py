@@ -323,6 +323,7 @@ _KINDS: dict[str, Any] = {
         events.Warned,
         events.SessionOver,
         events.OrderDependent,
+        events.FixtureIsSingle,
         events.Ended,
         Refused,
         Logged,

@@ -8,7 +8,7 @@ import os
 import platform
 import socket
 import sys
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 import pytest
 
@@ -81,7 +81,7 @@ class SlotPlugin:
         self._capture_manager: Any = None
         self._collection: Optional[Collection] = None
         self._why_whole: List[str] = []
-        self._setting_up: List[str] = []
+        self._has: Set[Any] = set()
         self._watch = Watch(config["basetemp"]) if config["control"] is not None else None
         self._rewritten: Optional[RewrittenModules] = None
         if measuring is not None:
@@ -340,11 +340,19 @@ class SlotPlugin:
         if not is_wide(fixturedef):
             yield
             return
-        self._setting_up.append(fixturedef.argname)
-        self._channel.send("setting_up", fixture=fixturedef.argname)
-        yield
-        self._setting_up.pop()
-        self._channel.send("setting_up", fixture=self._setting_up[-1] if self._setting_up else "")
+        self._channel.send("setting_up", fixture=fixturedef.argname, state="begun")
+        outcome = yield
+        raised = outcome.excinfo[1] if outcome.excinfo else None
+        if raised is None:
+            self._has.add(fixturedef)
+        state = "done" if raised is None else "over" if isinstance(raised, pytest.skip.Exception) else "failed"
+        self._channel.send("setting_up", fixture=fixturedef.argname, state=state)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
+        """Tell what is there no longer."""
+        if fixturedef in self._has:
+            self._has.remove(fixturedef)
+            self._channel.send("setting_up", fixture=fixturedef.argname, state="over")
 
     def pytest_warning_recorded(self, warning_message: Any, when: str, nodeid: str, location: Any) -> None:
         """Tell a warning, which pytest's own summary would show."""
