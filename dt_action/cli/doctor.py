@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -12,17 +13,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dt_action import __version__
 from dt_action.app.tests_environment import tests_python
-from dt_action.app.wiring import Wiring
+from dt_action.app.wiring import Wiring, collection_arguments
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.errors import DtError, ExitCode
 from dt_action.options import Settings
 
 LEAST_PYTHON = (3, 9)
 LEAST_PYTEST = 7
+SESSION_LIMIT_S = 300
+RUNNER = Path(__file__).parents[1] / "runner"
 ASK = "import sys, pytest; print('%d.%d.%d' % sys.version_info[:3], pytest.__version__)"
 
 
@@ -39,7 +42,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print a line for each check; exit code 4 where there is a problem."""
     settings, _ = settings_from(Parser("doctor", "check this machine and project for what a run needs"), argv, environ)
     checks = []
-    for look in (_dt, _tests_interpreter, _configuration, _tests, _devices, _git, _directories, _service):
+    for look in (_dt, _tests_interpreter, _configuration, _tests, _session, _devices, _git, _directories, _service):
         for check in _carefully(look, settings, environ):
             checks.append(check)
             print(f"{check.level:<8} {check.subject:<14} {check.text}", flush=True)
@@ -106,6 +109,55 @@ def _tests(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     yield Check(
         level=level, subject="test files", text=f"{len(files)} found" if files else "none found; name --test-dir"
     )
+
+
+def _session(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
+    """One real session of pytest that collects, and what in it changes how dt runs the tests, and at what cost."""
+    with tempfile.TemporaryDirectory(prefix="dt-doctor-") as scratch:
+        target = Path(scratch) / "found.json"
+        inspect = [tests_python(settings, environ), str(RUNNER / "inspecting.py"), str(target), settings.import_path]
+        paths = collection_arguments(settings, settings.test_files)
+        try:
+            done = subprocess.run(
+                [*inspect, *settings.pytest_args, *paths],
+                cwd=settings.root,
+                env=dict(environ),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SESSION_LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            text = f"pytest has not collected the tests within {SESSION_LIMIT_S} s"
+            yield Check(level="problem", subject="session", text=text)
+            return
+        found = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
+    if not found:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-8:]
+        text = "\n  ".join([f"pytest ended with status {done.returncode} while it collected:", *said])
+        yield Check(level="problem", subject="session", text=text)
+        return
+    plugins = ", ".join(found["plugins"]) or "no plugins"
+    text = f"{found['tests']} tests in {found['files']} files collected in {found['seconds']:.2g} s, {plugins}"
+    yield Check(level="ok", subject="session", text=text)
+    yield from _ways(found)
+
+
+def _ways(found: Mapping[str, Any]) -> Iterator[Check]:
+    """The way in which the tests are collected and run, with the reasons."""
+    if found["one_process"]:
+        text = f"all tests run in one process: {found['one_process']}"
+        yield Check(level="note", subject="processes", text=text)
+    if found["controller"]:
+        text = "a controller session runs beside the slots, which costs a process: " + "; ".join(found["controller"])
+        yield Check(level="note", subject="controller", text=text)
+    if found["whole"]:
+        cost = f"each slot collects all tests ({found['seconds']:.2g} s) before the first one runs"
+        yield Check(level="note", subject="collection", text=f"{cost}: " + "; ".join(found["whole"]))
+    else:
+        text = "each file is collected in its turn: nothing here looks at all tests"
+        yield Check(level="ok", subject="collection", text=text)
 
 
 def _devices(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:

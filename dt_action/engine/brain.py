@@ -241,7 +241,7 @@ class Dispatcher:
         self._is_dealt = True
         self._digest = collection.digest
         self._ledger.set_files(self._plan.own(collection.files), add=not self._plan.is_selection)
-        actions: list[Action] = [Tell(FilesKnown(files=collection.files))]
+        actions: list[Action] = [Tell(FilesKnown(files=collection.files, whole=collection.whole))]
         # A file of which only a part is this shard's is dealt as a file: the slot that takes it works out the part.
         late = {*collection.late, *(path for path, file in self._ledger.files.items() if file.portion is not None)}
         segments = segments_of(collection.cases)

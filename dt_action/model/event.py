@@ -23,9 +23,14 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesKnown:
-    """Every file that pytest itself would collect. A planned file that is not among them holds no tests for it."""
+    """
+    Every file that pytest itself would collect. A planned file that is not among them holds no tests for it.
+
+    `whole` says why all tests were collected before the first one ran; it is empty where each file has its turn.
+    """
 
     files: tuple[str, ...]
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

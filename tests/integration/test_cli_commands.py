@@ -186,6 +186,20 @@ def test_config_tells_each_value_and_its_source_and_no_secret(project: Path) -> 
     assert "k-12345678" not in done.stdout + done.stderr
 
 
+def test_the_doctor_starts_a_session_and_names_what_changes_how_tests_run(project: Path) -> None:
+    plain = dt(project, "doctor")
+    assert "each file is collected in its turn" in plain.stdout
+    hooks = "def pytest_collection_modifyitems(items):\n    items.reverse()\n\ndef pytest_sessionfinish(): pass\n"
+    (project / "tests/conftest.py").write_text(hooks)
+    told = dt(project, "doctor")
+    assert "tests/conftest.py has pytest_collection_modifyitems" in told.stdout
+    assert "tests/conftest.py has pytest_sessionfinish" in told.stdout
+    (project / "tests/conftest.py").write_text("import nothing_like_it")
+    broken = dt(project, "doctor")
+    assert broken.returncode == 4
+    assert "nothing_like_it" in broken.stdout
+
+
 def test_the_doctor_finds_what_keeps_a_run_from_working(project: Path) -> None:
     well = dt(project, "doctor")
     assert well.returncode == 0, well.stdout

@@ -14,6 +14,7 @@ from dt_action.model.event import (
     Event,
     FileCollected,
     FileSkipped,
+    FilesKnown,
     Notice,
     WorkerJoined,
 )
@@ -22,6 +23,7 @@ from dt_action.reports.renderers.colors import paint
 
 FAILURES_TOLD = 100
 """Failures that are told as they happen; the rest waits for the end, so that a broken build stays readable."""
+EACH_IN_TURN = "each file is collected in its turn: nothing here looks at all tests"
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 30.0
 _LINES_PER_RUN = 10
@@ -71,6 +73,10 @@ class Progress:
         elif isinstance(event, Notice):
             style = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
             self._say(f"{paint(event.level, style, color=self._color)}: {one_line(event.text)}")
+        elif isinstance(event, FilesKnown) and self._tells_all:
+            reasons = "; ".join(map(one_line, event.whole))
+            way = f"all tests are collected before the first one runs: {reasons}" if reasons else EACH_IN_TURN
+            self._say(paint(way, "dim", color=self._color))
         elif isinstance(event, WorkerJoined):
             about = f", {one_line(event.environment)}" if event.environment else ""
             self._say(f"{one_line(event.worker)}: {event.slots} slot{'s' * (event.slots != 1)}{about}")
