@@ -27,6 +27,35 @@ def test_a_project_with_its_own_requirements_runs_without_a_word_about_them(imag
     assert done.returncode == 1
 
 
+def test_uv_installs_and_what_it_fetched_stays_in_the_project_for_a_ci_service_to_keep(
+    image: str, project: Path
+) -> None:
+    (project / "requirements.txt").write_text("six\n")
+    done = docker_run(image, project, "run", "--test-dir", "tests/integration", "--setup", "uv --version")
+    assert "1 passed, 0 failed, 0 skipped" in done.stdout, done.stdout + done.stderr
+    assert list((project / ".dt_cache" / "packages").glob("wheels-*/**/six*"))
+    (project / "requirements.txt").write_text("six\n# another environment, of the same packages\n")
+    offline = ("--network", "none", "-e", "UV_OFFLINE=1")
+    again = docker_run(image, project, "run", "--test-dir", "tests/integration", options=offline)
+    assert "1 passed, 0 failed, 0 skipped" in again.stdout, again.stdout + again.stderr
+
+
+def test_the_projects_own_configuration_outranks_the_images_defaults(image: str, project: Path) -> None:
+    (project / "requirements.txt").write_text("no-such-package-of-anybody\n")
+    (project / "other.txt").write_text("six\n")
+    (project / "dt.yml").write_text("requirements: other.txt\ntest-dir: tests/integration\n")
+    done = docker_run(image, project, "run")
+    assert "1 passed, 0 failed, 0 skipped" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_project_for_an_older_python_is_told_which_ones_fit(image: str, project: Path) -> None:
+    (project / "pyproject.toml").write_text('[project]\nname = "shop"\nversion = "1"\nrequires-python = "<3.12"\n')
+    done = docker_run(image, project, "run", options=("-e", "UV_OFFLINE=1"))
+    assert done.returncode == 4
+    assert "the project asks for Python <3.12" in done.stderr
+    assert "name one that fits with --python (3.11, 3.10, 3.9)" in done.stderr
+
+
 def test_a_stranger_of_a_user_can_run_it(image: str, project: Path) -> None:
     subprocess.run(["chmod", "-R", "a+rwX", str(project)], check=True)
     done = docker_run(image, project, "run", "--test-dir", "tests/integration", options=("--user", "4321:4321"))
