@@ -34,14 +34,14 @@ class Attempts:
         self._notices: tuple[Notice, ...] = ()
         self._named: rerun.Named = str
 
-    def narrowed(self, plan: Plan) -> Plan:
-        """What of the plan failed, died or never ran before."""
+    def narrowed(self, plan: Plan, shard: str = "") -> Plan:
+        """What of the plan failed, died or never ran before; `shard` names the share of a plan that is not cut."""
         places = self._places()
         artifacts = Artifacts.from_settings(self._settings, self._environ)
         runs, unreadable = read_parts(find_parts(places), artifacts.brought) if places else ([], [])
         self._notices = tuple(Notice(level="warning", text=text) for text in unreadable)
         self._named = self._names()
-        earlier = rerun.earlier_attempt(runs, plan, self._build(), self._named)
+        earlier = rerun.earlier_attempt(runs, plan, self._build(), self._named, shard)
         if isinstance(earlier, str):
             self._say(f"everything runs: {earlier}")
             return plan

@@ -86,15 +86,18 @@ def covered(
     """
     from dt_action.judging import coverage_data
 
-    shard = settings.shard
+    shard, is_part = settings.shard, settings.shard is not None or settings.join is not None
+    name = coverage_data.DATA_NAME
+    if is_part:
+        name = coverage_data.shard_data_name(shard.index, shard.count) if shard else coverage_data.JOINED_DATA_NAME
     try:
         combined = coverage_data.combine(
             data_files,
             root=settings.root,
             python=python,
             output_dir=settings.root / settings.output_dir,
-            formats=() if shard else settings.coverage_formats,
-            name=coverage_data.shard_data_name(shard.index, shard.count) if shard else coverage_data.DATA_NAME,
+            formats=() if is_part else settings.coverage_formats,
+            name=name,
             workspaces=workspaces,
             has_contexts=settings.coverage_contexts,
             types=_files_by_type(run),
@@ -103,7 +106,7 @@ def covered(
         return replace(run, notices=(*run.notices, Notice(level="error", text=f"coverage: {error}")))
     for path in combined.written:
         say(f"coverage: {path.relative_to(settings.root) if path.is_relative_to(settings.root) else path}")
-    coverage = None if shard else combined.coverage
+    coverage = None if is_part else combined.coverage
     if coverage is not None:
         base, changed = change()
         coverage = coverage if changed is None else coverage_data.with_patch(combined, changed, base)

@@ -240,7 +240,8 @@ class Memory:
         run = replace(run, change=compare(run, self._baseline(past, run)))
         failing = [result.case.id for result in run.results if result.final.is_failing]
         run = gates.tolerate(run, tuple(self.quarantine.tolerated(failing)), fail_on=self._settings.fail_on)
-        if run.coverage is not None or self._settings.shard is None:
+        is_part = self._settings.shard is not None or self._settings.join is not None
+        if run.coverage is not None or not is_part:
             settings = self._settings
             run = gates.demand_coverage(
                 run, total=settings.fail_under, patch=settings.patch_fail_under, why=self._why_no_base()

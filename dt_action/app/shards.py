@@ -59,7 +59,7 @@ class Shards:
     def cut(self, plan: Plan) -> Plan:
         """What of the plan is this run's."""
         shard = self._settings.shard
-        if shard is None:
+        if shard is None or self._settings.join:
             return whole(plan)
         return cut(plan, self.weights(plan.files), shard, basis=self._settings.shard_by)
 

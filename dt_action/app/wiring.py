@@ -134,12 +134,15 @@ class Wiring:
             first=self.memory.first(),
         )
         plan = shards.cut(self.memory.applied(plan, choice) if choice else plan)
-        return self.attempts.narrowed(plan) if self.settings.rerun_failed else plan
+        is_whole = self.settings.rerun_failed and not self.settings.join
+        return self.attempts.narrowed(plan) if is_whole else plan
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """Run the plan on the fleet that the settings name; where a selection left nothing, that is all."""
         from dt_action.model.event import Ended
 
+        if self.settings.join:
+            return iter(())  # parts of it are executed as they are claimed
         if plan.selection and not plan.files:
             return iter([Ended(status="completed")])
         if plan.shard:
@@ -150,13 +153,9 @@ class Wiring:
 
     def collect(self, plan: Plan, events: Iterator[Event]) -> Run:
         """Gather the events into a run."""
-        from dt_action.app.artifacts import Artifacts
-        from dt_action.engine.results import collect
         from dt_action.reports import reporting  # noqa: F401 - while pytest starts, rather than at the end, when a user waits
 
-        left = Artifacts.from_settings(self.settings, self.environ)
-        run = collect(plan, left.taken_from(events), listener=self._noting_cache(self.listener(len(plan.files))))
-        return left.linked(run)
+        return self._joined(plan) if self.settings.join else self._gathered(plan, events)
 
     def judge(self, run: Run) -> Run:
         """What the run is worth, with its coverage; it is remembered."""
@@ -176,6 +175,28 @@ class Wiring:
         from dt_action.reports.redaction import Redactor
 
         return Redactor(secret_values(self.settings, self.environ)).run(run)
+
+    def _gathered(self, plan: Plan, events: Iterator[Event]) -> Run:
+        """The events as a run, with what its tests left behind."""
+        from dt_action.app.artifacts import Artifacts
+        from dt_action.engine.results import collect
+
+        left = Artifacts.from_settings(self.settings, self.environ)
+        listener = self._noting_cache(self.listener(len(plan.files)))
+        return left.linked(collect(plan, left.taken_from(events), listener=listener))
+
+    def _joined(self, plan: Plan) -> Run:
+        """What this job claims of the plan, part after part, as one run."""
+        from dt_action.app.joining import Joining
+
+        def execute(part: Plan) -> Run:
+            run = self._gathered(part, self.fleet(part).execute(part))
+            self._host = None  # each part has processes of its own
+            return run
+
+        narrow = self.attempts.narrowed if self.settings.rerun_failed else None
+        joining = Joining(self.settings, self.memory.build, say=self.say, narrow=narrow)
+        return joining.run(plan, self.shards.weights(plan.files), execute)
 
     def _paths(self) -> Paths:
         """How pytest's names lead to the files, as it was started here."""

@@ -20,6 +20,7 @@ DOCUMENTS = {"xml": "coverage.xml", "lcov": "coverage.lcov", "json": "coverage.j
 """The name of each document in the output directory; `xml` is Cobertura, `html` a directory."""
 
 DATA_NAME = "coverage.data"
+JOINED_DATA_NAME = "coverage-shard-joined.data"
 SHARD_GLOB = "coverage-shard-*.data"
 _TIMEOUT_S = 1800.0
 

@@ -17,14 +17,14 @@ from dt_action.model.run import Run
 Named = Callable[[str], str]
 
 
-def earlier_attempt(runs: Iterable[Run], plan: Plan, build: Build, named: Named) -> Run | str:
+def earlier_attempt(runs: Iterable[Run], plan: Plan, build: Build, named: Named, shard: str = "") -> Run | str:
     """
     The earlier attempts at the same share of the same plan as one run, or why nothing can be taken from any.
 
     Reports of other legs, environments, shards and commits may lie beside them. `named` gives pytest's name for a
-    planned file.
+    planned file. `shard` names the share of a plan that is not cut.
     """
-    shard = str(plan.shard or "")
+    shard = shard or str(plan.shard or "")
     ours = [run for run in runs if run.build.environment == build.environment and run.shard == shard]
     ours.sort(key=lambda run: (run.build.attempt, run.started_at, run.id))
     included = {id for run in ours for id in run.includes}
@@ -131,5 +131,6 @@ def _share(earlier: Share | None, now: Share | None) -> Share | None:
     """The share of the whole plan; of a divided file, what was collected last."""
     if earlier is None or now is None:
         return now
-    divided = {part.path: part for part in (*earlier.divided, *now.divided)}
-    return replace(earlier, divided=tuple(divided.values()))
+    divided = {(part.path, part.portion.start): part for part in (*earlier.divided, *now.divided)}
+    mine = tuple(sorted({*earlier.mine, *now.mine}))
+    return replace(earlier, mine=mine, divided=tuple(divided.values()))

@@ -620,6 +620,21 @@ class Settings:
         "worker here could take to the report",
         group="matrix",
     )
+    join: str | None = option(
+        text("a name", "$CI_PIPELINE_ID"),
+        None,
+        "work off one plan together with the other jobs that join this name, each as fast as it can, through a ref of "
+        "the git remote, to which all must be allowed to push",
+        group="matrix",
+        unset="a share that is known beforehand, or everything",
+    )
+    join_jobs: int | None = option(
+        at_least(1),
+        None,
+        "about how many jobs join",
+        group="matrix",
+        unset="what the CI service says of parallel jobs, else 4",
+    )
     plan_file: str | None = option(
         text("a file", "dt-plan.json"),
         None,
