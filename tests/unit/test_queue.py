@@ -11,7 +11,7 @@ from dt_action.model.hardware import FileNeeds
 from dt_action.model.json_codec import to_jsonable
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.planning.cut import Weight
-from dt_action.planning.queue import Queue, claimed, items_of, next_claim
+from dt_action.planning.queue import BEYOND, Queue, claimed, items_of, next_claim
 from dt_action.runner.portions import own_cases
 
 LEAST = 2_000
@@ -38,7 +38,10 @@ def test_whoever_comes_when_each_case_is_claimed_once(sizes: list[int], jobs: in
             continue
         queue = queue.with_claim(job, numbers)
         share = claimed(plan, items, numbers)
-        assert len({file.path for file in share.files}) == len(numbers), "no two parts of a file in one claim"
+        named = [items[number].path for number in numbers]
+        assert len(named) == len(set(named)), "no two parts of a file in one claim"
+        assert {file.path for file in share.files} == {*named} - {BEYOND}
+        assert share.is_selection == (BEYOND not in named)
         for file in share.files:
             mine = own_cases(cases[file.path], to_jsonable(file.portion)) if file.portion else None
             ran.update(id for id, _ in cases[file.path] if mine is None or id in mine)
