@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from dt_action.errors import NoTestsError
 
@@ -109,19 +108,20 @@ def conclude(steps: Steps, collected: Run, troubles: Sequence[Exception] = ()) -
 
 def _to_the_end(events: Iterator[Event], troubles: list[Exception]) -> Iterator[Event]:
     """The fleet's events; what it raises once the first test is known is its end, with the reason."""
-    from dt_action.model.event import CaseFinished, Ended, FileCollected
+    from dt_action.model.event import CaseFinished, Ended, FileCollected, abandon
 
     has_begun = False
-    with closing(cast("Generator[Event, None, None]", events)):
-        try:
-            for event in events:
-                has_begun = has_begun or isinstance(event, (CaseFinished, FileCollected))
-                yield event
-        except Exception as error:
-            if not has_begun:
-                raise
-            troubles.append(error)
-            yield Ended(status="stopped", reason=_reason(error))
+    try:
+        for event in events:
+            has_begun = has_begun or isinstance(event, (CaseFinished, FileCollected))
+            yield event
+    except Exception as error:
+        if not has_begun:
+            raise
+        troubles.append(error)
+        yield Ended(status="stopped", reason=_reason(error))
+    finally:
+        abandon(events)
 
 
 class _kept:  # noqa: N801 - a context manager

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dt_action.model.case import Artifact, TestResult
-from dt_action.model.event import CaseStarted, Event, LeftBehind, Notice
+from dt_action.model.event import CaseStarted, Event, LeftBehind, Notice, abandon
 from dt_action.model.run import Run
 from dt_action.options import Settings, secret_values
 from dt_action.reports.redaction import Redactor
@@ -66,9 +66,7 @@ class Artifacts:
                 else:
                     yield event
         finally:
-            close = getattr(events, "close", None)
-            if close is not None:
-                close()
+            abandon(events)
 
     def linked(self, run: Run) -> Run:
         """The run with the files at the tests that left them."""

@@ -6,8 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
 
 from dt_action.model.build import Build
 from dt_action.model.case import Attempt, Property, TestCase, TestResult
@@ -26,6 +25,7 @@ from dt_action.model.event import (
     SessionOver,
     Warned,
     WorkerJoined,
+    abandon,
 )
 from dt_action.model.hardware import Finding
 from dt_action.model.plan import Divided, Plan, Share
@@ -65,7 +65,7 @@ def collect(
             take_in(event)
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):
-            cast("Generator[Event, None, None]", events).close()
+            abandon(events)
         makespan_s = clock() - collector.started_at
         take_in(Ended(status="cancelled", reason="interrupted from the keyboard", makespan_s=makespan_s))
     return collector.run()

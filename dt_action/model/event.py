@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -193,3 +194,10 @@ Event: TypeAlias = (
     | Notice
     | Ended
 )
+
+
+def abandon(events: Iterator[Event]) -> None:
+    """Leave a stream of events before its end: a generator is closed, so that its fleet stops; others just end."""
+    close = getattr(events, "close", None)
+    if close is not None:
+        close()

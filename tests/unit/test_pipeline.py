@@ -127,6 +127,14 @@ def test_ctrl_c_closes_the_fleet_and_keeps_what_finished() -> None:
     assert outcome.run.status == "cancelled"
 
 
+def test_a_fleet_may_tell_its_events_as_any_iterator() -> None:
+    parts = Parts()
+    outcome = pipeline.followed(
+        pipeline.Steps.from_methods_of(parts), Plan(files=()), iter([Ended(status="completed")])
+    )
+    assert (outcome.run.status, outcome.troubles) == ("completed", [])
+
+
 def test_no_step_after_redaction_sees_the_run_as_it_was() -> None:
     parts = Parts()
     outcome = run(parts)
