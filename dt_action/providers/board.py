@@ -18,7 +18,7 @@ from html import escape
 from dt_action.errors import UnreadableError
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.run import CONCLUSIONS, Conclusion, Run, worst
-from dt_action.providers.job import Job, Order
+from dt_action.providers.job import Job, Order, named
 from dt_action.reports.formats.markdown_fit import fit
 from dt_action.reports.formats.text import one_line, seconds
 from dt_action.reports.renderers.badge import standing_of
@@ -42,13 +42,15 @@ class Entry:
     What one job says of one commit.
 
     `key` is the same for every attempt and run of this job (and leg of a matrix, and step), `writer` for this one run
-    alone. `title` is what people call the job, `workflow` what it belongs to. `text` is the job's own summary.
+    alone. `title` is what people call the job, `workflow` what it belongs to, `trigger` the event that started that.
+    `text` is the job's own summary.
     """
 
     key: str
     writer: str
     title: str
     workflow: str = ""
+    trigger: str = ""
     run: int = 0
     attempt: int = 1
     commit: str = ""
@@ -180,12 +182,14 @@ class Board:
         )
 
     def _names(self) -> list[str]:
-        """The jobs' names with links, each another one; the workflow where there are several."""
+        """The jobs' names with links, each another one; the workflow and its trigger where there are several."""
         workflows = {entry.workflow for entry in self.entries}
+        triggers = {entry.trigger for entry in self.entries}
         seen: dict[str, int] = {}
         names = []
         for entry in self.entries:
             name = f"{entry.workflow} / {entry.title}" if len(workflows) > 1 and entry.workflow else entry.title
+            name = named(name, entry.trigger) if len(triggers) > 1 else name
             seen[name] = seen.get(name, 0) + 1
             name = f"{name} ({seen[name]})" if seen[name] > 1 else name
             attempt = f", attempt {entry.attempt}" if 1 < entry.attempt < _FIRST_JOB_ID else ""

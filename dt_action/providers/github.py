@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Event:
     """
     What the event that started the workflow says, as far as it matters here.
 
-    `run_id` and `run_attempt` are those of the run that a `workflow_run` event is about.
+    `run_id`, `run_attempt`, `workflow` and `trigger` are those of the run that a `workflow_run` event is about.
     """
 
     head_commit: str = ""
@@ -54,6 +55,9 @@ class Event:
     head_owner: str = ""
     run_id: int = 0
     run_attempt: int = 1
+    workflow: str = ""
+    workflow_path: str = ""
+    trigger: str = ""
 
 
 class GitHub:
@@ -222,20 +226,37 @@ class GitHub:
         text = publication.summary_markdown
         if self._settings.report_url:
             text += f"\n\n[The whole report]({self._settings.report_url})"
-        title = named(build.job or "tests", self._leg, run.shard)
-        return entry_of(run, job, title=title, commit=build.commit, url=build.url, text=text)
+        title = named(self._caller + (build.job or "tests"), self._leg, run.shard)
+        entry = entry_of(run, job, title=title, commit=build.commit, url=build.url, text=text)
+        trigger = self._event.trigger or self._environ.get("GITHUB_EVENT_NAME", "")
+        # What a merge with the target does says nothing of the commit alone, nor the other way round.
+        key = key_of(entry.key, "merge") if "pull_request" in trigger else entry.key
+        return replace(entry, key=key, trigger=trigger)
 
     def _job(self, build: Build, writer: str, shard: str = "") -> Job:
         """Who is speaking; a run that publishes another one's results speaks for that one."""
         env, event = self._environ, self._event
-        workflow = env.get("GITHUB_WORKFLOW_REF", "").partition("@")[0] or env.get("GITHUB_WORKFLOW", "")
+        name = event.workflow or env.get("GITHUB_WORKFLOW", "")
+        path = event.workflow_path if event.run_id else env.get("GITHUB_WORKFLOW_REF", "").partition("@")[0]
+        job = self._caller + build.job
         return Job(
-            key=key_of("github", workflow, build.job, self._leg, shard, env.get("GITHUB_ACTION", "")),
+            key=key_of("github", path or name, job, self._leg, shard, env.get("GITHUB_ACTION", "")),
             writer=writer,
-            workflow=env.get("GITHUB_WORKFLOW", "") or workflow,
+            workflow=name or path,
             run=event.run_id or _number(build.run_id, build.run_number),
             attempt=event.run_attempt if event.run_id else build.attempt,
         )
+
+    @cached_property
+    def _caller(self) -> str:
+        """`api / ` for a job of a reusable workflow that the job `api` calls: only its check's name tells of that."""
+        if self._api is None or self._settings.check_run_id is None:
+            return ""
+        try:
+            name = self._api.check_run(self._settings.check_run_id).name
+        except ApiError:
+            return ""
+        return "".join(name.rpartition(" / ")[:2])
 
     @property
     def _leg(self) -> str:
@@ -328,6 +349,9 @@ def read_event(path: str, repository: str) -> Event:
             is_fork=_at(workflow_run, "head_repository", "full_name") != repository,
             is_workflow_run=True,
             is_for_pull_request="pull_request" in str(workflow_run.get("event") or "pull_request"),
+            trigger=str(workflow_run.get("event") or ""),
+            workflow=str(workflow_run.get("name") or ""),
+            workflow_path=str(workflow_run.get("path") or ""),
             head_repository=str(_at(workflow_run, "head_repository", "full_name") or ""),
             head_owner=str(_at(workflow_run, "head_repository", "full_name") or "").partition("/")[0],
             run_id=_whole(workflow_run.get("id"), 0),

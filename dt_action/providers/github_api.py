@@ -114,7 +114,7 @@ class GitHubApi:
         """One check run."""
         return _check_run(self._rest.get(f"{self._repo}/check-runs/{check_id}"))
 
-    def update_check_run(self, check_id: int, output: CheckOutput, conclusion: str = "") -> None:
+    def update_check_run(self, check_id: int, output: CheckOutput, conclusion: str = "") -> CheckRun:
         """
         Set title and summary and *append* at most `ANNOTATIONS_PER_REQUEST` annotations; complete it if concluded.
 
@@ -123,7 +123,8 @@ class GitHubApi:
         body: dict[str, Json] = {"output": _output(output)}
         if conclusion:
             body |= {"status": "completed", "conclusion": conclusion}
-        self._rest.request("PATCH", f"{self._repo}/check-runs/{check_id}", json=body, repeatable=not output.annotations)
+        path = f"{self._repo}/check-runs/{check_id}"
+        return _check_run(self._rest.request("PATCH", path, json=body, repeatable=not output.annotations))
 
     def annotation_keys(self, check_id: int) -> set[tuple[str, int, str]]:
         """Path, line and title of every annotation that a check run has."""

@@ -82,7 +82,7 @@ class SharedCheck:
         try:
             _append(self.api, run.id, output)
         finally:
-            self._bring_up_to_date()
+            self._bring_up_to_date(_Line(run=run, entry=entry))
         return run.url
 
     def _create(self, lines: Sequence[_Line], board: Board, entry: Entry) -> CheckRun:
@@ -101,22 +101,31 @@ class SharedCheck:
                 raise
             return mine
 
-    def _bring_up_to_date(self) -> None:
-        """Until what is shown is what there is."""
+    def _bring_up_to_date(self, mine: _Line) -> None:
+        """
+        Until what is shown is what there is. `mine` is there even where the service does not list it yet.
+
+        A service may keep a text otherwise than it was sent: what came of our words last time is what they look like.
+        """
         deadline = self.clock() + PATIENCE_S
+        kept: dict[tuple[int, CheckOutput, str], CheckOutput] = {}
         while self.clock() < deadline:
             lines = self._lines()
+            if mine.run.id not in {line.run.id for line in lines}:
+                lines.append(replace(mine, run=self.api.check_run(mine.run.id)))
             board = Board.from_entries(line.entry for line in lines)
             wanted, conclusion = self._picture(board), CONCLUSIONS[board.conclusion]
             stale = [
                 line.run
                 for line in self._standing(lines, board)
-                if line.run.name == self.name and not _shows(line.run, wanted, conclusion)
+                if line.run.name == self.name
+                and not _shows(line.run, kept.get((line.run.id, wanted, conclusion), wanted), conclusion)
             ]
             if not stale:
                 return
             for run in stale:
-                self.api.update_check_run(run.id, replace(wanted, text=run.text), conclusion)
+                now = self.api.update_check_run(run.id, replace(wanted, text=run.text), conclusion)
+                kept[run.id, wanted, conclusion] = CheckOutput(title=now.title, summary=now.summary)
 
     def _lines(self) -> list[_Line]:
         found = []

@@ -38,9 +38,10 @@ class GitHubThread:
         ]
         return sorted(found, key=lambda comment: comment.id)
 
-    def create(self, body: str) -> None:
+    def create(self, body: str) -> Comment:
         """See `shared_comment.Thread`."""
-        self._api.create_comment(self._number, body)
+        made = self._api.create_comment(self._number, body)
+        return Comment(id=made.id, body=made.body)
 
     def read(self, comment: int) -> str | None:
         """See `shared_comment.Thread`."""

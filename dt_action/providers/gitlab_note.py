@@ -42,13 +42,19 @@ class GitLabThread:
                 found.append(Comment(id=int(note["id"]), body=body))
         return sorted(found, key=lambda comment: comment.id)
 
-    def create(self, body: str) -> None:
+    def create(self, body: str) -> Comment:
         """See `shared_comment.Thread`."""
-        self._rest.request("POST", self._notes, json={"body": body})
+        made = self._rest.request("POST", self._notes, json={"body": body})
+        return Comment(id=int(made["id"]), body=str(made.get("body") or ""))
 
     def read(self, comment: int) -> str | None:
         """See `shared_comment.Thread`."""
-        return next((found.body for found in self.ours() if found.id == comment), None)
+        try:
+            return str(self._rest.get(f"{self._notes}/{comment}").get("body") or "")
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def update(self, comment: int, body: str) -> None:
         """See `shared_comment.Thread`."""

@@ -57,8 +57,8 @@ class Thread(Protocol):
     def ours(self) -> Sequence[Comment]:
         """The comments that a token like this one wrote and that begin with a mark of ours, oldest first."""
 
-    def create(self, body: str) -> None:
-        """A new comment."""
+    def create(self, body: str) -> Comment:
+        """A new comment, which `ours` may not list yet."""
 
     def read(self, comment: int) -> str | None:
         """The text of a comment; None where it is gone."""
@@ -116,8 +116,9 @@ class Writer:
             if not comments:
                 if not may_create:
                     return None
-                self._create(entry)
-                comments = self.thread.ours()
+                made = self._create(entry)
+                others = (comment for comment in self.thread.ours() if comment.id != made.id)
+                comments = sorted((made, *others), key=lambda comment: comment.id)
                 if len(comments) == 1 and _holds(comments[0].body, entry):
                     return Board.from_entries([entry])
             elif len(comments) == 1 and (board := self._stands_already(comments[0], entry)):
@@ -133,12 +134,14 @@ class Writer:
         board = (board_in(comment.body, KEY) or Board()).with_(entry)
         return board if self.page.body(board) == comment.body else None
 
-    def _create(self, entry: Entry) -> None:
+    def _create(self, entry: Entry) -> Comment:
         try:
-            self.thread.create(self.page.body(Board.from_entries([entry])))
+            return self.thread.create(self.page.body(Board.from_entries([entry])))
         except UncertainError:
-            if not any(_holds(comment.body, entry) for comment in self.thread.ours()):
+            made = next((comment for comment in self.thread.ours() if _holds(comment.body, entry)), None)
+            if made is None:
                 raise
+            return made
 
     def _add(self, comments: Sequence[Comment], entry: Entry, deadline: float) -> Board | None:
         """One try with the oldest comment, in our turn; None where it is gone, or the turn was taken from us."""
@@ -149,9 +152,11 @@ class Writer:
             return self._add_and_look_again(entry)
         try:
             written = self._write(comments, entry)
-        except BaseException:
+        except BaseException as error:
             with suppress(ApiError):
                 self.thread.end_turn(first, turn)
+            if isinstance(error, ApiError) and error.status == 404 and self.thread.read(first) is None:
+                return None  # deleted since it was read
             raise
         return written if self.thread.end_turn(first, turn) else None
 

@@ -46,9 +46,17 @@ CALLERS = {
 
 @dataclass
 class Repository:
-    """The state, and one method per operation; `operations` finds them by verb and path template."""
+    """
+    The state, and one method per operation; `operations` finds them by verb and path template.
+
+    So many lists (`lists_lag`) lack a comment or check run that was just made, as those of a replica do. One that
+    `keeps_no_astral` characters gives back a question mark for an emoji in a check run, as Enterprise Servers did.
+    """
 
     default_branch: str = "main"
+    lists_lag: int = 0
+    keeps_no_astral: bool = False
+    unseen: dict[int, int] = field(default_factory=dict)
     protected: set[str] = field(default_factory=set)
     checks: dict[int, Json] = field(default_factory=dict)
     annotations: dict[int, list[Json]] = field(default_factory=dict)
@@ -121,6 +129,7 @@ class Repository:
         runs = [check for check in runs if check["name"] == query.get("check_name", check["name"])]
         if query.get("filter", "latest") == "latest":  # of those of one name, the one that was made last
             runs = [*{check["name"]: check for check in runs}.values()]
+        runs = self._listed(runs)
         page = _page(runs, query)
         return 200, {"total_count": len(runs), "check_runs": [self._check(check["id"]) for check in page]}
 
@@ -136,7 +145,8 @@ class Repository:
                 {"start_column": None, "end_column": None, "title": None, "raw_details": None, **item}
                 for item in output.get("annotations", ())
             ]
-            self.checks[identity]["output"] = {"text": None, **{k: v for k, v in output.items() if k != "annotations"}}
+            kept = {k: self._kept(v) for k, v in output.items() if k != "annotations"}
+            self.checks[identity]["output"] = {"text": None, **kept}
         if body.get("status") == "completed" and "conclusion" not in body:
             raise RefusalError(422, "Invalid request. conclusion is required")
         self.checks[identity].update({key: value for key, value in body.items() if key != "output"})
@@ -147,6 +157,9 @@ class Repository:
         html = f"http://localhost/{NAME}/runs/{identity}"
         return {"external_id": "", **check, "html_url": html, "output": {**check["output"], **count}}
 
+    def _kept(self, text: str) -> str:
+        return "".join("?" if ord(letter) > 0xFFFF else letter for letter in text) if self.keeps_no_astral else text
+
     def _may_check(self, caller: Caller) -> None:
         if not caller.is_app:
             raise RefusalError(403, "You must authenticate via a GitHub App.")
@@ -155,7 +168,15 @@ class Repository:
     # comments and pull requests
 
     def list_comments(self, _: Caller, issue_number: str, query: dict[str, str], **__: Json) -> tuple[int, Json]:
-        return 200, _page([item for item in self.comments if item["issue"] == int(issue_number)], query)
+        return 200, _page(self._listed([item for item in self.comments if item["issue"] == int(issue_number)]), query)
+
+    def _listed(self, items: list[Json]) -> list[Json]:
+        seen = []
+        for item in items:
+            left = self.unseen.setdefault(item["id"], self.lists_lag)
+            self.unseen[item["id"]] = max(left - 1, 0)
+            seen += [] if left else [item]
+        return seen
 
     def create_comment(self, caller: Caller, body: Json, issue_number: str, **_: Json) -> tuple[int, Json]:
         caller.needs("pull_requests")

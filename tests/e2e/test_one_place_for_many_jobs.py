@@ -314,3 +314,117 @@ def test_two_comments_that_two_first_jobs_made_at_once_become_one(github: GitHub
     (comment,) = github.repository.comments
     assert rows(comment["body"]) == {"unit", "ui", "gpu"}
     assert comment["body"].splitlines()[1].startswith("## ❌")
+
+
+@pytest.mark.parametrize("lag", [1, 2])
+def test_a_service_that_lists_what_was_made_only_later_gets_one_comment_and_one_check(
+    github: GitHubDouble, tmp_path: Path, lag: int
+) -> None:
+    github.repository.lists_lag = lag
+    provider = github_job(github, pull_request_event(tmp_path), "unit", check_name="Tests", comment="always")
+    assert provider.publish(a_run(3), publication_of(a_run(3), annotations=2)) == []
+    (comment,), (check,) = github.repository.comments, github.repository.checks.values()
+    assert comment["body"].startswith("<!-- distributed-testing")
+    assert (check["conclusion"], check["output"]["title"]) == ("failure", "1 passed, 1 failed, 0 skipped")
+
+
+def test_a_check_that_does_not_keep_every_character_is_written_once_for_what_there_is(
+    github: GitHubDouble, tmp_path: Path
+) -> None:
+    """Words that never come back as they were sent are no reason to send them until one's patience ends."""
+    github.repository.keeps_no_astral = True
+    event = pull_request_event(tmp_path)
+    for job in ("unit", "ui"):
+        run = a_run(3)
+        told = publication_of(run, summary="## failed \U0001f600\n\nwords \U0001f680\n")
+        assert github_job(github, event, job, check_name="Tests").publish(run, told) == []
+    assert len(github.calls("PATCH", "/check-runs/")) <= 4
+    shown = next(check for check in github.repository.checks.values() if check["name"] == "Tests")
+    assert rows(shown["output"]["summary"]) == {"unit", "ui"}
+
+
+def test_a_comment_that_is_deleted_while_it_is_written_is_made_anew(github: GitHubDouble, tmp_path: Path) -> None:
+    event = pull_request_event(tmp_path)
+    github_job(github, event, "ui", comment="always").publish(a_run(0), publication_of(a_run(0)))
+    provider = github_job(github, event, "unit", comment="always")
+    api: Any = provider._api
+    update = api.update_comment
+
+    def deleted_meanwhile(number: int, body: str) -> None:
+        github.repository.comments.clear()
+        api.update_comment = update
+        update(number, body)
+
+    api.update_comment = deleted_meanwhile
+    assert provider.publish(a_run(3), publication_of(a_run(3))) == []
+    assert github.repository.comments[0]["body"].splitlines()[1].startswith("## ❌ failed") or (
+        "failed" in github.repository.comments[0]["body"]
+    )
+
+
+def workflow_run_event(tmp_path: Path, name: str, run_id: int, trigger: str = "pull_request") -> Path:
+    """The event of a workflow that publishes what another one, `name`, left."""
+    event = {
+        "repository": {"full_name": "team/app", "default_branch": "main"},
+        "workflow_run": {
+            "id": run_id,
+            "name": name,
+            "path": f".github/workflows/{name.lower()}.yml",
+            "event": trigger,
+            "head_sha": "a" * 40,
+            "head_branch": "patch-1",
+            "head_repository": {"full_name": "stranger/app"},
+        },
+    }
+    path = tmp_path / f"{name}-{run_id}.json"
+    path.write_text(json.dumps(event))
+    return path
+
+
+def test_one_workflow_that_publishes_for_two_others_keeps_the_word_of_each(
+    github: GitHubDouble, tmp_path: Path
+) -> None:
+    github.repository.add_pull(7, "a" * 40, repo="stranger/app", branch="patch-1")
+    for name, run_id, number in (("Unit", 900, 3), ("UI", 901, 0)):
+        event = workflow_run_event(tmp_path, name, run_id)
+        provider = github_job(github, event, "publish", run_id=2000 + run_id, comment="always", check_name="Tests")
+        assert provider.publish(a_run(number), publication_of(a_run(number))) == []
+    body = github.repository.comments[0]["body"]
+    assert body.splitlines()[1].startswith("## ❌ failed: 3 passed, 1 failed")
+    assert rows(body) == {"Unit / publish", "UI / publish"}
+    assert [c["conclusion"] for c in github.repository.checks.values() if c["name"] == "Tests"] == ["failure"]
+
+
+def test_a_push_and_a_pull_request_of_one_commit_do_not_answer_for_one_another_in_its_check(
+    github: GitHubDouble, tmp_path: Path
+) -> None:
+    """The one tests the commit, the other what it makes of its target."""
+    event = pull_request_event(tmp_path)
+    for trigger, run_id, number in (("push", 1000, 3), ("pull_request", 1001, 0)):
+        provider = github_job(github, event, "unit", run_id=run_id, check_name="Tests")
+        provider._environ = {**provider._environ, "GITHUB_EVENT_NAME": trigger}
+        assert provider.publish(a_run(number), publication_of(a_run(number))) == []
+    shown = next(check for check in github.repository.checks.values() if check["name"] == "Tests")
+    assert shown["conclusion"] == "failure"
+    assert rows(shown["output"]["summary"]) == {"unit (push)", "unit (pull_request)"}
+
+
+def test_two_calls_of_one_reusable_workflow_are_told_apart_by_what_github_calls_their_jobs(
+    github: GitHubDouble, tmp_path: Path
+) -> None:
+    """`GITHUB_JOB` is `report` in both; when only one of them runs again, the other one's red stays."""
+    event = pull_request_event(tmp_path)
+
+    def publish(check: int, name: str, number: int, attempt: int) -> list[str]:
+        made = {"id": check, "name": name, "head_sha": "a" * 40, "output": {}, "status": "in_progress"}
+        github.repository.checks[check] = {"conclusion": None, **made}
+        github.repository.annotations[check] = []
+        run = Run(id=f"{name}-{attempt}", results=a_run(number).results)
+        provider = github_job(github, event, "report", comment="always", check_run_id=check, attempt=attempt)
+        return list(provider.publish(run, publication_of(run)))
+
+    assert publish(1, "api / report", 3, 1) == publish(2, "web / report", 11, 1) == []
+    assert publish(3, "api / report", 0, 2) == []
+    body = github.repository.comments[0]["body"]
+    assert body.splitlines()[1].startswith("## ❌ failed: 3 passed, 1 failed")
+    assert rows(body) == {"api / report", "web / report"}
