@@ -56,7 +56,8 @@ class Backlog:
             self._stretches.add(piece)
             return
         queue = self._queues.setdefault(piece.key, [])
-        rank = (-piece.priority, not piece.goes_first, -piece.expected_s, piece.file, next(self._numbers))
+        piece.turn = next(self._numbers)
+        rank = (-piece.priority, not piece.goes_first, -piece.expected_s, piece.file, piece.turn)
         heapq.heappush(queue, _Entry(rank=rank, piece=piece))
 
     def set_worker(self, name: str, capability: Capability | None) -> None:
@@ -85,6 +86,21 @@ class Backlog:
         self._count -= 1
         self.expected_s = max(0.0, self.expected_s - piece.expected_s) if self._count else 0.0
         return piece, self.allowance(worker, piece)
+
+    def take_rest_of(
+        self, piece: Piece, worker: str, locked: frozenset[str], lacks: Collection[str] = ()
+    ) -> list[Piece]:
+        """The other pieces of the group that `piece` is in, taken out, as far as the slot that has it may run them."""
+        queue = self._queues.get(piece.key, []) if piece.group else []
+        of_group = [entry for entry in queue if entry.piece.group == piece.group]
+        rest = [entry for entry in of_group if self._is_free(entry.piece, worker, locked, lacks)]
+        if not rest:
+            return []
+        self._queues[piece.key] = [entry for entry in queue if entry not in rest]
+        heapq.heapify(self._queues[piece.key])
+        self._count -= len(rest)
+        self.expected_s = max(0.0, self.expected_s - sum(entry.piece.expected_s for entry in rest))
+        return [entry.piece for entry in rest]
 
     def release(self, slot: str) -> None:
         """The slot is gone; the files that were before it are anybody's."""
@@ -133,7 +149,7 @@ class Backlog:
 
     def may_move(self, piece: Piece, worker: str) -> bool:
         """True where a slot of `worker` may take over the whole piece; one whose cases need different things stays."""
-        if piece.exclusive or worker in piece.avoid or not piece.is_uniform:
+        if piece.exclusive or piece.group or worker in piece.avoid or not piece.is_uniform:
             return False
         return self.may_run(worker, piece.requirement)
 

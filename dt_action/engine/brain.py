@@ -247,6 +247,7 @@ class Dispatcher:
         segments = segments_of(collection.cases)
         if self._limits.one_by_one:
             segments = [(path, [case]) for path, cases in segments for case in cases]
+        self._ledger.note_groups(segments)
         by_file: dict[str, list[Found]] = {}
         for path, cases in segments:
             by_file.setdefault(path, []).extend(cases)
@@ -378,7 +379,7 @@ class Dispatcher:
         if state.running or case not in state.known:
             expected = f"the end of {state.running}" if state.running else "a case that it has"
             return self.distrusted(slot, f"expected {expected}, found the start of {case}", now)
-        if not state.begin_case(case, now):
+        if not state.begin_case(case, now, self._ledger[case].group):
             return []
         self._ran_in.setdefault(state.file_of(case), set()).add(slot)
         told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))

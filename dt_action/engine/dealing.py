@@ -331,9 +331,11 @@ class Dealer:
             if taken is None:
                 break
             piece, allowance = taken
-            pieces.append(piece)
-            units.append(self._unit(piece, allowance))
-            got_s += piece.expected_s
+            rest = self._backlog.take_rest_of(piece, slot.worker, self.locked, slot.lacks)
+            together = sorted([piece, *rest], key=lambda piece: piece.turn)
+            pieces += together
+            units += [self._unit(one, allowance) for one in together]
+            got_s += sum(one.expected_s for one in together)
             if piece.exclusive:
                 self._locks[slot.name] = piece.exclusive
                 break

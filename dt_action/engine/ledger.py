@@ -36,6 +36,7 @@ class Ledger:
         self._retries = retries
         self._types = plan.types()
         self._entries: dict[str, Entry] = {}
+        self._spanning: set[str] = set()
         self._open_files = set(self.files)
         self._open_cases = 0
 
@@ -80,6 +81,19 @@ class Ledger:
                 by_file.setdefault(entry.case.file, []).append(id)
         return [(path, cases) for path, cases in by_file.items() if cases]
 
+    def note_groups(self, segments: Iterable[tuple[str, Sequence[Found]]]) -> None:
+        """Take note of the groups with cases in several files, before the cases are taken in."""
+        files: dict[str, set[str]] = {}
+        for path, cases in segments:
+            for group in {case.group for case in cases if case.group}:
+                files.setdefault(group, set()).add(path)
+        self._spanning = {group for group, paths in files.items() if len(paths) > 1}
+
+    def spanning_group_of(self, case: str) -> str:
+        """The group of the case, where that has cases in several files; else empty."""
+        group = self._entries[case].group
+        return group if group in self._spanning else ""
+
     def may_retry(self, case: str) -> bool:
         """True where the case would be tried again if it failed now."""
         return self._entries[case].attempts < self._retries
@@ -113,7 +127,8 @@ class Ledger:
                 requirement=requirement,
                 timeout_s=requirement.timeout_s,
             )
-            group = file if planned is not None and planned.keeps_whole else item.group
+            is_kept_whole = planned is not None and planned.keeps_whole and item.group not in self._spanning
+            group = file if is_kept_whole else item.group
             self._open(Entry(case=case, group=group))
             fresh.append(case)
         return tuple(fresh)

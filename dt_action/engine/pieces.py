@@ -18,7 +18,8 @@ class Piece:
     shard's; such a file with `goes_first` comes before others. One that is `in_order` has cases that are known already,
     and its turn all the same where pytest would have it; where these are all of the file, it `is_whole`. `strikes`
     counts the processes that died with the piece in hand and nothing else to blame; `avoid` names the workers on which
-    its case failed before.
+    its case failed before. `group` names what its cases are in with those of other files: one slot runs them all, in
+    the order of `turn`.
     """
 
     file: str
@@ -33,6 +34,8 @@ class Piece:
     goes_first: bool = False
     in_order: bool = False
     is_whole: bool = False
+    group: str = ""
+    turn: int = 0
     key: object = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +52,7 @@ class Piece:
     @property
     def is_plain(self) -> bool:
         """True for what any worker may run at any time: its turn is where pytest would have it."""
-        has_wish = self.goes_first or self.priority or self.exclusive or self.strikes or self.avoid
+        has_wish = self.goes_first or self.priority or self.exclusive or self.strikes or self.avoid or self.group
         is_ordered = self.in_order or not self.cases
         return is_ordered and self.is_uniform and self.requirement.needs_nothing and not has_wish
 

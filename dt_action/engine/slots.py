@@ -58,7 +58,7 @@ class Slot:
     is_leaving: bool = False
     lacks: set[str] = field(default_factory=set)
     collect_s: dict[str, float] = field(default_factory=dict)
-    begun_files: set[str] = field(default_factory=set)
+    begun_groups: set[str] = field(default_factory=set)
     kept_files: set[str] = field(default_factory=set)
     handed: set[str] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
@@ -133,8 +133,8 @@ class Slot:
         self.since = now
         return piece
 
-    def begin_case(self, case: str, now: float) -> bool:
-        """It runs a case; False for one that it does not hold (any more)."""
+    def begin_case(self, case: str, now: float, group: str = "") -> bool:
+        """It runs a case, which is in `group`; False for one that it does not hold (any more)."""
         self.begun.add(case)
         if case in self.retrying:
             self.retrying.remove(case)
@@ -150,7 +150,8 @@ class Slot:
         self.told_s = 0.0
         self.since = self.heard_at = now
         self.credit = max(0, self.credit - 1)
-        self.begun_files.add(self._file_of[case])
+        if group:
+            self.begun_groups.add(group)
         return True
 
     def try_again(self, case: str) -> None:

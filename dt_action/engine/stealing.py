@@ -159,10 +159,8 @@ def _cases(giver: Slot, taker: Slot, rules: Rules) -> Transfer | None:
     if left_s < least_s:
         return None
     stays = {rules.group_of(case) for case in islice(giver.queue, giver.credit)} - {""}
-    stays |= {rules.group_of(giver.running)} if giver.running else set()
-    if file in giver.begun_files:
-        stays.add(file)  # a group named after the whole file: its first test has run, or is running
     of_file = [case for case in spare if giver.file_of(case) == file]
+    stays |= giver.begun_groups.intersection(map(rules.group_of, of_file))
     if file in stays and all(rules.group_of(case) == file for case in of_file):
         giver.kept_files.add(file)
         return None

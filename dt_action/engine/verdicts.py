@@ -33,7 +33,7 @@ class Verdicts:
     def may_move(self, case: str, worker: str, *, lacks: Collection[str] = ()) -> bool:
         """True where a slot of `worker`, which `lacks` the tests of some files, may take the case over from another."""
         entry = self._ledger[case]
-        if entry.case.file in lacks:
+        if entry.case.file in lacks or self._ledger.spanning_group_of(case):
             return False
         requirement = entry.case.requirement
         may_run = self._backlog.may_run(worker, requirement) and worker not in entry.failed_on
@@ -42,11 +42,16 @@ class Verdicts:
     # --- pieces that wait -----------------------------------------------------------------------------------------
 
     def pieces(self, file: str, cases: Sequence[str]) -> list[Piece]:
-        """Pieces of cases of one file: together is what needs the same and failed on the same workers."""
-        groups: dict[tuple[Requirement, frozenset[str]], list[str]] = {}
+        """
+        Pieces of cases of one file: together is what needs the same and failed on the same workers.
+
+        What is in a group with cases of other files is apart.
+        """
+        groups: dict[tuple[Requirement, frozenset[str], str], list[str]] = {}
         for case in cases:
             entry = self._ledger[case]
-            groups.setdefault((entry.case.requirement, entry.failed_on), []).append(case)
+            key = entry.case.requirement, entry.failed_on, self._ledger.spanning_group_of(case)
+            groups.setdefault(key, []).append(case)
         return [self._piece(file, members) for members in groups.values()]
 
     def admit(self, piece: Piece) -> list[Action]:
@@ -149,4 +154,5 @@ class Verdicts:
             requirement=entry.case.requirement,
             expected_s=sum(self._pace.of_case(file, case) for case in cases),
             avoid=entry.failed_on,
+            group=self._ledger.spanning_group_of(cases[0]),
         )

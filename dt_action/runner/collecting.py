@@ -82,14 +82,14 @@ class Collection:
         self.is_whole = True
         self._session.__class__ = type(self._session).__mro__[1]
         known = self._late
-        items: List[Any] = []
+        items: List[Any] = self._session.items  # plugins look at it while it grows
+        items.clear()
         for file in self._collectors:
             if file in known:
                 items.extend(known[file])
             elif file not in self._avoided:
                 items.extend(self._generate([file]))
         self._finish_items(items)
-        self._session.items[:] = items
         self._session.testscollected = len(items)
 
     def expand_into(self, items: List[Any]) -> None:

@@ -12,6 +12,7 @@ from .channel import Channel, Message
 from .collecting import Collection, group_of, scope_of, wide_fixtures_of
 from .outcomes import shortened
 from .portions import own_cases, told_of
+from .ties import groups_of
 
 _perf_counter = time.perf_counter
 
@@ -41,6 +42,7 @@ class Worklist:
         self._units: Deque[Message] = deque()
         self._queue: Deque[List[Any]] = deque()
         self._by_file: Dict[str, List[List[Any]]] = {}
+        self._ties: Dict[Any, str] = {}
         self._credit = 0
         self._seen = 0
         self._is_resting = False
@@ -50,6 +52,7 @@ class Worklist:
         """The collection is done. Describes every case where it is whole, and nothing where files are yet to come."""
         self._collection = collection
         described = []
+        self._ties = groups_of(items, self._group_of)
         for case in by_id(items) if collection.is_whole else ():
             described.append(self._described(case[0]))
             self._by_file.setdefault(case[0].nodeid.partition("::")[0], []).append(case)
@@ -216,7 +219,7 @@ class Worklist:
             return []
 
     def _group_of(self, item: Any) -> str:
-        return scope_of(item, self.dist) or group_of(item)
+        return self._ties.get(item) or scope_of(item, self.dist) or group_of(item)
 
     def _described(self, item: Any) -> Message:
         """What the fleet is told of a case: id, line from 1, group and marks."""

@@ -309,7 +309,7 @@ def scenes(draw: st.DrawFn) -> Scene:
 @st.composite
 def files(draw: st.DrawFn, path: str) -> FakeFile:
     outcomes = st.sampled_from((("passed",), ("passed",), ("failed",), ("failed", "passed"), ("crashed", "passed")))
-    groups = st.sampled_from(("", "", path, f"{path}::A"))
+    groups = st.sampled_from(("", "", path, f"{path}::A", "@over files"))
     cases = [
         FakeCase(id=f"{path}::t{number}", duration_s=0.1, group=draw(groups), outcomes=draw(outcomes))
         for number in range(draw(st.integers(0, 6)))

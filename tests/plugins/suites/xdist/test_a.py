@@ -17,3 +17,9 @@ def test_step_1():
 @pytest.mark.xdist_group("steps")
 def test_step_2():
     assert seen == [1]
+
+
+@pytest.mark.xdist_group("over files")
+def test_first():
+    import test_b
+    test_b.ran.append("a")

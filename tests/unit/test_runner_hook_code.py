@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dt_action.runner.proof import looks_at_items_one_by_one, only_adds_ini_lines
+from dt_action.runner.hook_code import looks_at_items_one_by_one, only_adds_ini_lines
 
 ONE_BY_ONE = {
     "marks by option": """
