@@ -135,7 +135,7 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
     """
     What the shell is told. What became of the tests outranks what became of the reports.
 
-    A code that the tests themselves asked for, by `pytest.exit`, is passed on, as pytest does.
+    A code that the tests themselves asked for, by `pytest.exit` or a plugin's last hooks, is passed on, as pytest does.
 
     `fail_on="never"` forgives failed tests; a run that is not whole, or code that is not covered, is never forgiven.
     A selection, or a shard, may well have left nothing to run. A test that no worker of a part could take may have run
@@ -148,7 +148,7 @@ def exit_code(run: Run, *, are_reports_whole: bool = True, fail_on: str = "failu
         failing = (result.id for result in run.results if result.final.is_failing)
         judged = replace(judged, tolerated=tuple(Tolerated(id=id, reason="--fail-on never") for id in failing))
     code = CODES[judged.conclusion()]
-    if code is ExitCode.NO_TESTS and (run.selection or run.shard or run.unplaced):
+    if code is ExitCode.NO_TESTS and (run.selection or run.shard or run.unplaced or run.exit_code == 0):
         code = ExitCode.PASSED
     return ExitCode.PUBLISHING if code is ExitCode.PASSED and not are_reports_whole else code
 

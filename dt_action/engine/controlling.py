@@ -66,7 +66,8 @@ class Controlling:
                 self.state = "configured"
                 self._begin = protocol.Begin(options=message.options, environ=message.environ)
                 waiting, self._waiting = self._waiting, []
-                return [action for slot in waiting for action in self._configure(slot)]
+                begins = [action for slot in waiting for action in self._configure(slot)]
+                return [*told_at_start(message.header), *begins]
             case protocol.NodeConfigured():
                 begin = replace(
                     self._begin, workerinput=message.workerinput, looks_alone=message.slot in self._confirming
@@ -137,6 +138,11 @@ class Controlling:
     def _configure(self, slot: str) -> list[Action]:
         self._nodes.add(slot)
         return [_to_controller(protocol.ConfigureNode(slot=slot))]
+
+
+def told_at_start(header: str) -> list[Tell]:
+    """What plugins say at the start of a session, a line each."""
+    return [Tell(Notice(level="info", text=line)) for line in header.splitlines() if line.strip()]
 
 
 def session_over(session: str, message: protocol.SessionEnded) -> SessionOver:

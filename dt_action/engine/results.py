@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dt_action.model.build import Build
 from dt_action.model.case import Attempt, Property, TestCase, TestResult
+from dt_action.model.change import BY_A_PLUGIN, Tolerated
 from dt_action.model.event import (
     CaseFinished,
     CaseUnplaced,
@@ -186,7 +187,8 @@ class Collector:
             breaches=tuple(dict.fromkeys(map(_breach, filter(_is_breach, self._sessions)))),
             properties=tuple(self._properties.values()),
             plugin_summary="\n".join(over.summary for over in self._sessions if over.summary),
-            exit_code=next((over.exit_code for over in self._sessions if over.exit_code is not None), None),
+            exit_code=self._exit_code,
+            tolerated=tuple(_forgiven(results)) if self._exit_code == 0 else (),
             status=self._ended.status,
             reason=self._ended.reason,
             started_at=self.started_at,
@@ -198,6 +200,10 @@ class Collector:
             share=self._share(),
             selection=self._plan.selection,
         )
+
+    @property
+    def _exit_code(self) -> int | None:
+        return next((over.exit_code for over in self._sessions if over.exit_code is not None), None)
 
     def _share(self) -> Share | None:
         plan = self._plan
@@ -228,6 +234,11 @@ class Collector:
             for file in self._plan.files
             if file.path not in told and (known is None or file.path in known or file.path.startswith(broken))
         )
+
+
+def _forgiven(results: Sequence[TestResult]) -> Iterator[Tolerated]:
+    """The failing results, where the project's own plugins let its pytest end with 0 all the same."""
+    return (Tolerated(id=result.id, reason=BY_A_PLUGIN) for result in results if result.final.is_failing)
 
 
 def _is_breach(over: SessionOver) -> bool:

@@ -10,7 +10,7 @@ from dt_action.engine.actions import Action, Discard, Kill, Limits, Output, Send
 from dt_action.engine.attempts import attempt_of
 from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
-from dt_action.engine.controlling import Controlling, session_over
+from dt_action.engine.controlling import Controlling, session_over, told_at_start
 from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
 from dt_action.engine.interrupting import GRACE_S, Interrupting
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
@@ -449,7 +449,7 @@ class RunState:
                 environment=f"{capability.platform}, Python {ready.python}, pytest {ready.pytest}",
                 cache=ready.cache,
             )
-            outputs.append(Tell(joined))
+            outputs += [Tell(joined), *told_at_start(ready.header)]
         if not self._is_based:
             self._is_based = True
             self._rebase(ready.base, ready.rootdir, now)

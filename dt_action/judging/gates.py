@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dt_action.model.change import Tolerated
+from dt_action.model.change import BY_A_PLUGIN, Tolerated
 from dt_action.model.coverage import Coverage
 from dt_action.model.run import Run
 
@@ -21,7 +21,8 @@ def tolerate(run: Run, quarantined: Sequence[Tolerated], *, fail_on: str) -> Run
     """
     failing = [result.id for result in run.results if result.final.is_failing]
     known = {item.id: item for item in quarantined}
-    tolerated = {
+    tolerated = {item.id: item for item in run.tolerated if item.reason == BY_A_PLUGIN}
+    tolerated |= {
         result.id: replace(known[result.case.id], id=result.id)
         for result in run.results
         if result.final.is_failing and result.case.id in known

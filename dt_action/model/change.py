@@ -74,6 +74,10 @@ class Change:
     slower: tuple[Slower, ...] = ()
 
 
+BY_A_PLUGIN = "a plugin or conftest ended pytest with status 0"
+"""Why a failing result is tolerated where the project itself lets its pytest end green."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerated:
     """A failing result that does not fail the run, and why; `owner` and `issue` come from its quarantine."""

@@ -151,7 +151,8 @@ class SessionOver:
     A session of pytest ended, a slot's or the controller's, with pytest's exit status.
 
     `is_gate` tells that a plugin or conftest made it so, and not the tests' outcomes. `exit_code` is one that
-    `pytest.exit` asked for. `summary` is what plugins print at the end, `error` the traceback of what they raised.
+    `pytest.exit`, or a plugin in its last hooks, asked for. `summary` is what plugins print at the end, `error` the
+    traceback of what they raised.
     """
 
     session: str

@@ -128,13 +128,13 @@ class Run:
     ids of earlier attempts, whose results are in this one. `started_at` is Unix time in seconds. `tolerated` are
     failing results that do not make the run red (quarantined, or known from the baseline); `breaches` are gates that
     the run as a whole did not pass, a sentence each. `warnings` are pytest's; `plugin_summary` is what plugins print at
-    a session's end. `order_dependent` are files whose tests need their order, `single_fixtures`
-    what a second process waited for in vain. `not_run` are cases that were collected
-    and not begun when the tests themselves, or an option, ended the run. `exit_code` is what `pytest.exit` asked for.
-    `properties` are those that tests recorded of the whole session. `is_selection` tells that some tests were left out
-    on purpose. `shard` names the static share that this run was, such as `2/4`, and `share` what of the plan that is.
-    `paths` says where the files lie that the results are of; None where nobody knows. `output_dir` is where the reports
-    and what tests left lie, from where dt was started.
+    a session's end. `order_dependent` are files whose tests need their order, `single_fixtures` what a second process
+    waited for in vain. `not_run` are cases that were collected and not begun when the tests themselves, or an option,
+    ended the run. `exit_code` is what `pytest.exit`, or a plugin in its last hooks, asked for. `properties` are those
+    that tests recorded of the whole session. `is_selection` tells that some tests were left out on purpose. `shard`
+    names the static share that this run was, such as `2/4`, and `share` what of the plan that is. `paths` says where
+    the files lie that the results are of; None where nobody knows. `output_dir` is where the reports and what tests
+    left lie, from where dt was started.
     """
 
     id: str

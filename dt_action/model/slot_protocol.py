@@ -85,6 +85,7 @@ class Ready:
     """
     pytest has started and begins to collect. `base` is the way from its rootdir to where it was started, `rootdir` the
     way back. `cache` is where pytest keeps what it remembers, empty where it need not be written for this process.
+    `header` is what plugins say at the start, where no controller session tells it.
     """
 
     word: ClassVar[str] = "ready"
@@ -94,6 +95,7 @@ class Ready:
     base: Name
     rootdir: Name
     cache: Text = ""
+    header: Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +312,8 @@ class SessionEnded:
     The session ended with pytest's exit status `status`.
 
     `gate` tells that a plugin or conftest made it so, and not the tests' outcomes. `exit_code` is the one that
-    `pytest.exit` asked for. `summary` is what plugins printed at the end, `error` the traceback of what they raised.
+    `pytest.exit`, or a plugin in its last hooks, asked for. `summary` is what plugins printed at the end, `error` the
+    traceback of what they raised.
     """
 
     word: ClassVar[str] = "ended"
@@ -324,12 +327,17 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:
-    """The controller session is configured; `options` and `environ` are what a slot is to take over from it."""
+    """
+    The controller session is configured; `options` and `environ` are what a slot is to take over from it.
+
+    `header` is what plugins say at the start.
+    """
 
     word: ClassVar[str] = "configured"
 
     options: Any = None
     environ: Any = None
+    header: Text = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

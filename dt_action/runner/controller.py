@@ -17,6 +17,7 @@ import pytest
 from . import posing
 from .channel import Channel, Message
 from .ending import Ending
+from .heading import Heading
 from .replaying import full_of, report_from, warning_from
 from .values import decoded, encoded, is_plain
 
@@ -25,7 +26,7 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
     """Run the session until the fleet says stop; returns pytest's exit code."""
     plugin = ControllerPlugin(channel, config)
     try:
-        status = int(pytest.main(list(config["args"]), plugins=[plugin]))
+        status = int(pytest.main(list(config["args"]), plugins=[plugin, plugin.heading]))
     except BaseException as error:
         plugin.ending.broken(error)
         channel.send("ended", **plugin.ending.told(1))
@@ -96,6 +97,7 @@ class ControllerPlugin:
 
     def __init__(self, channel: Channel, config: Dict[str, Any]) -> None:
         self.ending = Ending(is_quiet=False)
+        self.heading = Heading()
         self._channel = channel
         self._config = config
         self._nodes: Dict[str, Node] = {}
@@ -142,7 +144,12 @@ class ControllerPlugin:
     def pytest_runtestloop(self, session: Any) -> bool:
         """Say what the slots are given, and replay what they tell, until the fleet says stop."""
         self._session = session
-        self._channel.send("configured", environ=self._changed_variables(), options=encoded(self._changed_options()))
+        self._channel.send(
+            "configured",
+            environ=self._changed_variables(),
+            options=encoded(self._changed_options()),
+            header=self.heading.text,
+        )
         while True:
             message = self._channel.receive()
             if message is None or message["op"] == "stop":

@@ -92,7 +92,8 @@ class Ending:
         """
         The fields of an `ended` event.
 
-        `gate` tells that the status is not what the tests' outcomes alone would give: a plugin or a conftest set it.
+        `gate` tells that the status is not what the tests' outcomes alone would give: a plugin or a conftest set it. It
+        is the run's exit code then, where the session is that of the whole run.
         """
         before = self.status_before
         is_changed = before is not None and status != before
@@ -100,6 +101,8 @@ class Ending:
         fields: Dict[str, Any] = {"status": status, "gate": is_gate or bool(self._error)}
         if self._exit is not None and getattr(self._exit, "returncode", None) is not None:
             fields["exit_code"] = int(self._exit.returncode)  # type: ignore[attr-defined]
+        elif is_changed and not (self._is_quiet or self._error):
+            fields["exit_code"] = status
         text = self._text.getvalue() if self._text is not None else ""
         text = "\n".join(line for line in text.split("\n") if line.strip() != "[100%]").strip("\n")
         if text.strip():

@@ -17,6 +17,7 @@ from .channel import Channel, Message
 from .collecting import Collection, is_wide
 from .ending import Ending
 from .fork_watch import Watch
+from .heading import Heading
 from .leaving import Leavings
 from .outcomes import collect_failure, skip_reason
 from .proof import why_controller, why_one_process, why_whole, why_whole_after_import
@@ -40,6 +41,7 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
     slot = SlotPlugin(channel, config, measuring)
     plugins = [
         slot,
+        slot.heading,
         slot.leavings,
         slot.leavings.fixtures(),
         *(measuring.plugins() if measuring else []),
@@ -67,6 +69,7 @@ class SlotPlugin:
 
     def __init__(self, channel: Channel, config: Dict[str, Any], measuring: Any) -> None:
         self.ending = Ending(is_quiet=bool(config["worker"]))
+        self.heading = Heading()
         self._channel = channel
         self._measuring = measuring
         self._config = config
@@ -224,6 +227,7 @@ class SlotPlugin:
             python=platform.python_version(),
             pytest=pytest.__version__,
             cache=_cache_folder(config) if self._is_worker and not self._cases.tells_reports else "",
+            header="" if self._cases.tells_reports else self.heading.text,
         )
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
