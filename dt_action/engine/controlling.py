@@ -98,6 +98,8 @@ class Controlling:
                 return [_to_controller(protocol.ReplayCollect(report=message.report))]
             case protocol.Warned() if message.full:
                 return [_to_controller(protocol.ReplayWarning(warning=message))]
+            case protocol.SuiteProperty():
+                return [_to_controller(protocol.ReplayProperty(name=message.name, value=message.value))]
             case protocol.Output():
                 self._outputs[slot] = message.workeroutput
         return []

@@ -562,7 +562,7 @@ class RunState:
     def _begin_closing(self, now: float) -> list[Output]:
         """Nothing more is to be run: the brain told the slots to stop, but for those that it does not know yet."""
         confirming = [slot for slot, process in self._processes.items() if process.confirms]
-        has_reports = self._start.measures or self._controlling.is_open
+        has_reports = self._start.measures or self._controlling.is_open or self._is_alone  # whose status is the run's
         self._closes_by = now + (SAVE_GRACE_S if has_reports else STOP_GRACE_S)
         if self._controlling.is_open:
             unknown = [slot for slot in self.starting if not self._brain.has_slot(slot)]

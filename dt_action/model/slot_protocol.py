@@ -739,9 +739,28 @@ class ReplayWarning:
     warning: Warned
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayProperty:
+    """A slot recorded a property of the whole session."""
+
+    word: ClassVar[str] = "property"
+
+    name: Text
+    value: Text
+
+
 Command: TypeAlias = Assign | Grant | Recall | Drop | Avoid | Files | Begin | Rest | Interrupt | Stop
 ToController: TypeAlias = (
-    ConfigureNode | NodeReady | NodeDown | Counted | ReplayCollect | ReplayCase | ReplayCrash | ReplayWarning | Stop
+    ConfigureNode
+    | NodeReady
+    | NodeDown
+    | Counted
+    | ReplayCollect
+    | ReplayCase
+    | ReplayCrash
+    | ReplayWarning
+    | ReplayProperty
+    | Stop
 )
 
 _COMMANDS: Mapping[str, Any] = {

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 import pytest
+from _pytest.junitxml import xml_key
 
 from . import posing
 from .channel import Channel, Message
@@ -101,6 +102,7 @@ class ControllerPlugin:
         self._channel = channel
         self._config = config
         self._nodes: Dict[str, Node] = {}
+        self._properties: Set[Tuple[str, str]] = set()
         self._options: Dict[str, Any] = {}
         self._environ = dict(os.environ)
         self._pytest: Any = None
@@ -248,6 +250,14 @@ class ControllerPlugin:
                 "location": full["location"],
             }
         )
+
+    def _on_property(self, message: Message) -> None:
+        """`record_testsuite_property`: each slot's session fixtures tell it, and pytest's document has it once."""
+        found = message["name"], message["value"]
+        document = self._pytest.stash.get(xml_key, None)
+        if document is not None and found not in self._properties:
+            self._properties.add(found)
+            document.add_global_property(*found)
 
     # --- what a slot would inherit ----------------------------------------------------------------------------------
 

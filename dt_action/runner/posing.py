@@ -107,6 +107,31 @@ def leave_to_controller(option: Any) -> None:
             setattr(option, name, value)
 
 
+class SharedLogFile:
+    """
+    Lets every slot add to the project's log file, which the controller session has emptied.
+
+    One that a conftest names for each worker by itself stays that worker's. Registered before any conftest, so that
+    its hook comes after theirs, and before that of pytest's logging, which comes last.
+    """
+
+    def __init__(self) -> None:
+        self._path = ""
+
+    def note(self, config: Any) -> None:
+        """Before plugins are configured: the file that is the project's own."""
+        self._path = _log_file(config)
+
+    def pytest_configure(self, config: Any) -> None:
+        """Add to it rather than empty it again, as pytest would."""
+        if self._path and _log_file(config) == self._path and hasattr(config.option, "log_file_mode"):
+            config.option.log_file_mode = "a"
+
+
+def _log_file(config: Any) -> str:
+    return str(config.option.log_file or config.getini("log_file") or "") if hasattr(config.option, "log_file") else ""
+
+
 def look_like_a_worker(option: Any) -> None:
     """Options as xdist sets them in a worker, before plugins are configured."""
     option.loadgroup = getattr(option, "dist", "no") == "loadgroup"

@@ -42,6 +42,7 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
     plugins = [
         slot,
         slot.heading,
+        slot.log_file,
         slot.leavings,
         slot.leavings.fixtures(),
         *(measuring.plugins() if measuring else []),
@@ -70,6 +71,7 @@ class SlotPlugin:
     def __init__(self, channel: Channel, config: Dict[str, Any], measuring: Any) -> None:
         self.ending = Ending(is_quiet=bool(config["worker"]))
         self.heading = Heading()
+        self.log_file = posing.SharedLogFile()
         self._channel = channel
         self._measuring = measuring
         self._config = config
@@ -174,6 +176,7 @@ class SlotPlugin:
                 setattr(config.option, name, value)
         if self._cases.tells_reports:
             posing.leave_to_controller(config.option)
+            self.log_file.note(config)
         for name, value in (command.get("environ") or {}).items():
             if value is None:
                 os.environ.pop(name, None)

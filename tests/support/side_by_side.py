@@ -34,6 +34,7 @@ import json, os
 
 outcomes = {}
 PID = os.getpid()
+PATH = os.environ["OUTCOMES"]
 
 def pytest_runtest_logreport(report):
     if hasattr(report, "wasxfail"): word = "xpassed" if report.passed else "xfailed"
@@ -48,7 +49,7 @@ def pytest_collectreport(report):
 
 def pytest_sessionfinish():
     if os.getpid() == PID and "PYTEST_XDIST_WORKER" not in os.environ:
-        with open(os.environ["OUTCOMES"], "w") as file: json.dump(outcomes, file)
+        with open(PATH, "w") as file: json.dump(outcomes, file)
 '''
 
 
@@ -57,13 +58,16 @@ class Suite:
     """
     A project and how it is to be run.
 
-    `install` are the packages of its environment beside pytest, `args` go to pytest on both sides, `dt` to `dt run`
-    alone. `like` is what dt is compared with: plain pytest, or `pytest -n 2` where the plugin's own design differs
-    there. `shows` are texts that both print. A `look.py` in the folder, run after the tests, prints what is to be
-    equal of the artefacts. `before` runs first; the whole is repeated `runs` times.
+    Its files lie in `folder`, or are `files`: text by path. `install` are the packages of its environment beside
+    pytest, `args` go to pytest on both sides, `dt` to `dt run` alone. `like` is what dt is compared with: plain pytest,
+    or `pytest -n 2` where the plugin's own design differs there. `shows` are texts that both print. A `look.py` beside
+    its files, run after the tests, prints what is to be equal of the artefacts. `before` runs first; the whole is
+    repeated `runs` times.
     """
 
-    folder: Path
+    name: str
+    folder: Path | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
     about: str = ""
     install: Sequence[str] = ()
     pytest: str = NEWEST_PYTEST
@@ -84,14 +88,19 @@ class Suite:
     ignores: Sequence[str] = ()
 
     @classmethod
-    def read(cls, folder: Path) -> Suite:
-        """The suite that `folder` holds."""
-        return cls(folder=folder, **tomllib.loads((folder / SUITE_FILE).read_text("utf-8")))
+    def read(cls, path: Path) -> Suite:
+        """The suite that a folder holds, or that one file tells as a whole."""
+        if path.is_dir():
+            return cls(name=path.name, folder=path, **tomllib.loads((path / SUITE_FILE).read_text("utf-8")))
+        return cls(name=path.stem, **tomllib.loads(path.read_text("utf-8")))
 
     @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
+    def look(self) -> str:
+        """The program that prints what is to be equal of the artefacts; empty for none."""
+        if self.folder is None:
+            return self.files.get(LOOK_FILE, "")
+        file = self.folder / LOOK_FILE
+        return file.read_text("utf-8") if file.exists() else ""
 
     @property
     def missing(self) -> str:
@@ -100,8 +109,9 @@ class Suite:
 
 
 def suites_in(folder: Path) -> list[Suite]:
-    """Every suite below `folder`, by name."""
-    return [Suite.read(path.parent) for path in sorted(folder.glob(f"*/{SUITE_FILE}"))]
+    """Every suite in `folder`, by name."""
+    found = [*(path.parent for path in folder.glob(f"*/{SUITE_FILE}")), *folder.glob("*.toml")]
+    return [Suite.read(path) for path in sorted(found)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,8 +225,13 @@ def _by_dt(suite: Suite, python: Path, dt: Sequence[str], scratch: Path) -> Told
 def _copy(suite: Suite, python: Path, top: Path) -> tuple[Path, dict[str, str]]:
     """A fresh copy of the project, and the variables with which it runs: none that this process has for itself."""
     root = top / "project"
-    left_out = shutil.ignore_patterns(SUITE_FILE, LOOK_FILE, "__pycache__")
-    shutil.copytree(suite.folder, root, symlinks=True, ignore=left_out)
+    if suite.folder is not None:
+        left_out = shutil.ignore_patterns(SUITE_FILE, LOOK_FILE, "__pycache__")
+        shutil.copytree(suite.folder, root, symlinks=True, ignore=left_out)
+    for name, text in suite.files.items():
+        if name != LOOK_FILE:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text, "utf-8")
     ours = ("PYTEST", "DT_", "GITHUB", "GITLAB", "CI", "COV_", "COVERAGE", "PYTHON")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     env["PATH"] = os.pathsep.join([str(python.parent), env.get("PATH", "")])
@@ -244,9 +259,9 @@ def _told(
         said, code = _execute(command, root, env, suite.timeout_s)
         text += said
     seen = ""
-    if (suite.folder / LOOK_FILE).exists():
+    if suite.look:
         looked = subprocess.run(
-            [str(python), str(suite.folder / LOOK_FILE)], cwd=root, env=env, capture_output=True, text=True, check=False
+            [str(python), "-c", suite.look], cwd=root, env=env, capture_output=True, text=True, check=False
         )
         seen = (looked.stdout + looked.stderr).strip()
     made = sorted(name for name in _files(root) - before if not any(Path(name).match(glob) for glob in suite.ignores))
