@@ -1,10 +1,12 @@
-"""Plugins of pytest under dt: a subset of the matrix that tests/plugins/matrix.py runs as a whole."""
+"""Plugins of pytest under dt, as tests/plugins/matrix.py runs them; all but a few only where time is no matter."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.side_by_side import Suite, compare, environment_of, packages_of, suites_in
@@ -12,7 +14,13 @@ from support.side_by_side import Suite, compare, environment_of, packages_of, su
 SUITES = Path(__file__).parents[1] / "plugins" / "suites"
 
 
-@pytest.mark.parametrize("suite", [suite for suite in suites_in(SUITES) if suite.in_ci], ids=lambda suite: suite.name)
+def params() -> Iterator[Any]:
+    """Every suite; those that are not for CI are long, since an environment is made for each."""
+    for suite in suites_in(SUITES):
+        yield pytest.param(suite, id=suite.name, marks=() if suite.in_ci else (pytest.mark.long,))
+
+
+@pytest.mark.parametrize("suite", params())
 @pytest.mark.timeout(600)
 def test_a_plugin_tells_under_dt_what_it_tells_under_pytest(suite: Suite, tmp_path: Path) -> None:
     if suite.missing:
