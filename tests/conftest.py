@@ -6,8 +6,10 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,10 +29,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("long; DT_LONG_TESTS=1 runs it")
 
 
-@pytest.fixture
-def postgresql() -> Iterator[Any]:
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Any]:
     """
-    A PostgreSQL of its own; skips where none is installed.
+    A PostgreSQL for whoever makes a database in it; skips where none is installed.
 
     Not below pytest's folder: root's server runs as another user, and each start of pytest closes that folder to it.
     """
@@ -42,10 +44,30 @@ def postgresql() -> Iterator[Any]:
         server.cleanup()
 
 
-def address_of(server: Any) -> str:
-    """How the coordinator is told of a PostgreSQL."""
-    address: str = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    return address
+@dataclass(frozen=True)
+class Postgresql:
+    """A fresh database: by PostgreSQL's own address, and by the one that the coordinator is told."""
+
+    server: Any
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """As libpq and its tools take it."""
+        return str(self.server.get_uri(self.name))
+
+    @property
+    def address(self) -> str:
+        """As the coordinator takes it."""
+        return self.uri.replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture
+def postgresql(postgresql_server: Any) -> Postgresql:
+    """A database of its own; skips where no PostgreSQL is installed."""
+    name = f"t{uuid4().hex}"
+    postgresql_server.psql(f"create database {name}")
+    return Postgresql(postgresql_server, name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -53,4 +75,5 @@ def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a fresh database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'runs.db'}"
-    return address_of(request.getfixturevalue("postgresql"))
+    address: str = request.getfixturevalue("postgresql").address
+    return address

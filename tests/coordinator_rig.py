@@ -1,17 +1,16 @@
-"""Real coordinators, workers and runs as processes of their own, and a way between them that can be cut."""
+"""Real coordinators, workers and runs, as processes of their own."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
-import selectors
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -31,13 +30,30 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def wait_until(condition: Any, *, within_s: float = 30.0, what: str = "it") -> None:
-    """Wait for something that another process does."""
+COMMAND_S = 120.0
+"""No command takes so long; one that hangs fails its test, and not the whole run."""
+
+
+def wait_until(condition: Any, *, within_s: float = 120.0, what: str = "it") -> None:
+    """Wait for something that another process does. The limit is for what hangs: a busy machine takes its time."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not happen within {within_s:g} s")
         time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> int:
+    """Have a process end, however it takes that."""
+    if process is None:
+        return 0
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()
 
 
 @dataclass
@@ -81,15 +97,25 @@ class Coordinator:
         self.process.wait()
 
     def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(timeout=30)
+        _end(self.process)
 
     def key(self, *options: str) -> str:
-        return self.words("coordinator", "key", "create", "--name", "test", *options)
+        return self._made("key", "create", "--name", "test", *options)
 
     def token(self, *options: str) -> str:
-        return self.words("coordinator", "enrol", *options)
+        return self._made("enrol", *options)
+
+    def _made(self, *words: str) -> str:
+        """The credential that a command prints; done here, since a process for each is a second of processor time."""
+        from dt_action.cli.coordinator import main
+
+        printed, umask = io.StringIO(), os.umask(0o077)
+        try:
+            with contextlib.redirect_stdout(printed):
+                main([*words, *self._where()], os.environ)
+        finally:
+            os.umask(umask)
+        return printed.getvalue().strip()
 
     def _where(self) -> list[str]:
         return ["--data", str(self.data), *(["--database", self.database] if self.database else [])]
@@ -98,7 +124,8 @@ class Coordinator:
         """What a command of this coordinator prints."""
         count = 3 if words[1] == "key" else 2
         command = [*DT, *words[:count], *self._where(), *words[count:]]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+        assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -146,82 +173,7 @@ class Worker:
         self.process.wait()
 
     def stop(self) -> int:
-        if self.process is None:
-            return 0
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=40)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        return int(self.process.returncode)
-
-
-class Way:
-    """A TCP way to a port that can be cut: `cut` lets nothing pass and tells nobody, as a lost network does."""
-
-    def __init__(self, to_port: int) -> None:
-        self._to = to_port
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = int(self._listener.getsockname()[1])
-        self._is_cut = threading.Event()
-        self._is_over = threading.Event()
-        self._links: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def cut(self) -> None:
-        self._is_cut.set()
-
-    def heal(self) -> None:
-        """New connections pass again; those of before are broken, as after any long outage."""
-        self._is_cut.clear()
-        for sock in self._links:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        self._links.clear()
-
-    def close(self) -> None:
-        self._is_over.set()
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while not self._is_over.is_set():
-            try:
-                here, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(here,), daemon=True).start()
-
-    def _carry(self, here: socket.socket) -> None:
-        self._links.append(here)
-        try:
-            there = socket.create_connection(("127.0.0.1", self._to), timeout=5)
-        except OSError:
-            here.close()
-            return
-        self._links.append(there)
-        with selectors.DefaultSelector() as selector:
-            selector.register(here, selectors.EVENT_READ, there)
-            selector.register(there, selectors.EVENT_READ, here)
-            while not self._is_over.is_set():
-                for key, _ in selector.select(0.1):
-                    if self._is_cut.is_set():
-                        time.sleep(0.05)
-                        continue
-                    try:
-                        data = key.fileobj.recv(65536)  # type: ignore[union-attr]
-                        key.data.sendall(data)
-                    except OSError:
-                        data = b""
-                    if not data:
-                        here.close()
-                        there.close()
-                        return
+        return _end(self.process)
 
 
 @dataclass

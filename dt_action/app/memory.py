@@ -333,7 +333,7 @@ class Memory:
 
         settings = self._settings
         url, key, repository = settings.coordinator or "", settings.api_key or "", self.build.repository
-        return history_of(url, key, repository, warn=self._warn)
+        return history_of(url, key, repository, warn=self._warn, connect_timeout_s=settings.connect_timeout_s)
 
     def _expect_history(self) -> None:
         name = self._settings.history

@@ -10,11 +10,11 @@ from dt_action.errors import FleetError
 from dt_action.history.remote import RemoteHistory
 from dt_action.remote.link import Link, LinkError, patiently
 
-PATIENCE_S = 30.0
+CONNECT_TIMEOUT_S = 30.0
 
 
 def history_of(
-    url: str, key: str, repository: str, *, warn: Callable[[str], None], patience_s: float = PATIENCE_S
+    url: str, key: str, repository: str, *, warn: Callable[[str], None], connect_timeout_s: float = CONNECT_TIMEOUT_S
 ) -> RemoteHistory:
     """The history of `repository` at the coordinator, for the holder of `key`."""
     path = f"/history?{urlencode({'repository': repository})}"
@@ -31,7 +31,7 @@ def history_of(
     def asked(ask: Callable[[Link], object]) -> object:
         link = Link(url)
         try:
-            return patiently(lambda: ask(link), patience_s=patience_s)
+            return patiently(lambda: ask(link), patience_s=connect_timeout_s)
         except LinkError as error:
             raise error.as_fleet_error(url) from error
         finally:

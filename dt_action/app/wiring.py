@@ -368,6 +368,7 @@ class Wiring:
             credential=lambda: settings.api_key or "",
             run=settings.attach or "",
             poll_interval_s=settings.poll_interval_s,
+            connect_timeout_s=settings.connect_timeout_s,
             coverage=self.measurement().remote() if settings.coverage else None,
             interruption=self.interruption,
         )
@@ -402,6 +403,7 @@ class Wiring:
             ),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,
+            connect_timeout_s=settings.connect_timeout_s,
             interruption=self.interruption,
             fallback=(lambda: self._local_fleet(plan)) if settings.fallback == "local" else None,
         )

@@ -208,6 +208,20 @@ AUDIT = sa.Table(
 )
 
 
+_POSTGRESQL: Mapping[str, str | int] = {
+    # Without it, a database that was made as SQL_ASCII (no LANG was set) gives bytes in the place of text.
+    "client_encoding": "UTF8",
+    # Nobody waits for ever: not for a server that is gone without a word, nor for whoever has locked a table.
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": "-c lock_timeout=30s",
+}
+"""How a connection to PostgreSQL is made, in libpq's words; the database's address may say otherwise."""
+
+
 def open_engine(url: str) -> sa.Engine:
     """
     The database behind `url`. SQLite runs in WAL mode, so that readers never wait for the writer.
@@ -215,8 +229,9 @@ def open_engine(url: str) -> sa.Engine:
     `synchronous=FULL` makes a commit outlive a power cut, too; commits are grouped, so it costs little.
     """
     if not url.startswith("sqlite"):
-        # Without it, a database that was made as SQL_ASCII (no LANG was set) gives bytes in the place of text.
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=8, connect_args={"client_encoding": "UTF8"})
+        given = sa.make_url(url).query
+        arguments = {name: value for name, value in _POSTGRESQL.items() if name not in given}
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=8, connect_args=arguments)
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,

@@ -22,7 +22,7 @@ from dt_action.remote import wire
 from dt_action.remote.bundle import Bundle, make_bundle
 from dt_action.remote.link import Backoff, Link, LinkError, patiently
 
-START_PATIENCE_S = 30.0
+CONNECT_TIMEOUT_S = 30.0
 """How long a coordinator that does not answer is asked again before the run has begun."""
 
 FOLLOW_PATIENCE_S = 300.0
@@ -53,7 +53,7 @@ class CoordinatorFleet:
     root: Path
     submission: wire.Submission
     poll_interval_s: float = 15.0
-    start_patience_s: float = START_PATIENCE_S
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
     follow_patience_s: float = FOLLOW_PATIENCE_S
     fallback: Callable[[], Fleet] | None = None
     coverage: RemoteCoverage | None = None
@@ -92,7 +92,7 @@ class CoordinatorFleet:
         link = Link(self.url)
         try:
             return patiently(
-                lambda: self._submit(link, self.credential(), plan, bundle), patience_s=self.start_patience_s
+                lambda: self._submit(link, self.credential(), plan, bundle), patience_s=self.connect_timeout_s
             )
         except LinkError as error:
             raise error.as_fleet_error(self.url) from error
@@ -111,7 +111,7 @@ class CoordinatorFleet:
         start = replace(self.submission.start, directory=bundle.directory)
         submission = replace(self.submission, plan=plan, bundle=bundle.digest, start=start, nonce=nonce)
         return patiently(
-            lambda: link.post("/runs", submission, wire.Submitted, token=token), patience_s=self.start_patience_s
+            lambda: link.post("/runs", submission, wire.Submitted, token=token), patience_s=self.connect_timeout_s
         )
 
 
@@ -127,6 +127,7 @@ class Attached:
     credential: Callable[[], str]
     run: str
     poll_interval_s: float = 15.0
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
     follow_patience_s: float = FOLLOW_PATIENCE_S
     coverage: RemoteCoverage | None = None
     interruption: Interruption | None = None
@@ -136,7 +137,8 @@ class Attached:
         link = Link(self.url)
         try:
             value = patiently(
-                lambda: link.get_json(f"/runs/{self.run}/plan", token=self.credential()), patience_s=START_PATIENCE_S
+                lambda: link.get_json(f"/runs/{self.run}/plan", token=self.credential()),
+                patience_s=self.connect_timeout_s,
             )
             return from_jsonable(wire.Followed, value, source="the coordinator's answer")
         except LinkError as error:

@@ -281,6 +281,12 @@ class Settings:
         "a coordinator ends the run when this dt is gone for so long",
         group="execution",
     )
+    connect_timeout_s: float = option(
+        DURATION,
+        30.0,
+        "how long a coordinator that does not answer is asked again before the run begins",
+        group="execution",
+    )
     detach: bool = option(
         SWITCH, False, "begin the run on the coordinator, print its id, and leave it to itself", group="execution"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from coordinator_rig import Worker, closing_all, results_in, start_run
+from coordinator_rig import Worker, closing_all, results_of, start_run
 from network_rig import Network, network_of
 from shop_project import make_shop, needs_of, plain_outcomes
 from tls_rig import SecureCoordinator, make_certificate
@@ -22,12 +22,12 @@ def network():
     made.close()
 
 
-def test_a_project_on_three_machines(tmp_path, network: Network, any_database, capsys):
+def test_a_project_on_three_machines(tmp_path, network: Network, capsys):
     shop = make_shop(tmp_path / "shop")
     plain = plain_outcomes(shop, tmp_path / "plain")
     machines = dict(zip(DEVICES, network.machines, strict=True))
     certificate = make_certificate(tmp_path / "tls", ["127.0.0.1", *(machine.host for machine in network.machines)])
-    coordinator = SecureCoordinator.made(tmp_path / "c", certificate, "--host", "0.0.0.0", database=any_database)
+    coordinator = SecureCoordinator.made(tmp_path / "c", certificate, "--host", "0.0.0.0")
     coordinator.start()
     diary = tmp_path / "diary"
     workers = [
@@ -42,8 +42,10 @@ def test_a_project_on_three_machines(tmp_path, network: Network, any_database, c
         for name, machine in machines.items()
     ]
     with closing_all(*workers, coordinator):
-        told = start_run(shop, coordinator.url, coordinator.key(), **coordinator.trust).finish()
-        stored = results_in(any_database)
+        told = start_run(
+            shop, coordinator.url, coordinator.key(), "--confirm-budget", "0", **coordinator.trust
+        ).finish()
+        stored = results_of(coordinator)
     assert told.outcomes == plain, told.output[-3000:]
     assert Counter(plain.values()) == {"passed": 257, "failed": 2, "skipped": 2, "xfailed": 1, "error": 1}
     assert told.code == 1

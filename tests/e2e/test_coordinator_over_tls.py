@@ -130,10 +130,10 @@ def test_a_coordinator_out_of_reach_is_exit_7_with_the_cause(tmp_path, url, key,
     project = tmp_path / "project"
     project.mkdir()
     (project / "test_a.py").write_text("def test_a(): pass\n")
-    told = start_run(project, url, key).finish()
+    told = start_run(project, url, key, "--connect-timeout", "1s").finish()
     assert told.code == 7, told.output
     assert words in told.output
-    local = start_run(project, url, key, "--fallback", "local").finish()
+    local = start_run(project, url, key, "--connect-timeout", "1s", "--fallback", "local").finish()
     assert local.code == 0, local.output
     assert "the tests run on this machine" in local.output
 

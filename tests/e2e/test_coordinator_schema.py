@@ -33,8 +33,12 @@ def tenants(tmp_path_factory):
     coordinator.stop()
 
 
+LONG = pytest.mark.skipif(not os.environ.get("DT_LONG_FAULTS"), reason="takes a minute; DT_LONG_FAULTS=1 runs it")
+KINDS = [pytest.param(kind, marks=() if kind in ("nobody", "owner") else LONG) for kind in Tenants.KINDS]
+
+
 @pytest.mark.skipif(not SCHEMATHESIS, reason="schemathesis is not installed")
-@pytest.mark.parametrize("kind", Tenants.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_request_makes_it_fail(tenants, tmp_path, kind):
     (tmp_path / "hooks.py").write_text(HOOKS)
     credential = tenants.credentials[kind]

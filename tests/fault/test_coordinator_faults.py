@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from coordinator_rig import (
     Coordinator,
-    Way,
     Worker,
     closing_all,
     make_project,
@@ -41,13 +39,13 @@ def _has_results(coordinator: Coordinator, least: int):
     return lambda: sum(results_of(coordinator).values()) >= least
 
 
-def test_the_coordinator_is_killed_ten_times_in_the_middle_of_a_run(tmp_path, coordinator):
-    ids = make_project(tmp_path / "project", files=8, cases=25, case_s=0.1)
+def test_the_coordinator_is_killed_again_and_again_in_the_middle_of_a_run(tmp_path, coordinator):
+    ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.1)
     worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "2")).start()
     run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
     with closing_all(worker):
         kills = []
-        for number in range(10):
+        for number in range(3):
             wait_until(_has_results(coordinator, 5 + number * 15), what=f"progress before kill {number + 1}")
             assert worker.lives(), worker.process.returncode
             coordinator.kill()
@@ -95,40 +93,6 @@ def test_a_case_under_which_a_worker_dies_is_blamed_where_nothing_is_tried_again
     assert told.code == 1
 
 
-def test_a_partition_shorter_than_the_lease_costs_nothing(tmp_path, coordinator):
-    ids = make_project(tmp_path / "project", files=4, cases=25, case_s=0.1)
-    way = Way(coordinator.port)
-    worker = Worker(tmp_path / "w", way.url, coordinator.token(), ("--slots", "2")).start()
-    run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
-    with closing_all(worker, way):
-        wait_until(_has_results(coordinator, 10), what="progress")
-        way.cut()
-        time.sleep(2.0)
-        way.heal()
-        told = run.finish()
-    _all_passed_once(coordinator, told, ids)
-    assert coordinator.rows("select count(*) from leases where state = 'lost'") == [(0,)]
-
-
-def test_a_worker_that_comes_back_after_its_leases_were_given_away_is_not_listened_to(tmp_path, coordinator):
-    ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.1)
-    way = Way(coordinator.port)
-    cut = Worker(tmp_path / "w1", way.url, coordinator.token(), ("--slots", "2", "--name", "cut")).start()
-    other = Worker(tmp_path / "w2", coordinator.url, coordinator.token(), ("--slots", "1", "--name", "other")).start()
-    run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--retries", "1")
-    with closing_all(cut, other, way):
-        wait_until(_has_results(coordinator, 20), what="progress")
-        way.cut()
-        wait_until(
-            lambda: coordinator.rows("select count(*) from leases where state = 'lost'") == [(2,)], what="the loss"
-        )
-        way.heal()
-        wait_until(lambda: "is over: it answered 410" in cut.log() or "was given away" in cut.log(), what="the refusal")
-        told = run.finish()
-        _all_passed_once(coordinator, told, ids)
-        assert "cut" in set(told.workers.values())
-
-
 def test_a_slot_process_outlives_neither_its_worker_nor_its_run(tmp_path, coordinator):
     make_project(tmp_path / "project", files=1, cases=2, case_s=60)
     worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "1")).start()
@@ -139,9 +103,9 @@ def test_a_slot_process_outlives_neither_its_worker_nor_its_run(tmp_path, coordi
         slots = _children(worker.process.pid)
         assert slots
         run.process.send_signal(signal.SIGINT)
-        told = run.finish(within_s=30)
+        told = run.finish()
         assert told.code == 2, told.output[-2000:]
-        wait_until(lambda: not any(map(_lives, slots)), within_s=20, what="the end of the slot")
+        wait_until(lambda: not any(map(_lives, slots)), what="the end of the slot")
     assert coordinator.rows("select status from runs") == [("cancelled",)]
 
 
@@ -156,28 +120,6 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("away_s", [5.0, 120.0])
-def test_a_partition_under_the_usual_patience(tmp_path, away_s):
-    coordinator = Coordinator(tmp_path / "coordinator").start()
-    ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.1)
-    way = Way(coordinator.port)
-    cut = Worker(tmp_path / "w1", way.url, coordinator.token(), ("--slots", "2", "--name", "cut")).start()
-    other = Worker(tmp_path / "w2", coordinator.url, coordinator.token(), ("--slots", "1", "--name", "other")).start()
-    with closing_all(cut, other, way, coordinator):
-        run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--retries", "1")
-        wait_until(_has_results(coordinator, 20), what="progress")
-        way.cut()
-        time.sleep(away_s)
-        way.heal()
-        told = run.finish()
-        _all_passed_once(coordinator, told, ids)
-        lost = coordinator.rows("select count(*) from leases where state = 'lost'")[0][0]
-        again = sum(len(test["attempts"]) > 1 for test in told.report["tests"])
-        print(f"away for {away_s:g} s: {lost} leases given away, {again} cases tried again, {len(ids)} outcomes")
-        assert lost == (0 if away_s < 45 else 2)
 
 
 def test_a_slow_reader_of_events_costs_nobody_anything(tmp_path, coordinator):

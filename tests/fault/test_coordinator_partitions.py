@@ -48,7 +48,7 @@ def _all_passed_once(coordinator: Coordinator, told: Told, ids: set[str], *, los
     assert len(again) <= lost
 
 
-def test_a_cut_of_5_s_costs_nothing_but_time(tmp_path, network: Network):
+def test_a_cut_shorter_than_the_lease_costs_nothing_but_time(tmp_path, network: Network):
     coordinator = _served(tmp_path)
     ids = make_project(tmp_path / "project", files=4, cases=25, case_s=0.1)
     cut, other = network.machines
@@ -57,9 +57,9 @@ def test_a_cut_of_5_s_costs_nothing_but_time(tmp_path, network: Network):
         run = start_run(tmp_path / "project", coordinator.url, coordinator.key())
         wait_until(_has_results(coordinator, 10), what="progress")
         cut.cut()
-        time.sleep(5.0)
+        time.sleep(3.0)
         cut.heal()
-        _all_passed_once(coordinator, run.finish(), ids, lost=0, what="5 s away")
+        _all_passed_once(coordinator, run.finish(), ids, lost=0, what="3 s away")
 
 
 def test_what_a_worker_tells_after_its_leases_were_given_away_counts_for_nothing(tmp_path, network: Network):
@@ -75,7 +75,6 @@ def test_what_a_worker_tells_after_its_leases_were_given_away_counts_for_nothing
         cut.heal()
         wait_until(
             lambda: "it answered 410" in workers[0].log() or "was given away" in workers[0].log(),
-            within_s=60,
             what="the refusal of what came late",
         )
         told = run.finish()
@@ -92,9 +91,9 @@ def test_a_client_that_is_cut_off_follows_its_run_again(tmp_path, network: Netwo
         run = start_run(tmp_path / "project", url, coordinator.key(), prefix=client.prefix)
         wait_until(_has_results(coordinator, 10), what="progress")
         client.cut()
-        time.sleep(5.0)
+        time.sleep(3.0)
         client.heal()
-        _all_passed_once(coordinator, run.finish(), ids, lost=0, what="client 5 s away")
+        _all_passed_once(coordinator, run.finish(), ids, lost=0, what="client 3 s away")
 
 
 @pytest.mark.long

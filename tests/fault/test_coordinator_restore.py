@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from coordinator_rig import (
+    COMMAND_S,
     DT,
     Coordinator,
     Worker,
@@ -47,15 +48,16 @@ class SqliteKeeper:
 class PostgresqlKeeper:
     """Backs up and restores with PostgreSQL's own tools, as docs/coordinator.md tells."""
 
-    def __init__(self, server, home: Path) -> None:
-        self.database = self.address = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        self._copy, self._uri = home / "copy.dump", server.get_uri()
+    def __init__(self, postgresql, home: Path) -> None:
+        self.database = self.address = postgresql.address
+        self._copy, self._uri = home / "copy.dump", postgresql.uri
         import pgserver
 
         self._bin = Path(pgserver.__file__).parent / "pginstall" / "bin"
 
     def _run(self, *words: str) -> None:
-        subprocess.run([self._bin / words[0], *words[1:]], check=True, capture_output=True, env={**os.environ})
+        command = [self._bin / words[0], *words[1:]]
+        subprocess.run(command, check=True, capture_output=True, timeout=COMMAND_S, env={**os.environ})
 
     def back_up(self) -> None:
         self._run("pg_dump", "--format=custom", f"--file={self._copy}", self._uri)
@@ -73,7 +75,7 @@ def keeper(request, tmp_path):
 
 def test_a_backup_taken_in_the_middle_of_a_run_is_put_back(tmp_path, keeper):
     coordinator = Coordinator(tmp_path / "c", database=keeper.database).start()
-    ids = make_project(tmp_path / "project", files=8, cases=25, case_s=0.15)
+    ids = make_project(tmp_path / "project", files=6, cases=15, case_s=0.1)
     (tmp_path / "short").mkdir()
     short = make_project(tmp_path / "short" / "project", files=1, cases=3, case_s=0.01)
     worker = Worker(tmp_path / "w", coordinator.url, coordinator.token("--pool"), ("--slots", "2")).start()
@@ -81,13 +83,13 @@ def test_a_backup_taken_in_the_middle_of_a_run_is_put_back(tmp_path, keeper):
     with closing_all(worker, coordinator):
         before = start_run(tmp_path / "short" / "project", coordinator.url, key).finish()
         assert before.outcomes == dict.fromkeys(short, "passed")
-        run = start_run(tmp_path / "project", coordinator.url, key, "--timeout", "60")
-        wait_until(lambda: sum(results_in(keeper.address).values()) > 20, what="progress")
+        run = start_run(tmp_path / "project", coordinator.url, key, "--timeout", "5m")
+        wait_until(lambda: sum(results_in(keeper.address).values()) > 10, what="progress")
         wait_until((tmp_path / "c" / "pulse").is_file, what="the first pulse")
         keeper.back_up()
         beaten = (tmp_path / "c" / "pulse").read_text()
         later = coordinator.key("--name", "later")
-        wait_until(lambda: sum(results_in(keeper.address).values()) > 60, what="more progress")
+        wait_until(lambda: sum(results_in(keeper.address).values()) > 30, what="more progress")
         coordinator.kill()
         (tmp_path / "c" / "pulse").write_text(f"{int(beaten) + 1}\n")  # as half a minute later
         keeper.lose_and_restore()

@@ -19,6 +19,9 @@ from coordinator_rig import (
 )
 
 pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed")
+import sqlalchemy as sa
+
+from dt_action.errors import ConfigurationError
 
 
 def _second(data: Path, database: str) -> subprocess.CompletedProcess[str]:
@@ -45,8 +48,18 @@ def test_a_second_coordinator_is_refused_and_may_take_over_after_the_first_ones_
     assert results_in(any_database) == dict.fromkeys(ids, 1)
 
 
+def test_a_command_gives_up_where_somebody_else_has_the_table_locked(tmp_path, postgresql):
+    coordinator = Coordinator(tmp_path / "c", database=f"{postgresql.address}&options=-c%20lock_timeout%3D200ms")
+    coordinator.key()
+    engine = sa.create_engine(postgresql.address)
+    with engine.connect() as other, pytest.raises(ConfigurationError, match=r"cannot be used: .*lock timeout"):
+        other.execute(sa.text("lock table keys"))
+        coordinator.key()
+    engine.dispose()
+
+
 def test_keys_and_tokens_can_be_made_while_a_coordinator_serves(tmp_path, any_database):
     serving = Coordinator(tmp_path / "c", database=any_database).start()
     with closing_all(serving):
-        assert serving.key().startswith("dtk_")
-        assert serving.token().startswith("dte_")
+        assert serving.words("coordinator", "key", "create", "--name", "x").startswith("dtk_")
+        assert serving.words("coordinator", "enrol").startswith("dte_")

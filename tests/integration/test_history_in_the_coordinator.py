@@ -95,7 +95,7 @@ def test_what_is_no_history_is_refused_and_nothing_is_kept(coordinator, content)
 
 def test_a_coordinator_that_is_away_is_a_warning():
     told: list[str] = []
-    history = history_of("http://127.0.0.1:9", "key", "x", warn=told.append, patience_s=0.0)
+    history = history_of("http://127.0.0.1:9", "key", "x", warn=told.append, connect_timeout_s=0.0)
     assert history.load().records == ()
     history.record(run_of(result("a.py::x")))
     assert len(told) == 2

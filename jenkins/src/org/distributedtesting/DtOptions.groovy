@@ -17,6 +17,7 @@ class DtOptions implements Serializable {
         'coordinator',
         'priority',
         'clientTimeout',
+        'connectTimeout',
         'detach',
         'attach',
         'fallback',
