@@ -382,7 +382,7 @@ async def _target(coordinator: Coordinator) -> Target:
             }
         ]
     }
-    submission = {"nonce": "n", "bundle": digest, "plan": plan}
+    submission = {"nonce": "n", "bundle": digest, "plan": plan, "start": {}}
     run = requests.post(f"{api}/runs", json=submission, headers=bearer)
     assert run.status_code == 201, run.text
     return Target(coordinator, key, enrolled["worker"], enrolled["jwt"], run.json()["run"])
