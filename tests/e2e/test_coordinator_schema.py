@@ -33,8 +33,7 @@ def tenants(tmp_path_factory):
     coordinator.stop()
 
 
-LONG = pytest.mark.skipif(not os.environ.get("DT_LONG_FAULTS"), reason="takes a minute; DT_LONG_FAULTS=1 runs it")
-KINDS = [pytest.param(kind, marks=() if kind in ("nobody", "owner") else LONG) for kind in Tenants.KINDS]
+KINDS = [pytest.param(kind, marks=() if kind in ("nobody", "owner") else pytest.mark.long) for kind in Tenants.KINDS]
 
 
 @pytest.mark.skipif(not SCHEMATHESIS, reason="schemathesis is not installed")

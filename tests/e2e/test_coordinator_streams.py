@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import threading
 import time
 from collections import Counter
@@ -88,10 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-LONG = pytest.mark.skipif(not os.environ.get("DT_LONG_FAULTS"), reason="takes a minute; DT_LONG_FAULTS=1 runs it")
-
-
-@pytest.mark.parametrize("manner", ["cuts", pytest.param("holds back", marks=LONG), "refuses"])
+@pytest.mark.parametrize("manner", ["cuts", pytest.param("holds back", marks=pytest.mark.long), "refuses"])
 def test_a_run_whose_stream_does_not_come_through_is_followed_by_asking(tmp_path: Path, manner: Manner):
     coordinator = Coordinator(tmp_path / "c").start()
     ids = make_project(tmp_path / "project", files=4, cases=10, case_s=0.1)
