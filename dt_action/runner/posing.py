@@ -107,6 +107,17 @@ def leave_to_controller(option: Any) -> None:
             setattr(option, name, value)
 
 
+_OF_EACH_PROCESS = {"allure_report_dir": None, "rp_enabled": False, "log_file": os.devnull}
+"""Options by which each process writes, or sends, what it ran: allure, ReportPortal, pytest's log file."""
+
+
+def leave_no_trace(option: Any) -> None:
+    """Switch off what would tell of tests that run once more, to confirm what was told already."""
+    for name, value in _OF_EACH_PROCESS.items():
+        if hasattr(option, name):
+            setattr(option, name, value)
+
+
 class SharedLogFile:
     """
     Lets every slot add to the project's log file, which the controller session has emptied.

@@ -177,6 +177,8 @@ class SlotPlugin:
         if self._cases.tells_reports:
             posing.leave_to_controller(config.option)
             self.log_file.note(config)
+        if self._looks_alone:
+            posing.leave_no_trace(config.option)
         for name, value in (command.get("environ") or {}).items():
             if value is None:
                 os.environ.pop(name, None)
