@@ -64,6 +64,7 @@ class Wiring:
     _measurement: Measurement | None = None
     _recorder: Recorder | None = None
     interruption: Interruption = field(default_factory=Interruption)
+    shows_pytest: bool = False
     _python: str = ""
     _pytest_cache: str = ""
 
@@ -424,6 +425,7 @@ class Wiring:
             measures=settings.coverage,
             has_contexts=settings.coverage and settings.coverage_contexts,
             artifact_bytes=settings.artifacts_limit,
+            shows_pytest=self.shows_pytest,
         )
 
     def _start_elsewhere(self, plan: Plan) -> PytestStart:
@@ -437,7 +439,12 @@ class Wiring:
         """The same, for slots on this machine."""
         from dt_action.hosts.session import new_run
 
-        return replace(self._start(files), run=new_run(), slots=self.settings.workers or processors())
+        return replace(self._start(files), run=new_run(), slots=self.processes)
+
+    @property
+    def processes(self) -> int:
+        """How many slots this machine has for the run."""
+        return self.settings.workers or processors()
 
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""

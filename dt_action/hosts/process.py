@@ -99,6 +99,7 @@ class Host:
     def _spawn(self, slot: str, *, is_plain: bool | None = None, control: socket.socket | None = None) -> _Process:
         session = self.session
         log = self._scratch / f"{slot}.log"
+        is_shown = slot == CONTROLLER and session.start.shows_pytest
         ours, theirs, address = _line()
         config = session.config(
             slot,
@@ -115,8 +116,8 @@ class Host:
                     cwd=session.root,
                     env=self._environ(slot, is_plain=is_plain),
                     stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
+                    stdout=None if is_shown else output,
+                    stderr=None if is_shown else subprocess.STDOUT,
                     **_in_a_group(theirs, control),
                 )
         except OSError as error:

@@ -80,7 +80,7 @@ class Session:
                 "worker": not self.runs_plain(is_plain),
                 "control": control,
                 "imports": start.imports or control is not None,
-                "controller": False,
+                "controller": start.shows_pytest,
                 "shares_hash_seed": self.hash_seed != "",
                 "slot": slot,
                 "basetemp": basetemp,

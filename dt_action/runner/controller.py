@@ -158,7 +158,8 @@ class ControllerPlugin:
                 break
             getattr(self, "_on_" + message["op"])(message)
             self._tell_stop(session)
-        self.ending.watch(session)
+        if not self._config["shows_pytest"]:
+            self.ending.watch(session)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
         if session.shouldstop:
