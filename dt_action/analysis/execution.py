@@ -373,3 +373,10 @@ class Executor:
             key = self.interpreter.value(target.slice, scope)
             if isinstance(owner, dict) and isinstance(key, (str, int)):
                 owner[key] = value
+            elif isinstance(owner, list) and isinstance(value, (list, tuple)) and _is_whole(target.slice):
+                owner[:] = value
+
+
+def _is_whole(node: ast.expr) -> bool:
+    """True for the `:` of `items[:]`."""
+    return isinstance(node, ast.Slice) and node.lower is node.upper is node.step is None

@@ -311,12 +311,17 @@ def _device_of(node: ast.Call, function: Value) -> ast.expr | str | None:
     return None
 
 
+def has_device(world: World, word: str) -> bool:
+    """True where the machine has what libraries call by this word; everybody has what is no accelerator."""
+    kinds = KIND_OF_DEVICE.get(word)
+    return kinds is None or world.has(kinds)
+
+
 def _need_device(world: World, device: str) -> None:
     word, _, index = device.partition(":")
-    kinds = KIND_OF_DEVICE.get(word)
-    if kinds is None:
+    if word not in KIND_OF_DEVICE:
         return
-    if not world.has(kinds):
+    if not has_device(world, word):
         raise HardwareMissingError(f"device {device}")
     if index.isdigit() and 0 < int(index) < 16:
         enough = frozenset(count for count in DOMAINS["count"] if isinstance(count, int) and count > int(index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from dt_action.analysis.names import words_of
@@ -73,10 +74,26 @@ _FOREIGN: Final = re.compile(
 
 def may_matter(module: SourceModule, conftests: Iterable[SourceModule]) -> bool:
     """False for a file that has no gate, which a look at its words and those of its conftest files can tell."""
-    words = hot_words_of(module.vocabulary)
-    if words.are_in(module.text) or _FOREIGN.search(module.text):
+    if is_hot_text(module) or _FOREIGN.search(module.text):
         return True
-    return any("autouse" in conftest.text and words.are_in(conftest.text) for conftest in conftests)
+    return any(conftest.note("gates", conftest.tree, partial(_gates_from_afar, conftest)) for conftest in conftests)
+
+
+def is_hot_text(module: SourceModule) -> bool:
+    """True for a module with a hot word anywhere."""
+    return hot_words_of(module.vocabulary).are_in(module.text)
+
+
+def _gates_from_afar(conftest: SourceModule) -> bool:
+    return _AFAR.search(conftest.text) is not None and is_hot_text(conftest)
+
+
+_AFAR: Final = re.compile(
+    r"autouse|pytest_(?:runtest_setup|collection_modifyitems|generate_tests|ignore_collect|itemcollected)|"
+    r"collect_ignore|^import|^from|allow_module_level",
+    re.MULTILINE,
+)
+"""What in a conftest file can gate a test that says nothing of hardware."""
 
 
 def heat_of(module: SourceModule) -> Heat:

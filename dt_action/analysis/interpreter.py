@@ -24,6 +24,7 @@ from dt_action.analysis.values import (
     Mark,
     Marked,
     ModuleValue,
+    Native,
     Result,
     SkippedError,
     TestBody,
@@ -289,6 +290,8 @@ class Interpreter:
             return External(dotted) if dotted in self.vocabulary.names else UNKNOWN
         if isinstance(owner, Choice):
             return self._attribute_of_choice(owner, name)
+        if isinstance(owner, Mark) and name in ("name", "args", "kwargs"):
+            return dict(owner.kwargs) if name == "kwargs" else getattr(owner, name)
         if isinstance(owner, str) and name == "type":  # a torch.device is kept as its name
             return owner.partition(":")[0]
         if isinstance(owner, (str, list, dict, set, tuple)) and name in METHODS:
@@ -344,6 +347,8 @@ class Interpreter:
             return Instance(function)
         if isinstance(function, Mark):
             return self._call_mark(function, args, kwargs)
+        if isinstance(function, Native):
+            return function.run(args, kwargs)
         if isinstance(function, Marked):
             return self.executor.call_marked(function, args, kwargs)
         if isinstance(function, TestBody):

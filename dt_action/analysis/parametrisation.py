@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any, Final
@@ -30,7 +30,9 @@ MAX_COMBINATIONS: Final = 48
 """Combinations of rows up to which each is a case of its own."""
 MAX_NAMES: Final = 256
 """Names of cases that share what they need, up to which they are told."""
-_MARKS: Final = ("parametrize", "torch-parametrize")
+DEVICE_TYPES: Final = "device-types"
+"""The mark of tests that torch makes one of for each device, under names of their own."""
+_MARKS: Final = ("parametrize", "torch-parametrize", DEVICE_TYPES)
 _DEVICE_WORD: Final = re.compile(r"^(cpu|cuda|gpu|mps|xpu|hpu|npu|tpu|xla|rocm|hip|meta|auto)(:\d+)?$", re.IGNORECASE)
 CaseId = str | None
 """The part of a node id in brackets; "" for a test without parameters, None where it is not known."""
@@ -45,6 +47,7 @@ class Dimension:
     ids: tuple[CaseId, ...]
     is_fixture: bool = False
     is_torch: bool = False
+    is_renamed: bool = False
 
     @property
     def is_relevant(self) -> bool:
@@ -90,6 +93,8 @@ class Selection:
         choices = [d.ids if row < 0 else (d.ids[row],) for d, row in zip(self.dimensions, self.rows, strict=True)]
         if not choices or any(label is None for labels in choices for label in labels):
             return ()
+        if any(dimension.is_renamed for dimension in self.dimensions):
+            return ()
         if prod(map(len, choices)) > MAX_NAMES:
             return ()
         if all(dimension.is_torch for dimension in self.dimensions):
@@ -98,7 +103,13 @@ class Selection:
 
 
 def selections(dimensions: Sequence[Dimension], wanted: Collection[str]) -> Iterator[Selection]:
-    """Every combination of the rows that bear on hardware, or give a value to one of the `wanted` names."""
+    """
+    Every combination of the rows that bear on hardware, or give a value to one of the `wanted` names.
+
+    None where a parametrisation has no row: pytest skips such a test.
+    """
+    if not all(dimension.rows for dimension in dimensions):
+        return
     relevant = _relevant(dimensions, wanted)
     for rows in product(*(range(len(d.rows)) if d in relevant else (-1,) for d in dimensions)):
         yield Selection(dimensions, rows)
@@ -139,7 +150,8 @@ def of_marks(marks: Iterable[Mark], test: Test) -> Iterator[Dimension]:
             names = [name for name in argument_names(test.node) if name not in ("self", "cls")]
             rows = mark.args[0]
         if names and isinstance(rows, (list, tuple)):
-            yield _dimension(tuple(names), rows, given.get("ids"), is_torch=mark.name == "torch-parametrize")
+            made = _dimension(tuple(names), rows, given.get("ids"), is_torch=mark.name == "torch-parametrize")
+            yield replace(made, is_renamed=True) if mark.name == DEVICE_TYPES else made
 
 
 def names_of(mark: Mark) -> list[str]:

@@ -15,6 +15,7 @@ from dt_action.analysis.effects import Purpose, effects_of
 from dt_action.analysis.execution import Executor
 from dt_action.analysis.fixtures import FileFixtures, Fixture
 from dt_action.analysis.heat import heat_of
+from dt_action.analysis.hooks import FileHooks, object_of_pytest
 from dt_action.analysis.interpreter import Budget, Interpreter, Scope
 from dt_action.analysis.parametrisation import CaseId, Selection
 from dt_action.analysis.project import Project, SourceModule
@@ -89,6 +90,7 @@ class Simulator:
         self.project = project
         self.module = module
         self.fixtures = FileFixtures(project, module)
+        self.hooks = FileHooks(project, module)
         self.budget = Budget(FILE_STEPS)
 
     @property
@@ -105,7 +107,7 @@ class Simulator:
         executor = self.interpreter(world).executor
         executor.goes_on = beyond
         with contextlib.suppress(SkippedError):
-            _meet_module(self.module, executor)
+            _meet_file(self.module, self.hooks, executor)
         return world.notes
 
     def outcome(self, test: Test, world: World, depth: Depth) -> Outcome:
@@ -123,7 +125,9 @@ class Simulator:
         heat = heat_of(test.module)
         if any(_is_foreign(decorator) or heat.is_hot_expression(decorator) for decorator in test.node.decorator_list):
             return False
-        if effects_of(self.project, test.module).can_gate(test.node):
+        if effects_of(self.project, test.module).can_gate(test.node) or self.hooks.may_gate(test):
+            return False
+        if any(heat.is_hot_expression(condition.node) for condition in test.conditions):
             return False
         return not any(self.fixtures.may_gate(name, test) for name in argument_names(test.node))
 
@@ -139,15 +143,22 @@ def _is_foreign(decorator: ast.expr) -> bool:
     return last_word(called) not in ("patch", "object", "dict", "staticmethod", "classmethod", "property")
 
 
-def _meet_module(module: SourceModule, executor: Executor) -> None:
-    """Meet the gates of a module: its skips, imports and `pytestmark`. Raises SkippedError where one is closed."""
+def _meet_file(module: SourceModule, hooks: FileHooks, executor: Executor) -> None:
+    """Meet the gates of a file: of the conftest files above it, its own skips, its imports and its `pytestmark`."""
+    for conftest in reversed(hooks.conftests):
+        _meet_module(conftest, executor)
+    hooks.meet_file(executor)
+    _meet_module(module, executor, is_marked=True)
+    _stop_where_closed(executor)
 
+
+def _meet_module(module: SourceModule, executor: Executor, *, is_marked: bool = False) -> None:
     def meet() -> None:
         for statement in module.tree.body:
             if gates.is_gating(module, statement):
                 bodies.guarded(executor, statement, Scope(module, {}), "module-skip")
-        statements = module.bindings.names.get("pytestmark")
-        for mark in _module_marks(module, executor, statements[0].lineno if statements else 1):
+        statements = module.bindings.names.get("pytestmark") if is_marked else None
+        for mark in _module_marks(module, executor, statements[0].lineno) if statements else ():
             executor.meet(mark)
 
     memory = module.note(f"gates, {executor.goes_on}", module.tree, partial(Memory, are_same))
@@ -171,6 +182,7 @@ class _Run:
 
     def __init__(self, simulator: Simulator, world: World, test: Test, depth: Depth) -> None:
         self.fixtures = simulator.fixtures
+        self.hooks = simulator.hooks
         self.module = simulator.module
         self.depth = depth
         self.world = world
@@ -216,7 +228,8 @@ class _Run:
 
         Raises SkippedError where a gate before the cases is closed.
         """
-        _meet_module(self.module, self.executor)
+        _meet_file(self.module, self.hooks, self.executor)
+        self._meet_conditions()
         class_marks = self._class_gates()
         _stop_where_closed(self.executor)
         self.executor.uses_devices = not self._is_mocked()
@@ -227,6 +240,11 @@ class _Run:
             for mark in value.marks:
                 self.executor.meet(mark)
             raise SkippedError
+        self.hooks.meet_item(self.executor, self.test, marks)
+        _stop_where_closed(self.executor)
+        marks += self.hooks.parametrisations(self.executor, self.test, marks, self._fixture_names())
+        if self.depth.into_body:
+            self.hooks.meet_set_up(self.executor)
         self._set_up()
         fixtures = self._fixtures_of(marks)
         dimensions = [
@@ -242,6 +260,37 @@ class _Run:
             explicit = tuple(mark for mark in (*selection.marks(), *marks) if mark.name == EXPLICIT_MARK)
             cases.append(Case(selection.case_id(), met, explicit, selection.suffixes()))
         return tuple(cases)
+
+    def _meet_conditions(self) -> None:
+        """
+        Rule `conditional`: a test or a class that is only defined where a condition holds.
+
+        Before: `if torch.cuda.is_available(): class TestKernels: ...`. After: its tests require cuda.
+        """
+        for condition in self.test.conditions:
+            scope, line = Scope(condition.module), condition.node.lineno
+            closed, tells_makes = gates.closed_parts(
+                self.executor, condition.node, not condition.is_negated, "conditional", scope, line
+            )
+            self.executor.meet(Mark("if", closed, tells_makes))
+        if self.test.owner is not None:
+            self._meet_collected(self.test.owner)
+
+    def _meet_collected(self, owner: Class) -> None:
+        """`__test__` of a class tells pytest whether to collect it."""
+        asked = len(self.world.trace)
+        value = self.interpreter.class_value(owner, "__test__")
+        if value is not None and self.interpreter.truth(value) is False:
+            path, line = owner.module.path, owner.node.lineno
+            self.executor.close(path, line, "conditional", is_certain=len(self.world.trace) == asked)
+
+    def _fixture_names(self) -> list[str]:
+        """The names of the fixtures of the test, and of those that they ask for."""
+        names = list(argument_names(self.test.node))
+        for name in names:
+            for fixture in self.fixtures.called(name, self.test):
+                names += [inner for inner in argument_names(fixture.node) if inner not in names]
+        return names
 
     def _fixtures_of(self, marks: Sequence[Mark]) -> dict[str, Fixture]:
         used = [name for mark in marks if mark.name == "usefixtures" for name in mark.args if isinstance(name, str)]
@@ -366,7 +415,7 @@ class _ClassNames(dict[str, Value]):
 
 
 def _request(param: Value, fixture: Fixture) -> Value:
-    return Instance(Class(ast.ClassDef("request", [], [], [], []), fixture.module), {"param": param})
+    return object_of_pytest(fixture.module, {"param": param})
 
 
 def _marks_in(value: Value, depth: int = 0) -> list[Mark]:

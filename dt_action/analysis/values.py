@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,6 +113,13 @@ class Instance:
 
     of: Class
     attributes: Env = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Native:
+    """A method of an object of pytest's own, such as the `item` of a hook."""
+
+    run: Callable[[Sequence[Value], Mapping[str, Value]], Value]
 
 
 @dataclass(frozen=True, slots=True)
