@@ -132,9 +132,8 @@ class Dispatcher:
         return []
 
     def slot_left(self, slot: str, now: float) -> list[Action]:
-        """The slot's process ends of its own will, with nothing in hand."""
-        self._dealer.remove(slot)
-        return self._after(now)
+        """The slot's process ends of its own will. What it was handed while it told so is for others."""
+        return self._take_back(self._dealer.remove(slot)) + self._after(now)
 
     def let_go(self, slot: str) -> list[Action]:
         """The slot's process is to end when the case that it runs is torn down: nothing more is for it."""
@@ -438,12 +437,14 @@ class Dispatcher:
 
     def _evict(self, slot: str) -> list[Action]:
         """The slot would wait for ever: it leaves, and what it has not finished is for others. Nothing is to blame."""
-        state = self._dealer.remove(slot)
-        if state is None:
+        return [Send(slot=slot, command=Interrupt()), *self._take_back(self._dealer.remove(slot))]
+
+    def _take_back(self, state: Slot | None) -> list[Action]:
+        """A slot is gone, and not to blame: what it has not finished is for others."""
+        if state is None or self.is_finished:
             return []
-        actions: list[Action] = [Send(slot=slot, command=Interrupt())]
-        if state.running and not state.collecting:
-            actions += self._verdicts.admit_cases(state.file_of(state.running), [state.running])
+        running = [state.running] if state.running and not state.collecting else []
+        actions = self._verdicts.admit_cases(state.file_of(running[0]), running) if running else []
         pieces = [*state.unfinished(self._verdicts.pieces), *([state.collecting] if state.collecting else [])]
         return [*actions, *(action for piece in pieces for action in self._verdicts.admit(piece))]
 
@@ -523,8 +524,10 @@ class Dispatcher:
         self._dealer.has_learnt = False
         if self.is_finished:
             return []
-        nobody_is_busy = not any(slot.is_busy for slot in self._dealer.slots.values())
+        nobody_is_busy = not any(slot.is_busy and not slot.is_held for slot in self._dealer.slots.values())
         if self._is_dealt and nobody_is_busy and not (self._doubts or len(self._backlog)):
+            if self._dealer.held:
+                return self._dealer.release_held(now)
             lost = f"{self._ledger.open_names()} got no outcome, and nobody has it to do: that is a bug of dt"
             return self.cancel("stopped", lost, now)  # rather than wait in vain until the run's timeout
         actions: list[Action] = []

@@ -283,7 +283,7 @@ class Dealer:
             fed = self._deal(slot)
             if not fed and steal and kind not in fruitless:
                 fed = self._take_from_busy(slot, look_at=len(self.slots))
-            if not fed:
+            if not fed and not self._not_for(slot):
                 idle.add(slot.worker)
                 fruitless.add(kind)
             actions += fed

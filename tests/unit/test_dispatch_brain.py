@@ -263,3 +263,29 @@ def assigned(actions: list[Action]) -> list[str]:
 
 def dropped(actions: list[Action]) -> list[Drop]:
     return [action.command for action in actions if isinstance(action, Send) and isinstance(action.command, Drop)]
+
+
+def test_what_a_slot_was_handed_while_it_told_that_it_leaves_runs_elsewhere() -> None:
+    brain = brain_with(planned("a.py"), slots=2)
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    finish(brain, "s0", "a.py::t0")
+
+    brain.slot_left("s0", 0.0)
+
+    (handed,) = units(brain.wants("s1", 0.0))
+    assert handed.cases == ("a.py::t1",)
+
+
+def test_slots_that_keep_fixtures_for_work_that_nobody_has_let_them_go() -> None:
+    brain = brain_with(planned("a.py"))
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    brain.case_started("s0", "a.py::t0", 0.0)
+    brain._dealer.slots["s0"].give_up((), ["a.py::t1"], brain._verdicts.pieces)  # a bug, if there is one
+    brain.wants("s0", 0.0)
+    assert brain.is_held("s0")
+
+    brain.tick(1.0)
+
+    assert not brain.is_held("s0")
