@@ -45,6 +45,7 @@ from dt_action.engine.loop import Loop
 from dt_action.history import history_at
 from dt_action.model.event import CaseFinished, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
+from dt_action.model.holding import Visible
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.model.slot_protocol import Command
 from dt_action.ports import Happened, Heard, Place
@@ -225,7 +226,7 @@ class TimedHost:
         """The simulation's seconds."""
         return self.now
 
-    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
+    def start(self, slot: str, worker: str, *, is_plain: bool = False, visible: Visible | None = None) -> None:
         """See `ports.SlotHost`. Slots start at once: the bound knows of no start either."""
         self._seats[slot] = _Seat(FakeSlot(self.suite))
         self._at(0.0, slot, None)

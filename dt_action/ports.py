@@ -11,6 +11,7 @@ from dt_action.model.build import Build
 from dt_action.model.case import TestFile
 from dt_action.model.event import Event
 from dt_action.model.hardware import Capability, FileNeeds
+from dt_action.model.holding import Visible
 from dt_action.model.plan import Plan
 from dt_action.model.report import Publication
 from dt_action.model.run import Run
@@ -138,9 +139,12 @@ class SlotHost(Protocol):
     def slots(self) -> Sequence[str]:
         """The slots whose process lives, those that are starting included."""
 
-    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
+    def start(self, slot: str, worker: str, *, is_plain: bool = False, visible: Visible | None = None) -> None:
         """
         Start a slot on a worker, as one of several or (`is_plain`) as plain pytest's only process.
+
+        It sees the devices that are `visible`; all that are there, where nothing was said. Where a worker's
+        capability is for each slot, its host sees to what that means.
 
         Raises a DtError where that can never work.
         """

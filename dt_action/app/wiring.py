@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from dt_action.app.interruption import Interruption
 from dt_action.hosts.process import Host
 from dt_action.hosts.session import Session
+from dt_action.model.holding import Visible
 from dt_action.model.slot_protocol import slot_name
 from dt_action.options import Settings, secret_values, secret_variables
 from dt_action.pipeline import Steps
@@ -357,6 +358,7 @@ class Wiring:
             retries=settings.retries,
             fail_fast=settings.fail_fast or 0,
             confirm_budget_s=settings.confirm_budget_s,
+            gpu_sharing=settings.gpu_sharing,
         )
 
     def attached(self) -> tuple[Plan, Iterator[Event]]:
@@ -456,8 +458,18 @@ class Wiring:
             environ=variables,
             data_file=self.measurement().data_file if self.settings.coverage else None,
             recording=self.recorder.recording(),
+            visible=self._visible_to_plain(),
         )
         return Host(session)
+
+    def _visible_to_plain(self) -> Visible | None:
+        """What a process sees that is started before anybody knows what it will run: no device of this machine."""
+        from dt_action.probes import has_device_files, this_machine
+
+        if self.settings.gpu_sharing == "all" or not has_device_files(self.environ):
+            return None
+        kinds = frozenset(device.kind for device in this_machine(self.environ).devices)
+        return Visible(kinds=kinds) if kinds else None
 
     def environment(self) -> tuple[str, Mapping[str, str]]:
         """The tests' interpreter and environment variables, prepared as the settings ask."""

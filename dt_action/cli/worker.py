@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from dt_action.cli.arguments import Parser
 from dt_action.cli.worker_kinds import WorkerSpecs, add_options, check, container_workers, ray_workers
 from dt_action.errors import ConfigurationError
-from dt_action.model.hardware import DEVICE_KINDS, Capability, Device
+from dt_action.model.hardware import Capability, Device
 
 if TYPE_CHECKING:
     from dt_action.worker.vitals import SelfReport
@@ -39,7 +39,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--name", help="name of this worker [the host's]")
     parser.add_argument("--slots", type=int, metavar="N", help="how many tests run at a time [one for each processor]")
     parser.add_argument("--labels", nargs="+", metavar="WORD", help="words that tests can ask for")
-    parser.add_argument("--device", nargs="+", metavar="KIND", help="devices that no probe finds, such as npu")
+    parser.add_argument(
+        "--device", nargs="+", metavar="KIND", help="devices that no probe finds, such as npu, or cuda[24GiB]>=2"
+    )
     parser.add_argument("--python", metavar="PATH", help="interpreter in which tests run [the one that runs dt]")
     parser.add_argument("--data", metavar="DIRECTORY", help=f"where workspaces and environments are kept [{DATA}]")
     parser.add_argument("--allow-insecure-http", action="store_true", help="plain HTTP to another machine")
@@ -51,10 +53,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     labels = frozenset(getattr(given, "labels", ()))
 
     def probe() -> Capability:
-        from dt_action.probes import this_machine
+        from dt_action.probes import numbered, this_machine
 
         found = this_machine(environ)
-        return replace(found, devices=(*found.devices, *declared), labels=found.labels | labels)
+        return replace(found, devices=(*found.devices, *numbered(declared)), labels=found.labels | labels)
 
     if hasattr(given, "probe"):
         return _show(probe(), environ)
@@ -191,13 +193,20 @@ def _start_anew_without(token: str, argv: Sequence[str], environ: Mapping[str, s
     os.execve(sys.executable, command, clean)  # noqa: S606 - no shell is wanted
 
 
-def _declared(kinds: Sequence[str]) -> tuple[Device, ...]:
-    unknown = [kind for kind in kinds if kind not in DEVICE_KINDS]
-    if unknown:
-        raise ConfigurationError(
-            f"--device names {', '.join(map(repr, unknown))}; expected some of {', '.join(sorted(DEVICE_KINDS))}"
-        )
-    return tuple(Device(kind=kind, name="declared") for kind in kinds)  # type: ignore[arg-type]  # checked above
+def _declared(words: Sequence[str]) -> tuple[Device, ...]:
+    """`npu`, or `cuda[24GiB, sm90]>=4` for four that are alike. Raises ConfigurationError."""
+    from dt_action.analysis.explicit import GrammarError, read_devices
+
+    found: list[Device] = []
+    for word in words:
+        try:
+            clauses, _ = read_devices(word)
+        except GrammarError as error:
+            raise ConfigurationError(f"--device {word}: {error}") from None
+        for need in (clause.any_of[0] for clause in clauses):
+            device = Device(kind=need.kind, name="declared", memory_bytes=need.memory_bytes, features=need.features)
+            found += [device] * need.count
+    return tuple(found)
 
 
 def _show(capability: Capability, environ: Mapping[str, str]) -> int:

@@ -105,7 +105,7 @@ def container_workers(
         specs[f"{name}.devices"] = WorkerSpec(
             name=f"{name}.devices",
             slots=1,
-            probe=lambda: labelled(probe()),
+            probe=lambda: replace(labelled(probe()), is_per_slot=True),
             hosts=ContainerHosts(workspaces, lending, engine),
         )
     yield lambda: specs

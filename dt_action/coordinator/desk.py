@@ -30,6 +30,7 @@ from dt_action.coordinator.store import EVENTS, LEASES, RUNS, WORKERS, Changes, 
 from dt_action.coordinator.writer import RefusalError
 from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
 from dt_action.model.hardware import Capability
+from dt_action.model.holding import combined_by_worker
 from dt_action.model.json_codec import to_jsonable
 from dt_action.model.slot_protocol import Died, Log, Message, Ready, parse_relayed
 from dt_action.remote import wire
@@ -317,6 +318,7 @@ class Desk:
             bundle=submission.bundle,
             start=replace(submission.start, run=lease.run, slots=max(1, slots)),
             is_plain=lease.is_plain,
+            visible=lease.visible,
             no_output_timeout_s=submission.limits.no_output_timeout_s,
         )
 
@@ -479,9 +481,9 @@ class Desk:
             self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
 
     def _put(self, changes: Changes, run: LiveRun, what: Input) -> None:
-        had = run.state.reserved
+        had = run.state.reserved, run.state.lending_version
         self._put_alone(changes, run, what)
-        if run.state.reserved != had:
+        if (run.state.reserved, run.state.lending_version) != had and len(self.runs) > 1:
             self._share_reservations(changes)
 
     def _put_alone(self, changes: Changes, run: LiveRun, what: Input) -> None:
@@ -498,11 +500,13 @@ class Desk:
     def _share_reservations(self, changes: Changes) -> None:
         """What a test of one run has for itself, no test of another run may have."""
         while True:
-            reserved = {run.id: run.state.reserved for run in self.runs.values() if run.state.reserved}
+            held = {run.id: (run.state.reserved, run.state.lent) for run in self.runs.values()}
             for run in self.runs.values():
-                others = frozenset[str]().union(*(names for id, names in reserved.items() if id != run.id))
-                if others != run.state.reserved_elsewhere and not run.is_over:
-                    self._put_alone(changes, run, Reserve(names=others))  # it may reserve something in turn
+                others = [mine for id, mine in held.items() if id != run.id]
+                names = frozenset[str]().union(*(names for names, _ in others))
+                lent = combined_by_worker([lent for _, lent in others])
+                if (names, lent) != (run.state.reserved_elsewhere, run.state.lent_elsewhere) and not run.is_over:
+                    self._put_alone(changes, run, Reserve(names=names, lent=lent))  # it may reserve something in turn
                     break
             else:
                 return

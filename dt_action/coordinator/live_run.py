@@ -16,6 +16,7 @@ from dt_action.engine.engine import Engine
 from dt_action.engine.inputs import Input
 from dt_action.model.event import CaseFinished, CaseStarted
 from dt_action.model.hardware import Capability
+from dt_action.model.holding import Visible
 from dt_action.model.json_codec import from_jsonable
 from dt_action.model.slot_protocol import command_to_jsonable
 from dt_action.remote import wire
@@ -41,8 +42,9 @@ class LiveLease:
     """
     A slot of a run on a worker. `heard` is the last message that was taken in, `commands` what it may not have.
 
-    It `is_plain` where one process runs all tests. It `was_held` once its worker had it: from then on it is never
-    offered again, since what a second process told would be taken for the first one's.
+    It `is_plain` where one process runs all tests, and sees the devices that are `visible`. It `was_held` once its
+    worker had it: from then on it is never offered again, since what a second process told would be taken for the
+    first one's.
     """
 
     id: str
@@ -57,6 +59,7 @@ class LiveLease:
     since: float = 0.0
     is_leaving: bool = False
     is_plain: bool = False
+    visible: Visible | None = None
     was_held: bool = False
     missed_at: float | None = None
     commands: deque[wire.Numbered] = field(default_factory=deque)
@@ -178,6 +181,7 @@ class LiveRun:
                     self._command(output.slot, command_to_jsonable(output.command))
                 case Start() if output.slot in self.leases:
                     self.leases[output.slot].is_plain = output.is_plain
+                    self.leases[output.slot].visible = output.visible
                 case Discard():
                     self.discarded.append(output.slot)
                 case Kill():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from dt_action.model.event import Event
+from dt_action.model.holding import Sharing, Visible
 from dt_action.model.slot_protocol import Command, ToController
 
 
@@ -19,6 +20,7 @@ class Limits:
     splitting may have made are confirmed in `confirm_budget_s`, 0 never. `batch_s` is about how much work a slot is
     handed at once (less towards the end of the run), `window_s` how much of it the slot may start without asking: it
     must cover the way there and back. `steal_s` is the least work worth moving from a busy slot to an idle one.
+    `gpu_sharing` is who may have a device at once: tests whose memory fits (`auto`), one (`off`), or everybody (`all`).
     """
 
     case_timeout_s: float | None = None
@@ -32,6 +34,7 @@ class Limits:
     one_by_one: bool = False
     window_s: float = 0.25
     steal_s: float = 0.05
+    gpu_sharing: Sharing = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +61,16 @@ class Kill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Start the slot's process on a worker, as one of several or (`is_plain`) as plain pytest's only one."""
+    """
+    Start the slot's process on a worker, as one of several or (`is_plain`) as plain pytest's only one.
+
+    `visible` are the devices that it is to see; None for all that are there.
+    """
 
     slot: str
     worker: str
     is_plain: bool = False
+    visible: Visible | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dt_action.engine.confirming import Doubt
 from dt_action.engine.dealing import Dealer
 from dt_action.engine.interrupting import Met, attempt_met
 from dt_action.engine.ledger import Ledger
+from dt_action.engine.lending import Lending
 from dt_action.engine.pace import Pace
 from dt_action.engine.singles import Conflict, Singles
 from dt_action.engine.slots import Slot
@@ -19,6 +20,7 @@ from dt_action.engine.verdicts import Verdicts
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped, FilesKnown, FixtureIsSingle, Notice
 from dt_action.model.hardware import Capability, Requirement
+from dt_action.model.holding import Holding, Visible
 from dt_action.model.plan import Plan
 from dt_action.model.slot_protocol import Collected, Collection, Found, Interrupt, SettingUp, Stop
 
@@ -41,7 +43,8 @@ class Dispatcher:
         self._limits = limits
         self._plan = plan
         self._ledger = Ledger(plan, limits.retries)
-        self._backlog = Backlog()
+        sharing = limits.gpu_sharing
+        self._backlog = Backlog(lending=Lending(shares=sharing == "auto", is_off=sharing == "all"))
         pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
         self._verdicts = Verdicts(self._ledger, self._backlog, pace, now=now)
         single = {name: [file.path for file in plan.files if name in file.single] for name in plan.single_fixtures}
@@ -101,9 +104,15 @@ class Dispatcher:
         """The names of what other runs have for themselves, as far as was told."""
         return self._dealer.reserved_elsewhere
 
-    def reserve_elsewhere(self, names: frozenset[str]) -> list[Action]:
-        """Other runs have this for themselves now, and nothing else any more."""
+    @property
+    def lending(self) -> Lending:
+        """What is lent of the workers."""
+        return self._backlog.lending
+
+    def reserve_elsewhere(self, names: frozenset[str], lent: Mapping[str, Holding]) -> list[Action]:
+        """Other runs have this for themselves now, and nothing else any more; `lent` is by worker."""
         is_freed = bool(self._dealer.reserved_elsewhere - names)
+        is_freed |= self._backlog.lending.note_elsewhere(lent)
         self._dealer.reserved_elsewhere = names
         return self._dealer.feed_resting() if is_freed and self._is_dealt and not self.is_finished else []
 
@@ -125,6 +134,27 @@ class Dispatcher:
         for slot in lost:
             actions += self.slot_lost(slot, "crashed", f"worker {worker} was lost: {reason}", now=now)
         return actions + self._after(now)
+
+    def stop_lending(self) -> None:
+        """One process runs all tests: it has everything."""
+        self._backlog.lending.is_off = True
+
+    def wants_seat_on(self, worker: str) -> bool:
+        """True where a process with devices of the worker could be started now, and has something to do."""
+        return self._is_dealt and not self.is_finished and self._dealer.wants_seat_on(worker)
+
+    def start(self, slot: str, worker: str, *, sees_none: bool) -> Visible | None:
+        """A process is started: what it sees of the worker's devices; None for all that is there."""
+        return self._dealer.start(slot, worker, sees_none=sees_none or not self._is_dealt)
+
+    def process_gone(self, slot: str, now: float) -> list[Action]:
+        """The process has ended, by whatever cause: what it had of its worker is free."""
+        actions = self._dealer.process_gone(slot)
+        return [] if self.is_finished else actions + self._after(now)
+
+    def is_done_with(self, slot: str) -> bool:
+        """True for a process that sees devices of which nothing that waits could make use now."""
+        return slot in self._dealer.slots and self._dealer.is_done_with(slot)
 
     def slot_joined(self, slot: str, worker: str, now: float) -> list[Action]:
         """A process is ready to take work, on a worker that has joined."""
@@ -242,7 +272,15 @@ class Dispatcher:
         self._ledger.set_files(self._plan.own(collection.files), add=not self._plan.is_selection)
         actions: list[Action] = [Tell(FilesKnown(files=collection.files, whole=collection.whole))]
         # A file of which only a part is this shard's is dealt as a file: the slot that takes it works out the part.
-        late = {*collection.late, *(path for path, file in self._ledger.files.items() if file.portion is not None)}
+        # So is one whose tests need devices, which this slot may not see: what there is to collect may depend on them.
+        late = {
+            *collection.late,
+            *(
+                path
+                for path, file in self._ledger.files.items()
+                if file.portion is not None or self._dealer.needs_devices(file)
+            ),
+        }
         segments = segments_of(collection.cases)
         if self._limits.one_by_one:
             segments = [(path, [case]) for path, cases in segments for case in cases]
@@ -320,8 +358,12 @@ class Dispatcher:
             return self.distrusted(slot, f"expected the cases of a file that it was handed, found {file}", now)
         state.heard_at = now
         state.known.update(case.id for case in told.cases)
-        fresh = self._ledger.register(file, [*told.cases, *told.withheld])
-        self._ledger.close_file(file)
+        withheld, part = told.withheld, None
+        if self._ledger.is_divided(file):  # what is of another part is told by who collects that
+            part = state.collecting.part if state.collects(file) and state.collecting is not None else None
+            withheld = tuple(case for case in withheld if part is not None and part.has(case.id))
+        fresh = self._ledger.register(file, [*told.cases, *withheld])
+        self._ledger.close_file(file, part)
         event = FileCollected(
             file=file,
             cases=fresh,
@@ -343,7 +385,7 @@ class Dispatcher:
         actions += self._use_fixtures(file, told.cases)
         actions += self._dealer.keep_off(state)
         actions += self._dealer.spread(state, file)
-        elsewhere = [case.id for case in told.withheld if not self._ledger[case.id].is_final]
+        elsewhere = [case.id for case in withheld if not self._ledger[case.id].is_final]
         actions += self._verdicts.admit_cases(file, elsewhere)
         return actions + self._after(now)
 
@@ -403,7 +445,7 @@ class Dispatcher:
         file = self._ledger[case].case.file
         if attempt.outcome in ("failed", "error") and file in self._singles.barred(slot):
             return [*self._verdicts.admit_cases(file, [case]), *self._after(now)]  # it wanted what only one can have
-        if self._is_doubtful(case, attempt):
+        if self._is_doubtful(case, attempt, state.worker):
             was_split = len(self._ran_in[file]) > 1
             self._doubts[case] = Doubt(case=case, file=file, attempt=placed, was_split=was_split)
             return self._after(now)
@@ -461,14 +503,17 @@ class Dispatcher:
 
     # --- failures that plain pytest might not have ------------------------------------------------------------------
 
-    def _is_doubtful(self, case: str, attempt: Attempt) -> bool:
+    def _is_doubtful(self, case: str, attempt: Attempt, worker: str) -> bool:
         is_asked = self._limits.confirm_budget_s > 0 and not self._limits.fail_fast
-        return is_asked and attempt.outcome in ("failed", "error") and not self._ledger.may_retry(case)
+        if not is_asked or attempt.outcome not in ("failed", "error") or self._ledger.may_retry(case):
+            return False
+        # One that runs alone with its devices is not run again beside all the others, which have none.
+        return not self._backlog.demands(worker, self._ledger[case].case.requirement)
 
     @property
     def can_confirm(self) -> bool:
         """True where there are doubts, and nothing else that an idle slot could do."""
-        if self.is_finished or not self._doubts or len(self._backlog):
+        if self.is_finished or not self._doubts or len(self._backlog) or self._dealer.has_promised:
             return False
         return self._ledger.awaits_only(len(self._doubts)) or bool(self._dealer.resting)
 
@@ -525,7 +570,8 @@ class Dispatcher:
         if self.is_finished:
             return []
         nobody_is_busy = not any(slot.is_busy and not slot.is_held for slot in self._dealer.slots.values())
-        if self._is_dealt and nobody_is_busy and not (self._doubts or len(self._backlog)):
+        waits = bool(self._doubts or len(self._backlog) or self._dealer.has_promised)
+        if self._is_dealt and nobody_is_busy and not waits:
             if self._dealer.held:
                 return self._dealer.release_held(now)
             lost = f"{self._ledger.open_names()} got no outcome, and nobody has it to do: that is a bug of dt"

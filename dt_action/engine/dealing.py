@@ -10,11 +10,13 @@ from dt_action.engine.actions import Action, Limits, Send
 from dt_action.engine.backlog import Backlog
 from dt_action.engine.ledger import Ledger
 from dt_action.engine.pace import Pace
-from dt_action.engine.pieces import Allowance, Piece
+from dt_action.engine.pieces import Allowance, Piece, parts_of
 from dt_action.engine.singles import Singles
 from dt_action.engine.slots import Slot
 from dt_action.engine.stealing import Busy, Rules, choose_transfer
 from dt_action.engine.verdicts import Verdicts
+from dt_action.model.hardware import Requirement
+from dt_action.model.holding import NO_HOLDING, Visible, demand_of
 from dt_action.model.plan import PlannedFile
 from dt_action.model.slot_protocol import Assign, Drop, Grant, Recall, Rest, Stop, Unit
 
@@ -60,6 +62,8 @@ class Dealer:
         self.reserved_elsewhere: frozenset[str] = frozenset()
         self._left_s = 0.0
         self._held: dict[str, Slot] = {}
+        self._lending = backlog.lending
+        self._promised: dict[str, Piece] = {}
 
     @property
     def resting(self) -> list[Slot]:
@@ -78,17 +82,34 @@ class Dealer:
         actions: list[Action] = []
         for file in files:
             longest_s = max(file.cases_s.values(), default=0.0)
-            piece = Piece(
-                file=file.path,
-                needs=file.needs,
-                requirement=file.needs.default,
-                expected_s=file.expected_s,
-                chosen=file.chosen,
-                portion=file.portion,
-                goes_first=file.goes_first or longest_s > EARLY_SHARE * share_s,
-            )
-            actions += self._verdicts.admit(piece)
+            parts = parts_of(file.needs, self._takes) if self._takes_something(file) else [(file.needs, None)]
+            if len(parts) > 1:
+                self._ledger.divide(file.path, [part for _, part in parts])
+            for needs, part in parts:
+                piece = Piece(
+                    file=file.path,
+                    needs=needs,
+                    requirement=needs.default,
+                    expected_s=file.expected_s / len(parts),
+                    chosen=file.chosen,
+                    portion=file.portion,
+                    goes_first=file.goes_first or longest_s > EARLY_SHARE * share_s,
+                    part=part if len(parts) > 1 else None,
+                )
+                actions += self._verdicts.admit(piece)
         return actions
+
+    def _takes_something(self, file: PlannedFile) -> bool:
+        return any(self._takes(requirement) for requirement in (file.needs.default, *file.needs.cases.values()))
+
+    def _takes(self, requirement: Requirement) -> bool:
+        """True for tests that take something of their worker while they run."""
+        return not demand_of(requirement).is_nothing and self._lending.anybody_lends(requirement)
+
+    def needs_devices(self, file: PlannedFile) -> bool:
+        """True where tests of the file see devices, so that each part of it is collected by who sees the same."""
+        needs = (file.needs.default, *file.needs.cases.values())
+        return any(demand_of(need).width and self._takes(need) for need in needs)
 
     def open_cases(self, segments: Sequence[tuple[PlannedFile, Sequence[str], bool]], places: int) -> list[Action]:
         """
@@ -109,6 +130,45 @@ class Dealer:
                 piece.is_whole = is_whole and len(pieces) == 1
                 actions += self._verdicts.admit(piece)
         return actions
+
+    # --- processes that see devices -----------------------------------------------------------------------------------
+
+    def wants_seat_on(self, worker: str) -> bool:
+        """True where a process with devices of the worker could be started now, and has something to do."""
+        return self._backlog.seat_on(worker, self.locked) is not None
+
+    def start(self, slot: str, worker: str, *, sees_none: bool) -> Visible | None:
+        """A process is started: what it sees of the worker's devices; None for all that is there."""
+        found = None if sees_none else self._backlog.seat_on(worker, self.locked)
+        if found is None:
+            return self._lending.open(slot, worker, NO_HOLDING)
+        piece, holding = found
+        self._backlog.take_out(piece)
+        self._promised[slot] = piece
+        if piece.exclusive:
+            self._locks[slot] = piece.exclusive
+        return self._lending.open(slot, worker, holding)
+
+    def process_gone(self, slot: str) -> list[Action]:
+        """The process has ended: what it had is free, and what it was started for waits for another one."""
+        self._backlog.has_news |= self._lending.close(slot)
+        self.unlock(slot)
+        piece = self._promised.pop(slot, None)
+        return self._verdicts.admit(piece) if piece is not None else []
+
+    @property
+    def has_promised(self) -> bool:
+        """True while a process is being started for a piece that waits for it."""
+        return bool(self._promised)
+
+    def is_done_with(self, slot: str) -> bool:
+        """True for a process that sees devices of which nothing that waits could make use now."""
+        if not self._lending.sees(slot) or slot in self._promised:
+            return False
+        state = self.slots[slot]
+        return not state.has_work and not self._backlog.has_seat_work(
+            slot, state.worker, self.locked, self._not_for(state)
+        )
 
     # --- slots ----------------------------------------------------------------------------------------------------
 
@@ -178,6 +238,8 @@ class Dealer:
     def ended_case(self, slot: Slot) -> None:
         """The slot's case is over, its teardown included."""
         self._held.pop(slot.name, None)
+        if not slot.has_work and self._lending.end_case(slot.name):
+            self._backlog.has_news = True
 
     def wants_slot_on(self, worker: str) -> bool:
         """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
@@ -263,7 +325,9 @@ class Dealer:
     def feed(self, slot: Slot) -> list[Action]:
         """A batch from the backlog, else from a busy slot, else rest."""
         self.unlock(slot.name)
-        fed = self._deal(slot) or self._take_from_busy(slot, look_at=LOOK_AT)
+        fed = self._deal(slot)
+        if not fed and not self._lending.sees(slot.name):
+            fed = self._take_from_busy(slot, look_at=LOOK_AT)
         if fed or slot.running:
             if not fed:
                 self.hold(slot)
@@ -274,18 +338,19 @@ class Dealer:
         """Find work for idle slots: what waits, and with `steal` also what a busy slot could give up."""
         self._backlog.has_news = False
         actions: list[Action] = []
-        idle: set[str] = set()  # what one slot of a worker does not get, another one does not get either
+        idle: set[tuple[str, frozenset[int]]] = set()  # what one slot does not get, its like does not get either
         fruitless: set[str] = set()  # kinds of worker for which no busy slot can give up anything
         for slot in self.resting:
-            if slot.worker in idle:
+            seen = self._lending.sees(slot.name)
+            if (slot.worker, seen) in idle:
                 continue
             kind = self._backlog.kind_of(slot.worker)
             fed = self._deal(slot)
-            if not fed and steal and kind not in fruitless:
+            if not fed and steal and kind not in fruitless and not seen:
                 fed = self._take_from_busy(slot, look_at=len(self.slots))
             if not fed and not self._not_for(slot):
-                idle.add(slot.worker)
-                fruitless.add(kind)
+                idle.add((slot.worker, seen))
+                fruitless |= set() if seen else {kind}
             actions += fed
         return actions
 
@@ -296,6 +361,7 @@ class Dealer:
         An idle slot would take them over in the end, but a case that is as long as what is left of the run must
         begin now.
         """
+        shared = self._share_out(slot, file)
         self._busy.note(slot)
         fair_s = self._left_s / len(self.slots)
         worth_s = max(fair_s * LONG_SHARE, self._limits.steal_s, slot.collect_s[file] * LONG_TO_COLLECT)
@@ -309,10 +375,25 @@ class Dealer:
             else:
                 ahead_s += expected_s
         if not late:
-            return []
+            return shared
         slot.give_up((), late, self._verdicts.pieces)
         admitted = [action for case in late for action in self._verdicts.admit_cases(slot.file_of(case), [case])]
-        return [Send(slot=slot.name, command=Drop(cases=tuple(late))), *admitted]
+        return [*shared, Send(slot=slot.name, command=Drop(cases=tuple(late))), *admitted]
+
+    def _share_out(self, slot: Slot, file: str) -> list[Action]:
+        """What takes something of the worker waits for that case by case, but for what may have begun already."""
+        sure = max(slot.credit, 1)
+        begun = {self._ledger[case].group for case in itertools.islice(slot.queue, sure)} - {""}
+        late = [
+            case
+            for case in itertools.islice(slot.queue, sure, None)
+            if self._ledger[case].group not in begun
+            and self._backlog.demands(slot.worker, self._ledger[case].case.requirement)
+        ]
+        if not late:
+            return []
+        slot.give_up((), late, self._verdicts.pieces)
+        return [Send(slot=slot.name, command=Drop(cases=tuple(late))), *self._verdicts.admit_cases(file, late)]
 
     def learn(self, slot: Slot, case: str, duration_s: float) -> None:
         """A case of the slot took so long: so much less is left, and others of its file may take as long."""
@@ -326,8 +407,23 @@ class Dealer:
         units: list[Unit] = []
         target_s = min(self._limits.batch_s, self._backlog.expected_s / (2 * len(self.slots)))
         got_s = 0.0
+        promised = self._promised.pop(slot.name, None)
+        if promised is not None:
+            if promised.exclusive:
+                self._locks[slot.name] = promised.exclusive
+            allowance = self._backlog.allowance(slot.worker, promised)
+            rest = self._backlog.take_rest_of(promised, slot.worker, self.locked, self._not_for(slot))
+            together = sorted([promised, *rest], key=lambda piece: piece.turn)
+            return [self._assign(slot, together, [self._unit(piece, allowance) for piece in together])]
         while not pieces or got_s < target_s:
-            taken = self._backlog.take(slot.worker, slot.name, self.locked, self._not_for(slot))
+            taken = self._backlog.take(
+                slot.worker,
+                slot.name,
+                self.locked,
+                self._not_for(slot),
+                is_torn_down=not slot.running,
+                may_demand=not pieces,
+            )
             if taken is None:
                 break
             piece, allowance = taken
@@ -338,6 +434,8 @@ class Dealer:
             got_s += sum(one.expected_s for one in together)
             if piece.exclusive:
                 self._locks[slot.name] = piece.exclusive
+                break
+            if self._backlog.demands(slot.worker, piece.requirement):
                 break
         return [self._assign(slot, pieces, units)] if pieces else []
 
@@ -379,6 +477,7 @@ class Dealer:
     def _unit(self, piece: Piece, allowed: Allowance) -> Unit:
         """A piece as a slot is handed it."""
         test_type = self._ledger.told_type_of(piece.file)
+        allowed = allowed.within(piece.part)
         if piece.cases:
             tried = {case: self._ledger[case].attempts for case in piece.cases if self._ledger[case].attempts}
             cases = () if piece.is_whole else piece.cases

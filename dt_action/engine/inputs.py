@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 from dt_action.errors import UnreadableError
 from dt_action.model.hardware import Capability
+from dt_action.model.holding import Holding
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.slot_protocol import (
     FileSkipped,
@@ -74,11 +75,16 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve:
-    """What tests of other runs have for themselves now, by name: all of it, in place of what was told before."""
+    """
+    What tests of other runs have for themselves now: names, and what is `lent` of each worker, by its name.
+
+    It is all of it, in place of what was told before.
+    """
 
     word: ClassVar[str] = "reserve"
 
     names: frozenset[str]
+    lent: Mapping[str, Holding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

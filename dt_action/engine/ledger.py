@@ -38,6 +38,7 @@ class Ledger:
         self._entries: dict[str, Entry] = {}
         self._spanning: set[str] = set()
         self._open_files = set(self.files)
+        self._open_parts: dict[str, set[object]] = {}
         self._open_cases = 0
 
     def __contains__(self, case: str) -> bool:
@@ -106,9 +107,21 @@ class Ledger:
         """The test type of a file, for its slot; empty where the whole run is of one type."""
         return self._types.get(file, "")
 
-    def close_file(self, file: str) -> None:
-        """The file's cases are known, or never will be."""
-        self._open_files.discard(file)
+    def divide(self, file: str, parts: Iterable[object]) -> None:
+        """The file is collected part by part."""
+        self._open_parts[file] = set(parts)
+
+    def is_divided(self, file: str) -> bool:
+        """True for a file that is collected part by part."""
+        return file in self._open_parts
+
+    def close_file(self, file: str, part: object = None) -> None:
+        """The file's cases are known, or never will be; of one that is divided, those of a part."""
+        parts = self._open_parts.get(file)
+        if parts is not None:
+            parts.discard(part)
+        if not parts:
+            self._open_files.discard(file)
 
     def register(self, file: str, found: Sequence[Found]) -> tuple[TestCase, ...]:
         """Take in the cases of a file; returns those told for the first time."""
@@ -135,6 +148,8 @@ class Ledger:
 
     def register_file(self, id: str) -> TestCase:
         """A file, folder or class as a case of its own: it cannot be collected, run or placed as a whole."""
+        if id in self._entries:
+            return self._entries[id].case
         file = id.partition("::")[0]
         planned = self.files.get(file)
         case = TestCase(id=id, file=file, test_type=planned.test_type if planned else "")

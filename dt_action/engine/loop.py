@@ -131,7 +131,7 @@ class Loop:
                     makes_room |= isinstance(output.command, Stop)
                 case Start():
                     if output.slot not in self._host.slots:
-                        self._host.start(output.slot, output.worker, is_plain=output.is_plain)
+                        self._host.start(output.slot, output.worker, is_plain=output.is_plain, visible=output.visible)
                 case StartController():
                     if self._start_controller is not None:
                         self._start_controller()

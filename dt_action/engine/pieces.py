@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from dt_action.model.hardware import FileNeeds, Requirement
+from dt_action.model.holding import NO_DEMAND, Demand, demand_of
 from dt_action.model.plan import Portion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """
+    Some tests of a file that is not collected yet: all but `withheld`, of those `only` which are named, if any are.
+
+    Names are as in `FileNeeds`: one without brackets stands for all parameters.
+    """
+
+    only: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+    def has(self, case: str) -> bool:
+        """True where the case, by its id, is in this part."""
+        name = case.partition("::")[2]
+        names = {name, name.partition("[")[0]}
+        return not names.intersection(self.withheld) and (not self.only or bool(names.intersection(self.only)))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,7 +39,8 @@ class Piece:
     and its turn all the same where pytest would have it; where these are all of the file, it `is_whole`. `strikes`
     counts the processes that died with the piece in hand and nothing else to blame; `avoid` names the workers on which
     its case failed before. `group` names what its cases are in with those of other files: one slot runs them all, in
-    the order of `turn`.
+    the order of `turn`. Of a file whose tests take different things of their workers, the piece may be one `part`, and
+    `needs` speak of that alone. What its tests take while they run is its `demand`.
     """
 
     file: str
@@ -36,13 +57,16 @@ class Piece:
     is_whole: bool = False
     group: str = ""
     turn: int = 0
+    part: Part | None = None
     key: object = field(init=False)
+    demand: Demand = field(init=False)
 
     def __post_init__(self) -> None:
         """Pieces with the same key may run on the same workers."""
         is_one = bool(self.cases) or self.needs.is_uniform
         places = map(_place, (self.requirement, *self.needs.cases.values()))
         self.key = _place(self.requirement) if is_one else frozenset(places)
+        self.demand = demand_of(self.requirement) if is_one else NO_DEMAND
 
     @property
     def is_uniform(self) -> bool:
@@ -78,6 +102,46 @@ class Allowance:
     anything: bool
     withheld: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+
+    def within(self, part: Part | None) -> Allowance:
+        """What of one part of a file may be run."""
+        if part is None:
+            return self
+        only = [name for name in part.only if not self.only or name in self.only]
+        return replace(self, only=tuple(only) or self.only, withheld=tuple(sorted({*self.withheld, *part.withheld})))
+
+
+def parts_of(needs: FileNeeds, takes: Callable[[Requirement], bool]) -> list[tuple[FileNeeds, Part]]:
+    """
+    A file in parts: the tests of each requirement that `takes` something of its worker, and all the others.
+
+    Each test is in one of them; a part without limits is the whole file.
+    """
+    groups: dict[Requirement | None, dict[str, Requirement]] = {}
+    for name, requirement in needs.cases.items():
+        groups.setdefault(_group(requirement) if takes(requirement) else None, {})[name] = requirement
+    own = _group(needs.default) if takes(needs.default) else None
+    mine = groups.pop(own, {})
+    others = {name for names in groups.values() for name in names}
+    overruled = {name: mine[name] for name in mine if _function(name) != name and _function(name) in others}
+    whole = FileNeeds(path=needs.path, default=needs.default, cases={} if own else mine)
+    parts = [(whole, Part(withheld=tuple(sorted(others))))]
+    for group, names in [*groups.items(), *([(own, overruled)] if overruled else [])]:
+        elsewhere = (name for name in needs.cases if name not in names and _function(name) in names)
+        part = Part(only=tuple(sorted(names)), withheld=tuple(sorted(elsewhere)))
+        cases = names if group is None else {}
+        parts.append((FileNeeds(path=needs.path, default=next(iter(names.values())), cases=cases), part))
+    return parts
+
+
+def _function(name: str) -> str:
+    return name.partition("[")[0]
+
+
+@lru_cache(maxsize=4096)
+def _group(requirement: Requirement) -> Requirement:
+    """What of a requirement decides where and when it can run."""
+    return replace(requirement, evidence=(), timeout_s=None)
 
 
 @lru_cache(maxsize=4096)

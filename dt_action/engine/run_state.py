@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dt_action.engine.actions import Action, Discard, Kill, Limits, Output, Send, Start, Tell
@@ -18,6 +18,7 @@ from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, PropertyRecorded, Warned, WorkerJoined
 from dt_action.model.hardware import Capability, Requirement
+from dt_action.model.holding import Holding
 from dt_action.model.plan import Plan
 from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import CONTROLLER, Died, slot_name
@@ -85,6 +86,8 @@ class RunState:
         one_by_one = self._start.isolation == "test"
         self._limits = replace(limits, batch_s=0.0, one_by_one=one_by_one) if self._has_fresh_processes else limits
         self._brain = Dispatcher(plan, self._limits, now=now)
+        if is_alone:
+            self._brain.stop_lending()
         self._controlling = Controlling(is_possible=has_controller)
         self._confirming = Confirming(budget_s=limits.confirm_budget_s)
         self._interrupting = Interrupting()
@@ -123,7 +126,8 @@ class RunState:
                 overdue = self._brain.overdue(now)
                 if overdue and not self._interrupting.asked:
                     return self._interrupt(Cancel(status="timeout", reason=overdue), now)
-                return [*self._follow(self._brain.tick(now)), *self._confirm(now), *self._end_evicted(now)]
+                outputs = [*self._follow(self._brain.tick(now)), *self._confirm(now), *self._end_evicted(now)]
+                return [*outputs, *self._make_room(now)]
             case Open():
                 return self._open(what.worker, now)
             case Join():
@@ -134,7 +138,7 @@ class RunState:
             case Release():
                 return self._release(what.slot, now)
             case Reserve():
-                return self._follow(self._brain.reserve_elsewhere(what.names))
+                return self._follow(self._brain.reserve_elsewhere(what.names, what.lent))
             case Cancel():
                 return self._interrupt(what, now)
 
@@ -181,7 +185,7 @@ class RunState:
             return False
         if self._is_alone and any(not process.is_stopped for process in self._processes.values()):
             return False
-        if self._confirming.wants_process and worker == self._confirms_on:
+        if (self._confirming.wants_process and worker == self._confirms_on) or self._brain.wants_seat_on(worker):
             return True
         if len(self.starting) >= max(1, self._brain.waiting if self._is_ready else len(self._plan.files)):
             return False
@@ -206,6 +210,21 @@ class RunState:
         """The same of other runs, as far as was told."""
         return self._brain.reserved_elsewhere
 
+    @property
+    def lending_version(self) -> int:
+        """A number that changes with what is lent."""
+        return self._brain.lending.version
+
+    @property
+    def lent(self) -> dict[str, Holding]:
+        """What tests of this run have of each worker now."""
+        return {} if self.is_over else self._brain.lending.lent()
+
+    @property
+    def lent_elsewhere(self) -> Mapping[str, Holding]:
+        """The same of other runs, as far as was told."""
+        return self._brain.lending.elsewhere
+
     def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
         """What waits needs, each with the seconds that it is expected to take."""
         return self._brain.needs_waiting()
@@ -226,6 +245,7 @@ class RunState:
                 died = Died(reason=reason, how="lost")
                 outputs += self._settle(self._confirming.hear(died, sent=process.sent), now)
             outputs += self._follow(self._controlling.slot_gone(slot, reason))
+            outputs += self._follow(self._brain.process_gone(slot, now))
         return outputs + self._follow(self._brain.worker_lost(worker, reason, now))
 
     def _open(self, worker: str, now: float) -> list[Output]:
@@ -242,7 +262,8 @@ class RunState:
             commands.append(protocol.Avoid(files=tuple(sorted(self._brain.suspects))))
         told = self._follow([Send(slot=slot, command=command) for command in commands])
         is_plain = self._is_alone or (confirms and not self._controlling.is_missed)
-        return [Start(slot=slot, worker=worker, is_plain=is_plain), *told]
+        visible = self._brain.start(slot, worker, sees_none=confirms)
+        return [Start(slot=slot, worker=worker, is_plain=is_plain, visible=visible), *told]
 
     def _release(self, slot: str, now: float) -> list[Output]:
         process = self._processes.get(slot)
@@ -260,11 +281,13 @@ class RunState:
             del self._processes[slot]
             outputs.append(Discard(slot=slot))
             outputs += self._follow([*self._controlling.slot_gone(slot), *self._brain.slot_left(slot, now)])
+            outputs += self._follow(self._brain.process_gone(slot, now))
         return outputs
 
     def _go_alone(self, reason: str, now: float) -> list[Output]:
         """Only one process can run these tests, as plain pytest does it: the others end before they began."""
         self._is_alone = True
+        self._brain.stop_lending()
         told = Tell(Notice(level="info", text=f"all tests run in one process: {reason}"))
         return [told, *self._discard([*self._processes], now)]
 
@@ -273,6 +296,8 @@ class RunState:
         gone = self._follow(self._controlling.slot_gone(slot, died.reason))
         if process.kill is not None:
             died = replace(died, reason=process.kill.reason)
+        if not self._interrupting.asked:
+            gone += self._follow(self._brain.process_gone(slot, now))
         if self.is_finished or self._interrupting.asked:
             return gone
         if process.is_starting and (died.how == "lost" or not self._brain.is_importing(slot)):
@@ -389,6 +414,7 @@ class RunState:
             case Died():
                 del self._processes[slot]
                 outputs = self._follow(self._controlling.slot_gone(slot, message.reason))
+                outputs += self._follow(self._brain.process_gone(slot, now))
             case protocol.NeedsController():
                 outputs = self._follow(self._controlling.needed(slot, message.reasons, confirms=True))
             case protocol.Ready() | protocol.Output():
@@ -465,6 +491,10 @@ class RunState:
             return
         self._plan = self._plan.renamed(lambda path: _named_from(rootdir, base, path))
         self._brain = Dispatcher(self._plan, self._limits, now=now)
+        if self._is_alone:
+            self._brain.stop_lending()
+        for slot, process in self._processes.items():
+            self._brain.start(slot, process.worker, sees_none=True)
         for worker, (capability, _) in self._workers.items():
             self._brain.worker_joined(worker, capability, now)
 
@@ -508,11 +538,16 @@ class RunState:
     # --- slots that make way --------------------------------------------------------------------------------------
 
     def _wants(self, slot: str, process: _Process, now: float) -> list[Action]:
-        """Under isolation by file or test a process that has had one makes way for a fresh one."""
+        """
+        Under isolation by file or test a process that has had one makes way for a fresh one.
+
+        So does one that sees devices which nobody needs as they are, for one that sees others.
+        """
         if self._brain.holds_work(slot) or self.is_finished:
             return self._brain.wants(slot, now)
         process.is_leaving |= self._has_fresh_processes and process.is_used
         process.is_used = True
+        process.is_leaving |= self._brain.is_done_with(slot)
         if not process.is_leaving:
             return self._brain.wants(slot, now)
         if self._brain.is_running(slot):
@@ -523,6 +558,24 @@ class RunState:
         if not process.is_leaving or process.is_stopped or self.is_finished or self._brain.holds_work(slot):
             return []
         return self._follow(self._stop(slot, process, now))
+
+    def _make_room(self, now: float) -> list[Output]:
+        """Where the places of a worker are taken: let go of processes that are less needed than one with devices."""
+        outputs: list[Output] = []
+        for slot in filter(self._brain.is_done_with, self._brain.resting):
+            if slot in self._processes:
+                outputs += self._follow(self._stop(slot, self._processes[slot], now))
+        for worker in self._workers:
+            if self.room_on(worker) > 0 or not self._brain.wants_seat_on(worker):
+                continue
+            here = {slot: process for slot, process in self._processes.items() if process.worker == worker}
+            if any(process.is_leaving for process in here.values()):
+                continue
+            plain = [slot for slot in here if not self._brain.lending.sees(slot) and not here[slot].confirms]
+            resting = [slot for slot in self._brain.resting if slot in plain]
+            for slot in [*resting, *(slot for slot in plain if not here[slot].is_starting)][:1]:
+                outputs += self._release(slot, now)
+        return outputs
 
     def _stop(self, slot: str, process: _Process, now: float) -> list[Action]:
         process.is_stopped = True

@@ -14,7 +14,8 @@ from dt_action.engine.pieces import Piece
 from dt_action.engine.slots import Slot
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, CaseUnplaced, Notice
-from dt_action.model.hardware import Requirement
+from dt_action.model.hardware import Capability, Requirement
+from dt_action.model.holding import demand_of
 
 MOST_STRIKES = 2
 """So many processes may die with a piece in hand and nothing better to blame, before the piece is blamed."""
@@ -37,7 +38,7 @@ class Verdicts:
             return False
         requirement = entry.case.requirement
         may_run = self._backlog.may_run(worker, requirement) and worker not in entry.failed_on
-        return may_run and not requirement.exclusive
+        return may_run and not requirement.exclusive and not self._backlog.demands(worker, requirement)
 
     # --- pieces that wait -----------------------------------------------------------------------------------------
 
@@ -45,13 +46,16 @@ class Verdicts:
         """
         Pieces of cases of one file: together is what needs the same and failed on the same workers.
 
-        What is in a group with cases of other files is apart.
+        What is in a group with cases of other files is apart. What takes something of its worker while it runs is by
+        itself, so that it has that no longer than it must.
         """
         groups: dict[tuple[Requirement, frozenset[str], str], list[str]] = {}
         for case in cases:
             entry = self._ledger[case]
-            key = entry.case.requirement, entry.failed_on, self._ledger.spanning_group_of(case)
-            groups.setdefault(key, []).append(case)
+            requirement, alone = entry.case.requirement, self._ledger.spanning_group_of(case)
+            if not demand_of(requirement).is_nothing and self._backlog.lending.anybody_lends(requirement):
+                alone = entry.group or case
+            groups.setdefault((requirement, entry.failed_on, alone), []).append(case)
         return [self._piece(file, members) for members in groups.values()]
 
     def admit(self, piece: Piece) -> list[Action]:
@@ -61,6 +65,8 @@ class Verdicts:
             self._backlog.add(piece)
             return []
         ids = self._ids_of(piece)
+        self._ledger.close_file(piece.file, piece.part)
+        ids = tuple(id for id in ids if not self._ledger[id].is_final)
         for id in ids:
             self._ledger.finish(id)
         return [Tell(CaseUnplaced(case=self._ledger[id].case, reason=reason)) for id in ids]
@@ -99,7 +105,7 @@ class Verdicts:
 
     def _send_elsewhere(self, entry: Entry, attempt: Attempt) -> list[Action]:
         """A case that skipped itself for a device that another worker has is run there, once."""
-        capability = self._backlog.capabilities.get(attempt.worker)
+        capability = self._seen_by(attempt)
         if attempt.outcome != "skipped" or entry.was_sent_elsewhere or capability is None:
             return []
         miss = placement_miss(entry.case, attempt, capability)
@@ -115,6 +121,14 @@ class Verdicts:
             told.append(Tell(Notice(level="warning", text=text)))
         self._ledger.send_elsewhere(entry, miss.wanted)
         return [*told, *self.admit_cases(entry.case.file, [entry.case.id])]
+
+    def _seen_by(self, attempt: Attempt) -> Capability | None:
+        """The worker, as the process of the attempt saw it."""
+        capability = self._backlog.capabilities.get(attempt.worker)
+        lending = self._backlog.lending
+        if capability is None or not lending.lends(attempt.worker) or lending.sees(attempt.slot):
+            return capability
+        return capability.without_devices()
 
     def blame(self, id: str, attempt: Attempt, *, now: float, final: bool = False) -> list[Action]:
         """A file, folder or class cannot be collected, or lets no process start. It is told once."""
@@ -132,6 +146,7 @@ class Verdicts:
             halves = piece.cases[:middle], piece.cases[middle:]
         elif strikes >= MOST_STRIKES:
             blamed = self._ids_of(piece)
+            self._ledger.close_file(piece.file, piece.part)
             return [action for id in blamed for action in self.conclude(id, attempt, now=self.last_case_at)]
         return [
             action

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dt_action.engine import Limits, RunState
@@ -70,5 +70,5 @@ def apart_by_devices(capability: Capability, slots: int) -> tuple[Place, ...]:
     """
     places = [Place(worker=WORKER, capability=capability.without_devices(), slots=slots)]
     if capability.devices:
-        places.append(Place(worker=WITH_DEVICES, capability=capability, slots=1))
+        places.append(Place(worker=WITH_DEVICES, capability=replace(capability, is_per_slot=True), slots=1))
     return tuple(places)

@@ -173,7 +173,7 @@ def _most_devices(node: Node, needs: Sequence[Requirement]) -> dict[str, int]:
 
 def _holder(node: Node, held: Mapping[str, int], slots: int) -> Place:
     devices = [device for kind, count in held.items() for device in _of_kind(node.capability.devices, kind)[:count]]
-    capability = replace(node.capability, devices=tuple(devices))
+    capability = replace(node.capability, devices=tuple(devices), is_per_slot=True)
     return Place(worker=f"{node.name}.{'-'.join(sorted(held))}", capability=capability, slots=slots)
 
 

@@ -18,6 +18,7 @@ from dt_action.hosts.ending import TAIL_BYTES, ending_of
 from dt_action.hosts.process import BOOTSTRAP
 from dt_action.hosts.session import Session
 from dt_action.hosts.slot_line import Line, WakeableSelector
+from dt_action.model.holding import Visible
 from dt_action.model.slot_protocol import Command, Died, Interrupt, ToController
 from dt_action.ports import Heard
 
@@ -100,7 +101,7 @@ class ContainerHost:
         """See `ports.SlotHost`."""
         return (*self._slots, *self._launching)
 
-    def start(self, slot: str, worker: str = "", *, is_plain: bool = False) -> None:
+    def start(self, slot: str, worker: str = "", *, is_plain: bool = False, visible: Visible | None = None) -> None:
         """Start a slot. Raises ConfigurationError where there is no image; `poll` tells of an engine that refuses."""
         if not self._is_prepared:
             self._is_prepared = True

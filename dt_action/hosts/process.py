@@ -21,7 +21,9 @@ from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.session import Session
 from dt_action.hosts.slot_line import Line, WakeableSelector
 from dt_action.hosts.template import ForkedProcess, Handle, Template
+from dt_action.model.holding import Visible
 from dt_action.model.slot_protocol import CONTROLLER, Command, Died, Forkable, Interrupt, ToController
+from dt_action.model.visibility import variables
 from dt_action.ports import Heard
 from dt_action.workspace import caches
 
@@ -85,10 +87,16 @@ class Host:
         """Start the controller session's process. Raises ConfigurationError as `start`."""
         self._spawn(CONTROLLER)
 
-    def start(self, slot: str, worker: str = "", *, is_plain: bool | None = None) -> None:
-        """Start a slot's process (there is one worker here). Raises ConfigurationError where it cannot be started."""
-        if self.session.runs_plain(is_plain) or self._template.state == "over":
-            self._spawn(slot, is_plain=is_plain)
+    def start(
+        self, slot: str, worker: str = "", *, is_plain: bool | None = None, visible: Visible | None = None
+    ) -> None:
+        """
+        Start a slot's process (there is one worker here). Raises ConfigurationError where it cannot be started.
+
+        One that sees devices is no copy of another process, whose libraries have looked for them already.
+        """
+        if self.session.runs_plain(is_plain) or self._template.state == "over" or (visible and visible.devices):
+            self._spawn(slot, is_plain=is_plain, visible=visible)
         elif self._template.state == "absent":
             self._spawn_template(slot)
         else:
@@ -96,7 +104,14 @@ class Host:
             if self._template.state == "ready":
                 self._fork(self._processes[slot])
 
-    def _spawn(self, slot: str, *, is_plain: bool | None = None, control: socket.socket | None = None) -> _Process:
+    def _spawn(
+        self,
+        slot: str,
+        *,
+        is_plain: bool | None = None,
+        control: socket.socket | None = None,
+        visible: Visible | None = None,
+    ) -> _Process:
         session = self.session
         log = self._scratch / f"{slot}.log"
         is_shown = slot == CONTROLLER and session.start.shows_pytest
@@ -114,7 +129,7 @@ class Host:
                 popen = subprocess.Popen(
                     [session.python, str(BOOTSTRAP), config],
                     cwd=session.root,
-                    env=self._environ(slot, is_plain=is_plain),
+                    env=self._environ(slot, is_plain=is_plain, visible=visible),
                     stdin=subprocess.DEVNULL,
                     stdout=None if is_shown else output,
                     stderr=None if is_shown else subprocess.STDOUT,
@@ -237,13 +252,20 @@ class Host:
         self._selector.close()
         end_scratch(self._scratch)
 
-    def _environ(self, slot: str, *, is_plain: bool | None) -> dict[str, str]:
+    def _environ(self, slot: str, *, is_plain: bool | None, visible: Visible | None) -> dict[str, str]:
         runs = self.session.environ.get(RUNS_VARIABLE)
-        return {
+        environ = {
             **self.session.environ,
             **self.session.variables(slot, is_plain=is_plain),
             RUNS_VARIABLE: f"{runs},{self._mark}" if runs else self._mark,
         }
+        if visible is None and not self.session.runs_plain(is_plain):
+            visible = self.session.visible
+        for name, value in variables(visible, environ).items() if visible is not None else ():
+            environ.pop(name, None)
+            if value is not None:
+                environ[name] = value
+        return environ
 
     def _read(self, process: _Process) -> Iterator[Heard]:
         if process.slot not in self._processes:

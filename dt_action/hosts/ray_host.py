@@ -12,6 +12,7 @@ from typing import Any
 from dt_action.errors import FleetError
 from dt_action.hosts import ray_actor
 from dt_action.hosts.ray_cluster import Cluster, in_short
+from dt_action.model.holding import Visible
 from dt_action.model.json_codec import to_jsonable
 from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import (
@@ -117,7 +118,7 @@ class RayHost:
         """See `ports.SlotHost`."""
         return tuple(self._actors)
 
-    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
+    def start(self, slot: str, worker: str, *, is_plain: bool = False, visible: Visible | None = None) -> None:
         """See `ports.SlotHost`."""
         actor = self._actors[slot] = _Actor(slot=slot, worker=worker, is_plain=is_plain, started_at=time.monotonic())
         self._launch(actor)

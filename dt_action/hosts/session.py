@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dt_action.model.holding import Visible
 from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import CONTROLLER
 
@@ -43,7 +44,8 @@ class Session:
 
     Processes of the interpreter `python` are started in `root`. `environ` is what the tests see of the environment:
     pass none of our secrets in it. `mark` is a name that no other host has; empty where the run has but one.
-    `data_file` is how the paths of coverage's data files begin, where the run measures.
+    `data_file` is how the paths of coverage's data files begin, where the run measures. `visible` are the devices of a
+    process, among several, of which nothing else was said.
     """
 
     root: Path
@@ -53,6 +55,7 @@ class Session:
     mark: str = ""
     data_file: Path | None = None
     recording: Recording | None = None
+    visible: Visible | None = None
 
     def config(
         self,

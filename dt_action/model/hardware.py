@@ -126,10 +126,15 @@ NOTHING = Requirement()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One device of a machine."""
+    """
+    One device of a machine. `index` is its number among those of its kind, as the machine's owner counts them; `uuid`
+    is its name for life, where its vendor gives it one.
+    """
 
     kind: DeviceKind
     name: str = ""
+    index: int = 0
+    uuid: str = ""
     memory_bytes: int = 0
     features: frozenset[str] = frozenset()
 
@@ -144,7 +149,8 @@ class Capability:
     """
     What a machine has, in the words of `Requirement`.
 
-    `platform` is `linux`, `darwin` or `windows`; every machine has a cpu, which need not stand in `devices`.
+    `platform` is `linux`, `darwin` or `windows`; every machine has a cpu, which need not stand in `devices`. Where it
+    `is_per_slot`, somebody else (a container engine, Ray) gives each slot what stands here for as long as it lives.
     """
 
     devices: tuple[Device, ...] = ()
@@ -153,6 +159,7 @@ class Capability:
     memory_bytes: int = 0
     cpu_count: int = 1
     labels: frozenset[str] = frozenset()
+    is_per_slot: bool = False
 
     def why_not(self, requirement: Requirement) -> str:
         """Why this machine does not satisfy `requirement`, in words; empty where it does."""

@@ -306,6 +306,12 @@ class Settings:
     workers: int | None = option(
         WORKERS, None, "how many processes run tests at a time on this machine", group="execution", unset="auto"
     )
+    gpu_sharing: str = option(
+        choice("auto", "off", "all"),
+        "auto",
+        "tests on one GPU at a time: several whose stated memory fits, one, or all, each of which sees every device",
+        group="execution",
+    )
     isolation: str = option(
         choice("session", "file", "test", "container"),
         "session",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from dt_action.model.hardware import Capability
+from dt_action.model.hardware import Capability, Device
+from dt_action.model.visibility import allowed
 from dt_action.probes import (
     accelerators,
     amd,
@@ -36,15 +39,34 @@ def this_machine(environ: Mapping[str, str]) -> Capability:
 
 def probe(system: System) -> Capability:
     """Ask every probe about `system`."""
-    devices = tuple(device for module in _DEVICES for device in module.devices(system))
+    devices = numbered([device for module in _DEVICES for device in module.devices(system)])
     return Capability(
-        devices=devices,
+        devices=allowed(devices, system.environ),
         browsers=browsers.names(system),
         platform=_PLATFORMS.get(system.platform, system.platform),
         memory_bytes=memory.total_bytes(system),
         cpu_count=processor.processors(),
         labels=processor.labels(system),
     )
+
+
+def numbered(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """The devices with their numbers, as drivers count: for each kind and vendor from 0, where nobody told them."""
+    counts: Counter[tuple[str, bool]] = Counter()
+    made = []
+    for device in devices:
+        vendor = device.kind, "neuron" in device.features
+        made.append(device if device.uuid else replace(device, index=counts[vendor]))
+        counts[vendor] += 1
+    return tuple(made)
+
+
+def has_device_files(environ: Mapping[str, str]) -> bool:
+    """True where something in the file system says that there may be a device: a look that takes no time."""
+    system = System(environ=environ)
+    if _PLATFORMS.get(system.platform) != "linux":
+        return bool(probe(system).devices)
+    return any(system.glob(pattern) for module in _DEVICES for pattern in module.FILES)
 
 
 def evidence(system: System) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from dt_action.model import event as events
 from dt_action.model.event import Event
 from dt_action.model.hardware import Capability
+from dt_action.model.holding import Sharing, Visible
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan
 from dt_action.model.pytest_start import PytestStart
@@ -16,7 +17,7 @@ from dt_action.model.pytest_start import PytestStart
 API = "/api/v1"
 """The path of every call; it changes when a message would be misunderstood by the other side."""
 
-VERSION = 2
+VERSION = 3
 """Of the messages here: it grows when one side would misunderstand the other, though the paths are the same."""
 
 VERSION_HEADER = "DT-Wire"
@@ -51,6 +52,7 @@ class RunLimits:
     retries: int = 0
     fail_fast: int = 0
     confirm_budget_s: float = 0.0
+    gpu_sharing: Sharing = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ class Poll:
 class Lease:
     """
     One slot of the run `start.run`, for a worker. Only `token` speaks for it. It `is_plain` where it is the only one.
+    It sees the devices that are `visible`, and whatever there is where nothing is said.
 
     Where the run measures, the worker sends the coverage data of the slot's process before it tells of its end.
     """
@@ -172,6 +175,7 @@ class Lease:
     bundle: str
     start: PytestStart
     is_plain: bool = False
+    visible: Visible | None = None
     no_output_timeout_s: float | None = None
 
     @property

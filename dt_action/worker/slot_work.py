@@ -187,7 +187,7 @@ class SlotWork(threading.Thread):
 
     def _attend(self, link: Link, host: LeaseHost) -> None:
         """Carry messages and commands until the process has ended, or the lease has. Raises DtError: see the host."""
-        host.start(self.lease.slot, "", is_plain=self.lease.is_plain)
+        host.start(self.lease.slot, "", is_plain=self.lease.is_plain, visible=self.lease.visible)
         self._obey(host)
         backoff = iter(self._backoff)
         retry_at = 0.0

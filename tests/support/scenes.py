@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 
@@ -20,6 +20,7 @@ from dt_action.model.event import (
     Event,
 )
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
+from dt_action.model.holding import Visible
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import Assign, Command, Died, Drop, Finished, Message, Started, Stop
@@ -38,12 +39,16 @@ REQUIREMENTS = (
     Requirement(exclusive=frozenset({"license", "port"}), all_of=CUDA, enforced=True),
     Requirement(min_memory_bytes=8, enforced=True),
     Requirement(priority=3),
+    Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda", count=2),)),), enforced=True),
+    Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda", memory_bytes=5),)),)),
+    Requirement(all_of=CUDA, min_memory_bytes=7, enforced=True),
 )
 MACHINES = (
     Capability(),
     Capability(devices=(Device(kind="cuda"),), memory_bytes=16),
     Capability(browsers=frozenset({"chrome"})),
     Capability(devices=(Device(kind="cuda"),), browsers=frozenset({"chrome"})),
+    Capability(devices=tuple(Device(kind="cuda", index=at, memory_bytes=12) for at in range(2)), memory_bytes=16),
 )
 FAIR_MOVES = 3000
 """So many moves in which nothing more goes wrong must be enough for any of these small runs."""
@@ -70,6 +75,7 @@ class Process:
     name: str
     worker: str
     slot: FakeSlot
+    visible: Visible | None = None
     is_alive: bool = True
     is_heard: bool = False
     is_waiting: bool = False
@@ -108,11 +114,11 @@ class World:
     def slots(self) -> tuple[str, ...]:
         return tuple(name for name, process in self.processes.items() if process.is_alive)
 
-    def start(self, slot: str, worker: str, *, is_plain: bool = False) -> None:
+    def start(self, slot: str, worker: str, *, is_plain: bool = False, visible: Visible | None = None) -> None:
         assert worker in self.machines, "a slot is started only on a worker that is there"
         there = [process for process in self.processes.values() if process.is_alive and process.worker == worker]
         assert sum(not process.is_stopped for process in there) < self.machines[worker].slots
-        self.processes[slot] = Process(name=slot, worker=worker, slot=FakeSlot(self.suite))
+        self.processes[slot] = Process(name=slot, worker=worker, slot=FakeSlot(self.suite), visible=visible)
 
     def send(self, slot: str, command: Command) -> None:
         process = self.processes[slot]
@@ -248,11 +254,41 @@ class World:
         assert case not in process.dropped and case.partition("::")[0] not in process.dropped, f"{case} was dropped"
         if requirement.enforced:
             assert self.machines[process.worker].capability.satisfies(requirement), f"{case} on {process.worker}"
+        self._assert_has_what_it_needs(process, case)
+        self._assert_nothing_is_had_twice(self.machines[process.worker])
         for other in self.processes.values():
             if other is not process and other.is_alive and other.name not in self.lost and other.slot.running:
                 assert other.slot.running != case, f"{case} runs twice at once"
                 both = requirement.exclusive & self.requirements[other.slot.running].exclusive
                 assert not both, f"{case} and {other.slot.running} at once"
+
+    def _assert_has_what_it_needs(self, process: Process, case: str) -> None:
+        needed, machine = self.requirements[case], self.machines[process.worker].capability
+        seen = process.visible.devices if process.visible else ()
+        if machine.satisfies(needed):
+            assert replace(machine, devices=seen).satisfies(needed), f"{case} sees {seen}"
+
+    def _assert_nothing_is_had_twice(self, place: Place) -> None:
+        """No device and no memory of a worker that processes which live have more of than there is."""
+        room = {device.index: device.memory_bytes or 1 for device in place.capability.devices}
+        memory = place.capability.memory_bytes
+        for process in self.processes.values():
+            if not process.is_alive or process.worker != place.worker or process.name in self.lost:
+                continue
+            needed = self.requirements.get(process.slot.running)
+            if needed is None or not place.capability.satisfies(needed):
+                continue
+            memory -= needed.min_memory_bytes
+            for device in process.visible.devices if process.visible else ():
+                sizes = [need.memory_bytes for clause in needed.all_of for need in clause.any_of]
+                room[device.index] -= max(sizes, default=0) if device.memory_bytes and any(sizes) else room_of(device)
+        assert all(left >= 0 for left in room.values()), f"{place.worker} has {room} left"
+        assert memory >= 0 or not place.capability.memory_bytes, f"{place.worker} has {memory} bytes left"
+
+
+def room_of(device: Device) -> int:
+    """The units that a device is lent in."""
+    return device.memory_bytes or 1
 
 
 def _started_in(process: Process) -> list[str]:

@@ -77,8 +77,17 @@ class Fleet:
             self.brain.worker_joined(f"w{number}", capability, 0.0)
         self.brain.files_known(["a.py"], 0.0)
         for number in range(len(capabilities)):
+            self.brain.start(f"s{number}", f"w{number}", sees_none=True)
             self.brain.slot_joined(f"s{number}", f"w{number}", 0.0)
         self.begin("s0", *(f"a.py::t{number}" for number in range(cases)))
+
+    def start_with_device(self, slot: str, worker: str) -> None:
+        """A process that sees a device of the worker is started, since something waits for that."""
+        assert self.brain.wants_seat_on(worker)
+        visible = self.brain.start(slot, worker, sees_none=False)
+        assert visible is not None
+        assert len(visible.devices) == 1
+        self.brain.slot_joined(slot, worker, 0.0)
 
     def begin(self, slot: str, *cases: str) -> list[Assign]:
         """The slot asks for work and collects what it is given."""
@@ -104,9 +113,10 @@ def test_a_case_that_skipped_itself_is_run_where_the_device_is() -> None:
     (notice,) = told(told_first, Notice)
     assert "no rule saw a.py" in notice.text  # type: ignore[attr-defined]
 
-    (assigned,) = fleet.begin("s1", "a.py::t0")
+    fleet.start_with_device("s2", "w1")
+    (assigned,) = fleet.begin("s2", "a.py::t0")
     assert [unit.cases for unit in assigned.units] == [("a.py::t0",)]
-    (finished,) = told(fleet.finish("s1", PASSED), CaseFinished)
+    (finished,) = told(fleet.finish("s2", PASSED), CaseFinished)
     assert not finished.will_retry  # type: ignore[attr-defined]
     assert str(finished.case.requirement) == "cuda"  # type: ignore[attr-defined]
     assert fleet.brain.is_finished
@@ -121,8 +131,9 @@ def test_it_is_not_given_to_a_worker_that_lacks_the_device_as_well() -> None:
 def test_a_second_skip_is_the_last_word() -> None:
     fleet = Fleet(PLAIN, CUDA, XPU)
     fleet.finish("s0", skip("no CUDA device"))
-    fleet.begin("s1", "a.py::t0")
-    (finished,) = told(fleet.finish("s1", skip("and no XPU")), CaseFinished)
+    fleet.start_with_device("s3", "w1")
+    fleet.begin("s3", "a.py::t0")
+    (finished,) = told(fleet.finish("s3", skip("and no XPU")), CaseFinished)
     assert not finished.will_retry  # type: ignore[attr-defined]
 
 

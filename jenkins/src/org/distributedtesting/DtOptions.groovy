@@ -22,6 +22,7 @@ class DtOptions implements Serializable {
         'attach',
         'fallback',
         'workers',
+        'gpuSharing',
         'isolation',
         'start',
         'containerNetwork',

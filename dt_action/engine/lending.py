@@ -1,0 +1,172 @@
+"""Who has what of which worker: stocks, what processes see of the devices, and what is kept for who waits longest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dt_action.engine.pieces import Piece
+from dt_action.engine.stock import Stock
+from dt_action.model.hardware import Capability, Requirement
+from dt_action.model.holding import NO_HOLDING, Demand, Holding, Visible, combined, larger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """A piece that waits for so much of a worker that others must not go on taking what it waits for."""
+
+    piece: Piece
+    holding: Holding
+
+
+@dataclass(slots=True)
+class Lending:
+    """
+    The stocks of the workers that lend, and what each process has of them.
+
+    A process sees the devices that it was started with and no other ones, since a library looks only once; so it has
+    them until it ends. Memory and processors are had by a case, until its teardown is over. `version` changes
+    whenever something is lent or given back. `shares` tells that several cases may have a device by its memory.
+    """
+
+    shares: bool = True
+    is_off: bool = False
+    version: int = 0
+    _stocks: dict[str, Stock] = field(default_factory=dict)
+    _worker_of: dict[str, str] = field(default_factory=dict)
+    _held: dict[str, Holding] = field(default_factory=dict)
+    _seen: dict[str, frozenset[int]] = field(default_factory=dict)
+    _claims: dict[str, _Claim] = field(default_factory=dict)
+    _elsewhere: Mapping[str, Holding] = field(default_factory=dict)
+
+    # --- workers ------------------------------------------------------------------------------------------------------
+
+    def set_worker(self, worker: str, capability: Capability | None) -> None:
+        """A worker came, changed, or (None) went. What its processes have stays lent."""
+        self._stocks.pop(worker, None)
+        self._claims.pop(worker, None)
+        if capability is None or capability.is_per_slot:
+            return
+        stock = self._stocks[worker] = Stock(capability, shares=self.shares)
+        stock.note_elsewhere(self._elsewhere.get(worker, NO_HOLDING))
+        for slot, holding in self._held.items():
+            if self._worker_of[slot] == worker:
+                stock.lend(holding, is_checked=False)
+
+    def lends(self, worker: str) -> bool:
+        """True where the worker's devices and memory are lent case by case."""
+        return worker in self._stocks and not self.is_off
+
+    def anybody_lends(self, requirement: Requirement) -> bool:
+        """True where some worker that lends satisfies the requirement."""
+        return not self.is_off and any(stock.capability.satisfies(requirement) for stock in self._stocks.values())
+
+    def note_elsewhere(self, lent: Mapping[str, Holding]) -> bool:
+        """What other runs have of each worker now; True where there may be more for us than before."""
+        before, self._elsewhere = self._elsewhere, lent
+        for worker, stock in self._stocks.items():
+            stock.note_elsewhere(lent.get(worker, NO_HOLDING))
+        return any(holding != lent.get(worker) for worker, holding in before.items())
+
+    @property
+    def elsewhere(self) -> Mapping[str, Holding]:
+        """What other runs have, as far as was told."""
+        return self._elsewhere
+
+    def lent(self) -> dict[str, Holding]:
+        """What this run has of each worker."""
+        by_worker: dict[str, list[Holding]] = {}
+        for slot, holding in self._held.items():
+            if not holding.is_nothing:
+                by_worker.setdefault(self._worker_of[slot], []).append(holding)
+        return {worker: combined(holdings) for worker, holdings in by_worker.items()}
+
+    # --- processes ----------------------------------------------------------------------------------------------------
+
+    def open(self, slot: str, worker: str, holding: Holding) -> Visible | None:
+        """A process is started with this; what it sees. None where it sees what it likes: nobody lends there."""
+        stock = self._stocks.get(worker)
+        if stock is None or self.is_off:
+            return None
+        self._worker_of[slot] = worker
+        self._seen[slot] = holding.devices
+        self._hold(slot, stock, holding)
+        devices = stock.capability.devices
+        kinds = frozenset(device.kind for device in devices)
+        return Visible(devices=tuple(devices[at] for at in sorted(holding.devices)), kinds=kinds) if kinds else None
+
+    def close(self, slot: str) -> bool:
+        """The process is gone; True where it had something."""
+        worker = self._worker_of.pop(slot, "")
+        self._seen.pop(slot, None)
+        return self._give_back(slot, worker)
+
+    def sees(self, slot: str) -> frozenset[int]:
+        """The devices that a process sees, by their places in the worker's capability."""
+        return self._seen.get(slot, frozenset())
+
+    def end_case(self, slot: str) -> bool:
+        """The last case of a process is torn down; what its devices hold stays until the process ends. True for news"""
+        if self._seen.get(slot) or slot not in self._held:
+            return False
+        return self._give_back(slot, self._worker_of[slot])
+
+    def holding_for(self, slot: str, worker: str, demand: Demand, piece: Piece) -> Holding | None:
+        """What the process would have for a demand, in the place of what it has; None where that is not free."""
+        stock = self._stocks[worker]
+        mine = self._held.get(slot, NO_HOLDING)
+        seen = self._seen.get(slot, frozenset())
+        if not mine.is_nothing:
+            stock.take_back(mine)
+        found = stock.fit(demand, within=seen, beside=self._beside(worker, piece))
+        if not mine.is_nothing:
+            stock.lend(mine, is_checked=False)
+        return found
+
+    def change(self, slot: str, worker: str, holding: Holding, *, is_torn_down: bool) -> None:
+        """The process has this from now on; until its last case is torn down, it has that one's as well."""
+        stock, mine = self._stocks[worker], self._held.get(slot, NO_HOLDING)
+        if not mine.is_nothing:
+            stock.take_back(mine)
+        self._worker_of[slot] = worker
+        self._hold(slot, stock, holding if is_torn_down else larger(mine, holding))
+
+    # --- new processes ------------------------------------------------------------------------------------------------
+
+    def seat_for(self, worker: str, demand: Demand, piece: Piece) -> Holding | None:
+        """What a new process would be started with for the demand."""
+        return self._stocks[worker].fit(demand, beside=self._beside(worker, piece))
+
+    def claim(self, worker: str, demand: Demand, piece: Piece) -> None:
+        """The piece is the first in turn and does not fit: nothing more of what it waits for is lent to others."""
+        if worker in self._claims or any(claim.piece is piece for claim in self._claims.values()):
+            return
+        wanted = self._stocks[worker].soonest(demand)
+        if wanted is not None:
+            self._claims[worker] = _Claim(piece=piece, holding=wanted)
+
+    def unclaim(self, piece: Piece | None = None) -> None:
+        """The piece (or every piece) waits no more."""
+        for worker in [worker for worker, claim in self._claims.items() if piece is None or claim.piece is piece]:
+            del self._claims[worker]
+
+    def _beside(self, worker: str, piece: Piece) -> Iterable[Holding]:
+        claim = self._claims.get(worker)
+        return () if claim is None or claim.piece is piece else (claim.holding,)
+
+    def _hold(self, slot: str, stock: Stock, holding: Holding) -> None:
+        if not holding.is_nothing:
+            stock.lend(holding)
+            self._held[slot] = holding
+        elif self._held.pop(slot, None) is None:
+            return
+        self.version += 1
+
+    def _give_back(self, slot: str, worker: str) -> bool:
+        holding = self._held.pop(slot, None)
+        if holding is None:
+            return False
+        if worker in self._stocks:
+            self._stocks[worker].take_back(holding)
+        self.version += 1
+        return True

@@ -1,0 +1,106 @@
+"""What a worker lends: never more than it has, all of a demand at once, and enough for whoever waits alone."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dt_action.engine.lending import Lending
+from dt_action.engine.pieces import Piece, parts_of
+from dt_action.engine.stock import Stock
+from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
+from dt_action.model.holding import Holding, combined, demand_of
+
+needs = st.builds(
+    DeviceNeed, kind=st.sampled_from(("cuda", "gpu", "cpu")), count=st.integers(1, 3), memory_bytes=st.integers(0, 12)
+)
+clauses = st.builds(Clause, any_of=st.lists(needs, min_size=1, max_size=2).map(tuple))
+requirements = st.builds(
+    Requirement,
+    all_of=st.lists(clauses, max_size=2).map(tuple),
+    min_memory_bytes=st.integers(0, 20),
+    enforced=st.booleans(),
+)
+
+
+@st.composite
+def capabilities(draw: st.DrawFn) -> Capability:
+    sizes = draw(st.lists(st.sampled_from((0, 6, 12)), max_size=4))
+    devices = tuple(Device(kind="cuda", index=at, memory_bytes=size) for at, size in enumerate(sizes))
+    return Capability(devices=devices, memory_bytes=draw(st.integers(0, 30)), cpu_count=draw(st.integers(1, 4)))
+
+
+def assert_within(capability: Capability, lent: list[Holding]) -> None:
+    whole = combined(lent)
+    for share in whole.shares:
+        assert share.units <= (capability.devices[share.device].memory_bytes or 1)
+    assert whole.memory_bytes <= capability.memory_bytes
+    assert whole.processors <= capability.cpu_count
+
+
+@given(capabilities(), st.lists(st.tuples(requirements, st.integers(0, 5)), max_size=20), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_nothing_is_lent_beyond_its_size(
+    capability: Capability, asked: list[tuple[Requirement, int]], shares: bool
+) -> None:
+    stock, lent = Stock(capability, shares=shares), []
+    for requirement, which in asked:
+        holding = stock.fit(demand_of(requirement))
+        if holding is not None:
+            stock.lend(holding)
+            lent.append(holding)
+            devices = tuple(capability.devices[at] for at in sorted(holding.devices))
+            given_ = Capability(devices=devices, memory_bytes=holding.memory_bytes, cpu_count=capability.cpu_count)
+            assert given_.satisfies(requirement), "all of it, or nothing"
+        elif lent:
+            stock.take_back(lent.pop(which % len(lent)))
+        assert_within(capability, lent)
+    for holding in lent:
+        stock.take_back(holding)
+    for requirement, _ in asked:
+        fits = stock.fit(demand_of(requirement)) is not None
+        assert fits == capability.satisfies(requirement), "whoever waits alone gets what the worker has"
+
+
+@given(capabilities(), st.lists(requirements, min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_what_the_first_in_turn_waits_for_is_not_lent_to_others(
+    capability: Capability, asked: list[Requirement]
+) -> None:
+    asked = [requirement for requirement in asked if capability.satisfies(requirement)]
+    lending = Lending()
+    lending.set_worker("w", capability)
+    pieces = [_piece(requirement) for requirement in asked]
+    for number, piece in enumerate(pieces[1:]):
+        holding = lending.seat_for("w", piece.demand, piece)
+        if holding is not None:
+            lending.open(f"s{number}", "w", holding)
+    if not pieces or lending.seat_for("w", pieces[0].demand, pieces[0]) is not None:
+        return
+    lending.claim("w", pieces[0].demand, pieces[0])
+    for number in range(len(pieces)):  # one after the other ends, and what comes in its place must not delay the first
+        lending.close(f"s{number}")
+        for at, other in enumerate(pieces[1:]):
+            holding = lending.seat_for("w", other.demand, other)
+            if holding is not None and lending.seat_for("w", pieces[0].demand, pieces[0]) is None:
+                lending.open(f"t{number}-{at}", "w", holding)
+    assert lending.seat_for("w", pieces[0].demand, pieces[0]) is not None, "it starves behind others"
+
+
+def _piece(requirement: Requirement) -> Piece:
+    return Piece(file="a.py", needs=FileNeeds(path="a.py"), cases=("a.py::t",), requirement=requirement, expected_s=1.0)
+
+
+names = st.sampled_from(("t", "t[1]", "t[2]", "u", "u[1]"))
+
+
+@given(requirements, st.dictionaries(names, requirements, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_each_test_of_a_file_is_in_one_of_its_parts(default: Requirement, cases: dict[str, Requirement]) -> None:
+    parts = parts_of(FileNeeds(path="a.py", default=default, cases=cases), lambda need: not demand_of(need).is_nothing)
+    whole = FileNeeds(path="a.py", default=default, cases=cases)
+    for name in ("t", "t[1]", "t[2]", "t[3]", "u", "u[1]", "v", "v[1]"):
+        mine = [needs for needs, part in parts if part.has(f"a.py::{name}")]
+        assert len(mine) == 1
+        if not demand_of(whole.of(name)).is_nothing:
+            assert demand_of(mine[0].of(name)) == demand_of(whole.of(name))
