@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -578,6 +579,9 @@ class Dispatcher:
             return self.cancel("stopped", lost, now)  # rather than wait in vain until the run's timeout
         actions: list[Action] = []
         for state in self._dealer.slots.values():
+            if state.since == math.inf and not state.is_held:  # it has work again; the teardown counts from here
+                state.since = now
+                self._dealer.has_learnt = True
             reason = "" if state.is_doomed else self._overdue(state, now)
             if reason:
                 state.is_doomed = True

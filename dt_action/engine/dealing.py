@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Sequence
 from contextlib import closing
 
@@ -204,6 +205,7 @@ class Dealer:
     def hold(self, slot: Slot) -> None:
         """There is nothing for the slot now. It keeps its fixtures: to set them up may take long, or work only once."""
         slot.is_held = slot.is_resting = True
+        slot.since = math.inf  # what it waits for is nobody's time
         self._resting[slot.name] = self._held[slot.name] = slot
 
     def release_held(self, now: float) -> list[Action]:

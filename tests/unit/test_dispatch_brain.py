@@ -289,3 +289,18 @@ def test_slots_that_keep_fixtures_for_work_that_nobody_has_let_them_go() -> None
     brain.tick(1.0)
 
     assert not brain.is_held("s0")
+
+
+def test_the_time_for_which_a_slot_waits_for_more_work_is_not_its_tests() -> None:
+    brain = brain_with(planned("a.py"), limits=Limits(case_timeout_s=10.0))
+    brain.wants("s0", 0.0)
+    collect(brain, "s0", "a.py", "t0", "t1")
+    brain.case_started("s0", "a.py::t0", 0.0)
+    brain._dealer.slots["s0"].give_up((), ["a.py::t1"], brain._verdicts.pieces)
+    brain.wants("s0", 1.0)
+    brain._verdicts.admit_cases("a.py", ["a.py::t1"])
+
+    assert brain.tick(100.0), "it is handed the other test"
+
+    assert not [action for action in brain.tick(105.0) if isinstance(action, Kill)]
+    assert [action for action in brain.tick(120.0) if isinstance(action, Kill)], "the teardown hangs"
