@@ -17,11 +17,13 @@ class Controlling:
     The one controller session of a run, where there is one.
 
     `is_possible` tells that the fleet can start its process; where it cannot, slots that ask for it begin without, and
-    a notice names what will not work. Slots that are about to begin wait until it has said what they are given.
+    a notice names what will not work. `reasons` say what would miss it. Slots that are about to begin wait until it has
+    said what they are given.
     """
 
     def __init__(self, *, is_possible: bool) -> None:
         self.state: Literal["none", "starting", "configured", "ended"] = "none"
+        self.reasons: tuple[str, ...] = ()
         self._is_possible = is_possible
         self._waiting: list[str] = []
         self._nodes: set[str] = set()
@@ -55,7 +57,7 @@ class Controlling:
             return self._configure(slot)
         self._waiting.append(slot)
         if self.state == "none":
-            self.state = "starting"
+            self.state, self.reasons = "starting", tuple(reasons)
             return [StartController()]
         return []
 

@@ -16,7 +16,16 @@ from dt_action.engine.interrupting import GRACE_S, Interrupting
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
-from dt_action.model.event import CaseFinished, Ended, Notice, OrderDependent, PropertyRecorded, Warned, WorkerJoined
+from dt_action.model.event import (
+    CaseFinished,
+    Ended,
+    FilesKnown,
+    Notice,
+    OrderDependent,
+    PropertyRecorded,
+    Warned,
+    WorkerJoined,
+)
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.holding import Holding
 from dt_action.model.plan import Plan
@@ -644,6 +653,9 @@ class RunState:
             match action:
                 case Tell(Ended() as ended):
                     self._ended = ended  # it is the last word, and the sessions are still to end
+                    continue
+                case Tell(FilesKnown() as known):
+                    outputs.append(Tell(replace(known, controller=self._controlling.reasons)))
                     continue
                 case Tell(event):
                     outputs += self._follow(self._controlling.hear_event(event))

@@ -28,10 +28,12 @@ class FilesKnown:
     Every file that pytest itself would collect. A planned file that is not among them holds no tests for it.
 
     `whole` says why all tests were collected before the first one ran; it is empty where each file has its turn.
+    `controller` says why a controller session runs beside the slots; it is empty where there is none.
     """
 
     files: tuple[str, ...]
     whole: tuple[str, ...] = ()
+    controller: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

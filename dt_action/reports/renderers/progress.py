@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from dt_action.model.event import (
@@ -23,7 +23,6 @@ from dt_action.reports.renderers.colors import paint
 
 FAILURES_TOLD = 100
 """Failures that are told as they happen; the rest waits for the end, so that a broken build stays readable."""
-EACH_IN_TURN = "each file is collected in its turn: nothing here looks at all tests"
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 30.0
 _LINES_PER_RUN = 10
@@ -74,9 +73,8 @@ class Progress:
             style = {"info": "dim", "warning": "yellow", "error": "red"}[event.level]
             self._say(f"{paint(event.level, style, color=self._color)}: {one_line(event.text)}")
         elif isinstance(event, FilesKnown) and self._tells_all:
-            reasons = "; ".join(map(one_line, event.whole))
-            way = f"all tests are collected before the first one runs: {reasons}" if reasons else EACH_IN_TURN
-            self._say(paint(way, "dim", color=self._color))
+            for way in _ways(event):
+                self._say(paint(way, "dim", color=self._color))
         elif isinstance(event, WorkerJoined):
             about = f", {one_line(event.environment)}" if event.environment else ""
             self._say(f"{one_line(event.worker)}: {event.slots} slot{'s' * (event.slots != 1)}{about}")
@@ -167,6 +165,16 @@ class Progress:
         if self._status:
             self._stream.write("\r\x1b[K")
             self._status = ""
+
+
+def _ways(known: FilesKnown) -> Iterator[str]:
+    """How the tests are collected, and what runs beside them, with the reasons."""
+    if known.controller:
+        yield f"a controller session runs beside the slots: {'; '.join(map(one_line, known.controller))}"
+    if known.whole:
+        yield f"all tests are collected before the first one runs: {'; '.join(map(one_line, known.whole))}"
+    else:
+        yield "each file is collected in its turn: nothing here looks at all tests"
 
 
 def _columns_of(text: str) -> int:
