@@ -22,7 +22,7 @@ refuse() {
 cd "$(dirname "${BASH_SOURCE[0]}")"
 log_dir=test_reports
 # A test of faults can meet one that it did not make: it is tried again, and told as flaky where that helps.
-options=(run --test-dir tests --retries 2 --case-timeout 10m)
+options=(run --test-dir tests --retries 2 --case-timeout 10m --collect-timeout 5m)
 
 while (($#)); do
     case $1 in
