@@ -49,7 +49,10 @@ class GitLabThread:
 
     def read(self, comment: int) -> str | None:
         """See `shared_comment.Thread`."""
-        try:
+        listed = next((found.body for found in self.ours() if found.id == comment), None)
+        if listed is not None:
+            return listed
+        try:  # what was just made may not be listed yet
             return str(self._rest.get(f"{self._notes}/{comment}").get("body") or "")
         except ApiError as error:
             if error.status == 404:

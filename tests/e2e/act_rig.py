@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent, indent
@@ -67,9 +68,20 @@ class Act:
     def commit(self, name: str, text: str) -> None:
         path = self.project / ".github" / "workflows" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(self.named(text))
         for command in ("add -A", f"commit -q -m {name}"):
             subprocess.run(["git", *command.split()], cwd=self.project, check=True)
+
+    def named(self, text: str) -> str:
+        """
+        A workflow with a name that no other test's has.
+
+        act names containers after workflow, job and step, and first removes one that is there: of two tests at once
+        with the same names each would kill the other's.
+        """
+        own = zlib.crc32(bytes(self.project))
+        text, count = re.subn(r"(?m)^name: (.*)$", rf"name: \1 {own}", dedent(text))
+        return text if count else f"name: Tests {own}\n{text}"
 
     def push(self, steps: str) -> tuple[int, str]:
         """Push a workflow whose one job checks the project out and takes these steps: its exit code and log."""
