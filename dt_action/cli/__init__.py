@@ -14,6 +14,8 @@ COMMANDS = {
     "plan": "show what would run, and in which order",
     "report": "merge the reports of many jobs into one, and publish it",
     "failures": "print what failed in a run, and why, in less than 8 kB",
+    "flaky": "list the tests that are flaky, the costliest first",
+    "quarantine": "propose what to put into the quarantine, and what to take out",
     "badge": "make badges of reports, and commit them on GitHub",
     "explain": "show what tests need, and why",
     "why": "show why a selection takes a test, or leaves it out",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dt_action.errors import UnreadableError
+from dt_action.history.flaky import flaky_tests
 from dt_action.history.recordings import unpack
 from dt_action.history.records import RunRecord, Seen
 from dt_action.model.case import Outcome
@@ -111,19 +112,8 @@ class KnownPast:
 
     def flaky_rates(self, cases: Collection[str]) -> Iterator[FlakyRate]:
         """How flaky each of `cases` was: it passed on a retry, or did both in runs of one commit. None for never."""
-        wanted = set(cases)
-        verdicts: dict[str, dict[str, set[str]]] = {}
-        for record in self._ours:
-            code = record.commit or record.id
-            for case in wanted.intersection(record.cases):
-                seen = record.cases[case]
-                if seen.outcome != "skipped":
-                    told = verdicts.setdefault(case, {}).setdefault(code, set())
-                    told.update({"bad", "good"} if seen.is_flaky else {"bad" if seen.is_failing else "good"})
-        for case in sorted(verdicts):
-            flaky = sum(len(told) > 1 for told in verdicts[case].values())
-            if flaky:
-                yield FlakyRate(id=case, flaky=flaky, runs=len(verdicts[case]))
+        for found in sorted(flaky_tests(self._ours, cases), key=lambda found: found.id):
+            yield FlakyRate(id=found.id, flaky=found.flaky, runs=found.runs)
 
     @cached_property
     def _ours(self) -> Sequence[RunRecord]:
