@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.side_by_side import Suite, compare, environment_of, packages_of, suites_in
 
+from dt_action.reports.renderers.progress import EACH_IN_TURN
+
 SITUATIONS = Path(__file__).parents[1] / "situations"
 
 
@@ -17,3 +19,18 @@ def test_dt_tells_of_a_project_what_pytest_tells(suite: Suite, tmp_path: Path) -
     python = environment_of(packages_of(suite))
     result = compare(suite, python=python, dt=[str(Path(sys.executable).parent / "dt")], scratch=tmp_path)
     assert not result.differences, "\n".join([suite.about, *result.differences, result.found.text])
+
+
+COUNTS = "def pytest_collection_modifyitems(items):\n    assert len(items) == 2, 'this is not all'\n"
+
+
+@pytest.mark.parametrize("conftest", ["", COUNTS], ids=["nobody counts", "a conftest counts"])
+@pytest.mark.timeout(120)
+def test_files_are_collected_in_turn_only_where_nobody_could_tell(conftest: str, tmp_path: Path) -> None:
+    files = {"test_a.py": "def test_a(): pass", "test_b.py": "def test_b(): pass", "conftest.py": conftest}
+    suite = Suite(name="fast path", files=files, dt=["--verbose"])
+    python = environment_of(packages_of(suite))
+    result = compare(suite, python=python, dt=[str(Path(sys.executable).parent / "dt")], scratch=tmp_path)
+    assert not result.differences
+    whole = "all tests are collected before the first one runs: conftest.py has pytest_collection_modifyitems"
+    assert (whole if conftest else EACH_IN_TURN) in result.found.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -140,17 +141,24 @@ def environment_of(packages: Sequence[str], cache: Path = CACHE) -> Path:
     named = hashlib.sha256("\n".join([*wanted, sys.version]).encode()).hexdigest()[:16]
     python = cache / named / "bin" / "python"
     stamp = cache / named / "complete"
-    if not stamp.exists():
-        shutil.rmtree(cache / named, ignore_errors=True)
-        uv = shutil.which("uv")
-        if uv is not None:
-            subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(cache / named)], check=True)
-            subprocess.run([uv, "pip", "install", "-q", "-p", str(python), *wanted], check=True)
-        else:
-            subprocess.run([sys.executable, "-m", "venv", str(cache / named)], check=True)
-            subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
-        stamp.touch()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{named}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that want the same one run side by side
+        if not stamp.exists():
+            shutil.rmtree(cache / named, ignore_errors=True)
+            _make_environment(cache / named, python, wanted)
+            stamp.touch()
     return python
+
+
+def _make_environment(folder: Path, python: Path, packages: Sequence[str]) -> None:
+    uv = shutil.which("uv")
+    if uv is not None:
+        subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(folder)], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "-p", str(python), *packages], check=True)
+    else:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *packages], check=True)
 
 
 def packages_of(suite: Suite) -> list[str]:
