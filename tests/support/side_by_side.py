@@ -34,16 +34,21 @@ _RECORDER = '''
 import json, os
 
 outcomes = {}
+groups = []  # with --dist loadgroup pytest-xdist adds "@" and the group to ids
 PID = os.getpid()
 PATH = os.environ["OUTCOMES"]
 
+def pytest_configure(config):
+    if getattr(config.option, "dist", "") == "loadgroup": groups.append("@")
+
 def pytest_runtest_logreport(report):
+    id = report.nodeid.rpartition("@")[0] if groups and "@" in report.nodeid.rpartition("]")[2] else report.nodeid
     if hasattr(report, "wasxfail"): word = "xpassed" if report.passed else "xfailed"
     elif report.failed: word = "failed" if report.when == "call" else "error"
     elif report.skipped: word = "skipped"
     elif report.when == "call" and report.passed: word = "passed"
     else: return
-    if outcomes.get(report.nodeid) not in ("failed", "error"): outcomes[report.nodeid] = word
+    if outcomes.get(id) not in ("failed", "error"): outcomes[id] = word
 
 def pytest_collectreport(report):
     if report.failed: outcomes[report.nodeid] = "error"
