@@ -1,5 +1,7 @@
 import glob
-for path in glob.glob('out/*'):
+import re
+
+for path in glob.glob("out/*"):
     print(path)
-    lines = [line.split(' - ')[-1] for line in open(path) if line.startswith(('ok', 'not ok'))]
+    lines = [re.sub(r"^((not )?ok) \d+ ", r"\1 ", line) for line in open(path) if line.startswith(("ok", "not ok"))]
     print(sorted(lines))
