@@ -47,11 +47,14 @@ from dt_action.model.event import CaseFinished, Ended
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.holding import Visible
 from dt_action.model.plan import Plan, PlannedFile
-from dt_action.model.slot_protocol import Command
+from dt_action.model.slot_protocol import Command, Died
 from dt_action.ports import Happened, Heard, Place
 
 SLOTS_PER_WORKER = 8
 GPU = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
+GIB = 1 << 30
+GPUS_PER_WORKER = 8
+GPU_GIB = 24
 
 
 # --- suites -----------------------------------------------------------------------------------------------------------
@@ -64,12 +67,14 @@ class Profile:
     name: str
     files: Mapping[str, FakeFile]
     gpu_files: frozenset[str] = frozenset()
+    needs: Mapping[str, Requirement] = field(default_factory=dict)
 
     def plan(self, known: float, random_: random.Random) -> Plan:
         """A plan with a history of the share `known` of the files; that of earlier runs is off by some 20 %."""
         planned = []
         for path, file in self.files.items():
-            needs = FileNeeds(path=path, default=GPU if path in self.gpu_files else Requirement())
+            own = GPU if path in self.gpu_files else Requirement()
+            needs = FileNeeds(path=path, default=self.needs.get(path, own))
             if random_.random() < known:
                 cases_s = {case.id: case.duration_s * random_.uniform(0.8, 1.2) for case in file.cases}
                 planned.append(PlannedFile(path=path, needs=needs, expected_s=sum(cases_s.values()), cases_s=cases_s))
@@ -84,6 +89,8 @@ class Profile:
         return max(
             sum(map(_work_s, self.files.values())) / sum(place.slots for place in places),
             gpu_work_s / max(gpu_slots, 1),
+            sum(_device_s(self.files[path], need) for path, need in self.needs.items())
+            / max(sum(len(place.capability.devices) for place in places), 1),
             *(_longest_group_s(file) for file in self.files.values()),
         )
 
@@ -109,6 +116,13 @@ class Profile:
                 makespan_s = max(makespan_s, ends)
                 heapq.heappush(free, (ends, number, has_gpu))
         return makespan_s
+
+
+def _device_s(file: FakeFile, need: Requirement) -> float:
+    """Devices times seconds, of which the file's cases have a part where they say how much memory they take."""
+    devices = [clause.any_of[0] for clause in need.all_of]
+    share = sum(one.count * (one.memory_bytes / (GPU_GIB * GIB) if one.memory_bytes else 1.0) for one in devices)
+    return share * sum(case.duration_s for case in file.cases)
 
 
 def _work_s(file: FakeFile) -> float:
@@ -140,6 +154,19 @@ def heavy(cases: int, random_: random.Random) -> Profile:
     return Profile(name="heavy", files=profile.files, gpu_files=gpu_files)
 
 
+def devices(cases: int, random_: random.Random) -> Profile:
+    """As `heavy`, with needs of 1 or 2 whole GPUs, or of 2 to 20 GiB of one, in a fifth of the files, and of RAM."""
+    profile = _log_normal("devices", cases, random_, median_s=0.8, sigma=1.2, longest_s=60.0)
+    needs = {}
+    for path in profile.files:
+        if random_.random() < 0.2:
+            count, gib = random_.choice(((1, 0), (2, 0), (1, 2), (1, 6), (1, 12), (1, 20)))
+            need = DeviceNeed(kind="cuda", count=count, memory_bytes=gib * GIB)
+            ram = random_.choice((0, 4, 16)) * GIB
+            needs[path] = Requirement(all_of=(Clause(any_of=(need,)),), min_memory_bytes=ram, enforced=True)
+    return Profile(name="devices", files=profile.files, needs=needs)
+
+
 def grouped(cases: int, random_: random.Random) -> Profile:
     """As `even`, but a fifth of the files has a module fixture, so that its cases stay together."""
     files = {
@@ -169,7 +196,7 @@ def _named(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-PROFILES = {"even": even, "heavy": heavy, "grouped": grouped}
+PROFILES = {"even": even, "heavy": heavy, "grouped": grouped, "devices": devices}
 
 
 def _log_normal(
@@ -243,7 +270,13 @@ class TimedHost:
             if isinstance(what, Told):
                 yield Heard(slot=slot, message=what.message)
                 continue
-            seat = self._seats[slot]
+            seat = self._seats.get(slot)
+            if seat is None:
+                continue
+            if what == "dies":
+                del self._seats[slot]
+                yield Heard(slot=slot, message=Died(reason="it was told to stop"))
+                continue
             if what is not None:
                 seat.slot.inbox.append(what)
             if what is None or seat.is_waiting:
@@ -274,6 +307,7 @@ class TimedHost:
             elif isinstance(step, Waits):
                 seat.is_waiting = True
                 return
+        self._at(self.latency_s, slot, "dies")  # it was told to stop
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -313,7 +347,7 @@ def simulate(profile: Profile, slots: int, *, known: float, latency_s: float, se
     """Run the profile once on that many slots; raises AssertionError where a case got no outcome."""
     plan = profile.plan(known, random.Random(seed))
     host = TimedHost(Suite(profile.files), latency_s)
-    places = _places(slots, bool(profile.gpu_files))
+    places = _places(slots, bool(profile.gpu_files), bool(profile.needs))
     store = MemoryStore(keeps_inputs=True)
     loop = Loop(RunState(plan, Limits(run_timeout_s=None)), host, places, clock=host.clock, store=store)
     finished, makespan_s = 0, 0.0
@@ -347,8 +381,14 @@ def _decisions_per_s(plan: Plan, inputs: Sequence[tuple[float, Input]]) -> float
     return len(inputs) / (time.process_time() - started)
 
 
-def _places(slots: int, with_gpus: bool) -> tuple[Place, ...]:
-    """Workers of up to 8 slots; with GPUs, one worker in four has them (the first one always)."""
+def _places(slots: int, with_gpus: bool, with_boxes: bool = False) -> tuple[Place, ...]:
+    """
+    Workers of up to 8 slots; with GPUs, one worker in four has one (the first one always).
+
+    With boxes, one in four has 8 GPUs of 24 GiB, 256 GiB of RAM, and so many more slots that none lies idle.
+    """
+    if with_boxes:
+        return _boxes(slots)
     gpu = Capability(devices=(Device(kind="cuda"),), platform="linux", cpu_count=SLOTS_PER_WORKER)
     plain = Capability(platform="linux", cpu_count=SLOTS_PER_WORKER)
     counts = [min(SLOTS_PER_WORKER, slots - start) for start in range(0, slots, SLOTS_PER_WORKER)]
@@ -356,6 +396,17 @@ def _places(slots: int, with_gpus: bool) -> tuple[Place, ...]:
         Place(worker=f"w{number}", capability=gpu if with_gpus and number % 4 == 0 else plain, slots=count)
         for number, count in enumerate(counts)
     )
+
+
+def _boxes(slots: int) -> tuple[Place, ...]:
+    gpus = tuple(Device(kind="cuda", index=at, memory_bytes=GPU_GIB * GIB) for at in range(GPUS_PER_WORKER))
+    box = Capability(devices=gpus, platform="linux", cpu_count=32, memory_bytes=256 * GIB)
+    plain = Capability(platform="linux", cpu_count=SLOTS_PER_WORKER, memory_bytes=64 * GIB)
+    boxes = slots // 32
+    made = [Place(worker=f"box{number}", capability=box, slots=16) for number in range(boxes)]
+    left = slots - 16 * boxes
+    counts = [min(SLOTS_PER_WORKER, left - start) for start in range(0, left, SLOTS_PER_WORKER)]
+    return (*made, *(Place(worker=f"w{at}", capability=plain, slots=count) for at, count in enumerate(counts)))
 
 
 INKS = ("#1f6feb", "#d1242f", "#1a7f37", "#8250df", "#9a6700")

@@ -75,7 +75,8 @@ def container_fleet(
         environ=passed,
         grants={WITH_DEVICES: Grant(gpus=("all",))},
     )
-    session = Session(root=settings.root, python=box.python, start=start, environ=passed)
+    threads = max(1, int(box.cpus))
+    session = Session(root=settings.root, python=box.python, start=start, environ=passed, fair_threads=threads)
     capability = this_machine(environ)
     return LocalFleet(
         host=ContainerHost(session, box, Engine.connect(environ), say=say),

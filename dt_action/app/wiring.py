@@ -15,7 +15,7 @@ from dt_action.model.holding import Visible
 from dt_action.model.slot_protocol import slot_name
 from dt_action.options import Settings, secret_values, secret_variables
 from dt_action.pipeline import Steps
-from dt_action.probes.processor import processors
+from dt_action.probes.processor import auto_slots, processors
 from dt_action.workspace import caches
 
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
@@ -67,6 +67,7 @@ class Wiring:
     interruption: Interruption = field(default_factory=Interruption)
     shows_pytest: bool = False
     _python: str = ""
+    _slots: int = 0
     _pytest_cache: str = ""
 
     def __enter__(self) -> Wiring:
@@ -427,6 +428,7 @@ class Wiring:
             measures=settings.coverage,
             has_contexts=settings.coverage and settings.coverage_contexts,
             artifact_bytes=settings.artifacts_limit,
+            threads=settings.threads_per_worker,
             shows_pytest=self.shows_pytest,
         )
 
@@ -446,7 +448,12 @@ class Wiring:
     @property
     def processes(self) -> int:
         """How many slots this machine has for the run."""
-        return self.settings.workers or processors()
+        if self.settings.workers or self._slots:
+            return self.settings.workers or self._slots
+        self._slots, wished = auto_slots(), processors()
+        if self._slots < wished:
+            self.say(f"workers: {self._slots} instead of {wished}, since the memory limit leaves no more than that")
+        return self._slots
 
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
@@ -454,6 +461,7 @@ class Wiring:
         session = Session(
             root=self.settings.root,
             python=self._python,
+            fair_threads=max(1, processors() // self.processes),
             start=self._start_here(files),
             environ=variables,
             data_file=self.measurement().data_file if self.settings.coverage else None,

@@ -100,13 +100,14 @@ def _work(url: str, token: str, name: str, slots: int, probe: Callable[[], Capab
     from dt_action.worker.agent import Agent, DrainRequested
     from dt_action.worker.slot_hosts import ProcessHosts
 
+    processors = probe().cpu_count
     agent = Agent(
         url=url,
         token=token,
         name=name,
-        slots=slots or probe().cpu_count,
+        slots=slots or processors,
         probe=probe,
-        hosts=ProcessHosts(workspaces),
+        hosts=ProcessHosts(workspaces, fair_threads=max(1, processors // (slots or processors))),
         report=_self_report(workspaces.home),
     )
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,10 +22,13 @@ from dt_action.hosts.scratch import end_scratch, new_scratch
 from dt_action.hosts.session import Session
 from dt_action.hosts.slot_line import Line, WakeableSelector
 from dt_action.hosts.template import ForkedProcess, Handle, Template
+from dt_action.model.hardware import format_bytes
 from dt_action.model.holding import Visible
 from dt_action.model.slot_protocol import CONTROLLER, Command, Died, Forkable, Interrupt, ToController
 from dt_action.model.visibility import variables
 from dt_action.ports import Heard
+from dt_action.probes.cgroup import memory_limit, oom_kills
+from dt_action.probes.system import System
 from dt_action.workspace import caches
 
 BOOTSTRAP = Path(__file__).parent.parent / "runner" / "bootstrap.py"
@@ -74,6 +78,7 @@ class Host:
         self._processes: dict[str, _Process] = {}
         self._selector = WakeableSelector()
         self._scratch = new_scratch()
+        self._oom_kills = oom_kills(System()) if sys.platform == "linux" else 0
         self._rewritten = _folder_for_rewritten(session.root)
         wants_template = template.is_wanted(session.start, session.root, session.python)
         self._template = Template(state="absent" if wants_template else "over")
@@ -291,7 +296,7 @@ class Host:
     def _bury(self, process: _Process) -> Heard:
         kill_group(process.handle.pid)
         died = Died(
-            reason=ending_of(process.handle.wait()),
+            reason=ending_of(process.handle.wait()) + self._want_of_memory(process),
             log_tail=tail_of(process.log),
             root=os.path.realpath(self.session.root),
         )
@@ -300,6 +305,20 @@ class Host:
             self._template.lost()
             self._start_waiting()
         return Heard(slot=process.slot, message=died)
+
+    def _want_of_memory(self, process: _Process) -> str:
+        """Words to add where the kernel ended a process for want of memory; Linux counts that by control group."""
+        if sys.platform != "linux" or process.handle.wait() != -signal.SIGKILL:
+            return ""
+        kills, self._oom_kills = self._oom_kills, oom_kills(System())
+        if self._oom_kills <= kills:
+            return ""
+        import resource
+
+        peak = format_bytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)
+        limit = memory_limit(System())
+        within = f" within the limit of {format_bytes(limit)}" if limit else ""
+        return f": the kernel ended it for want of memory{within}; no process of dt had more than {peak}"
 
     def _forget(self, process: _Process) -> None:
         del self._processes[process.slot]

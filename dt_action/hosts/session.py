@@ -14,6 +14,13 @@ from dt_action.model.holding import Visible
 from dt_action.model.pytest_start import PytestStart
 from dt_action.model.slot_protocol import CONTROLLER
 
+THREADS = (
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    ("NUMEXPR_NUM_THREADS",),
+    ("POLARS_MAX_THREADS",),
+)
+"""The variables by which numerical libraries are told how many threads to start, by what they fall back on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
@@ -45,7 +52,8 @@ class Session:
     Processes of the interpreter `python` are started in `root`. `environ` is what the tests see of the environment:
     pass none of our secrets in it. `mark` is a name that no other host has; empty where the run has but one.
     `data_file` is how the paths of coverage's data files begin, where the run measures. `visible` are the devices of a
-    process, among several, of which nothing else was said.
+    process, among several, of which nothing else was said. `fair_threads` is a process's share of the processors, 0
+    where nobody knows it.
     """
 
     root: Path
@@ -56,6 +64,7 @@ class Session:
     data_file: Path | None = None
     recording: Recording | None = None
     visible: Visible | None = None
+    fair_threads: int = 0
 
     def config(
         self,
@@ -113,7 +122,18 @@ class Session:
             return seed
         return {
             **seed,
+            **self._thread_limits(),
             "PYTEST_XDIST_WORKER": slot,
             "PYTEST_XDIST_WORKER_COUNT": str(self.start.slots),
             "PYTEST_XDIST_TESTRUNUID": self.start.run,
         }
+
+    def _thread_limits(self) -> dict[str, str]:
+        """
+        So that several processes do not start as many threads each as there are processors.
+
+        What the user's environment says of one of the libraries that fall back on OpenMP's word counts for all of them.
+        """
+        threads = self.fair_threads if self.start.threads is None else self.start.threads
+        families = [family for family in THREADS if not any(name in self.environ for name in family)]
+        return {name: str(threads) for family in families for name in family} if threads else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-PREPARED = frozenset({"directory", "requirements", "setup"})
+PREPARED = frozenset({"directory", "requirements", "setup", "threads"})
 """What is seen to before there is a process, and no business of it: a setup command may hold secrets."""
 
 
@@ -19,8 +19,9 @@ class PytestStart:
     are forked (`auto`, `fork`, `spawn`). `retries` is how often a slot tries a failing case again at once,
     `import_path` where tests import the project from, `dist` what stays together in place of the project's own word.
     `measures` asks for coverage, `has_contexts` for which test ran a line. `artifact_bytes` of the files that a test
-    leaves are brought to where the run was started. With `shows_pytest` the controller session is always there, and
-    prints what pytest prints. `run` is a name in hexadecimal digits that no other run has, and
+    leaves are brought to where the run was started. Numerical libraries use so many `threads` in each process: 0 as
+    many as they like, None a fair share. With `shows_pytest` the controller session is always there, and prints what
+    pytest prints. `run` is a name in hexadecimal digits that no other run has, and
     `slots` how many the run may have at a time; whoever hands the slots out fills these two in.
 
     A new attribute is a field here, and a line of the runner that heeds it (`config` is what its process is told).
@@ -38,6 +39,7 @@ class PytestStart:
     measures: bool = False
     has_contexts: bool = False
     artifact_bytes: int = 0
+    threads: int | None = None
     shows_pytest: bool = False
     run: str = ""
     slots: int = 1

@@ -312,6 +312,13 @@ class Settings:
         "tests on one GPU at a time: several whose stated memory fits, one, or all, each of which sees every device",
         group="execution",
     )
+    threads_per_worker: int | None = option(
+        at_least(0),
+        None,
+        "threads of numerical libraries in each worker process, where the environment does not say it; 0: no limit",
+        group="execution",
+        unset="its share of the processors",
+    )
     isolation: str = option(
         choice("session", "file", "test", "container"),
         "session",

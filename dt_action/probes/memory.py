@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dt_action.probes import cgroup
 from dt_action.probes.system import System
 
 
 def total_bytes(system: System) -> int:
     """Bytes of memory, 0 where it cannot be told; a container's limit counts where it is the smaller one."""
-    sizes = [_meminfo(system), _cgroup(system)]
+    sizes = [_meminfo(system), cgroup.memory_limit(system)]
     if system.platform == "darwin":
         text = system.run(("sysctl", "-n", "hw.memsize")).strip()
         sizes.append(int(text) if text.isdecimal() else 0)
@@ -19,8 +20,3 @@ def _meminfo(system: System) -> int:
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def _cgroup(system: System) -> int:
-    text = system.read("/sys/fs/cgroup/memory.max").strip()
-    return int(text) if text.isdecimal() else 0

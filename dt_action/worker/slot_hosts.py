@@ -56,8 +56,9 @@ class SlotHosts(Protocol):
 class ProcessHosts:
     """Slots are processes on this machine, in workspaces that are made once for all slots of a run."""
 
-    def __init__(self, workspaces: Workspaces) -> None:
+    def __init__(self, workspaces: Workspaces, *, fair_threads: int = 0) -> None:
         self._workspaces = workspaces
+        self._fair_threads = fair_threads
 
     def host(self, lease: wire.Lease, fetch: Fetch) -> LeaseHost:
         """See `SlotHosts`."""
@@ -69,6 +70,7 @@ class ProcessHosts:
             environ=workspace.environment.variables,
             mark=lease.id,
             data_file=self.data_folder(lease) / DATA_NAME,
+            fair_threads=self._fair_threads,
         )
         if lease.start.measures:
             self.data_folder(lease).mkdir(parents=True, exist_ok=True)
@@ -113,6 +115,7 @@ class ContainerHosts:
             start=lease.start,
             environ=self._box.environ,
             mark=lease.id,
+            fair_threads=max(1, int(self._box.cpus)),
         )
         return ContainerHost(session, self._box, self._engine, say=_LOG.info)
 

@@ -23,6 +23,7 @@ class DtOptions implements Serializable {
         'fallback',
         'workers',
         'gpuSharing',
+        'threadsPerWorker',
         'isolation',
         'start',
         'containerNetwork',
