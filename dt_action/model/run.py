@@ -219,11 +219,13 @@ class Run:
         return sum(worker.slots for worker in self.workers)
 
     @property
-    def lower_bound_s(self) -> float:
-        """
-        The seconds that no schedule of the same work on as many slots can beat: max(sum / slots, longest case).
+    def even_share_s(self) -> float:
+        """Seconds of work for each slot, spread evenly: every attempt and the collection of every file."""
+        worked = sum(attempt.duration_s for result in self.results for attempt in result.attempts)
+        return (worked + self.collect_s) / max(self.slots, 1)
 
-        The sum holds every attempt and the collection of every file.
-        """
-        durations = [attempt.duration_s for result in self.results for attempt in result.attempts]
-        return max((sum(durations) + self.collect_s) / max(self.slots, 1), max(durations, default=0.0))
+    @property
+    def lower_bound_s(self) -> float:
+        """The seconds that no schedule on as many slots can beat: the even share or the longest case."""
+        durations = (attempt.duration_s for result in self.results for attempt in result.attempts)
+        return max(self.even_share_s, max(durations, default=0.0))

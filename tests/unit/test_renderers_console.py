@@ -63,8 +63,11 @@ def test_an_error_with_many_victims_is_told_in_full_a_few_times_only() -> None:
     assert shown.count("again: python -m pytest") == 20
 
 
-def test_the_lower_bound_is_told() -> None:
-    assert "execution took 70.5 s on 3 slots; no schedule beats 60.0 s (1.18)\n" in Console().text(sample_run())
+def test_the_limit_of_the_run_is_told() -> None:
+    limit = (
+        "3 slots: 70.5 s; the best possible is 60.0 s, the time of the longest test; the rest: 10.5 s after it ended"
+    )
+    assert f"{limit}\n" in Console().text(sample_run())
 
 
 @pytest.mark.parametrize(

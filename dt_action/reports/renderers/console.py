@@ -12,7 +12,8 @@ from dt_action.model.run import Run
 from dt_action.reports.formats.text import cut_middle, one_line, plain, seconds, size, told
 from dt_action.reports.renderers.change import SHORT_LINES, change_title
 from dt_action.reports.renderers.colors import CONCLUSION_COLORS, paint
-from dt_action.reports.renderers.digest import Digest, Group, bound_line, coverage_line, digest, nowhere_line
+from dt_action.reports.renderers.digest import Digest, Group, coverage_line, digest, nowhere_line
+from dt_action.reports.renderers.limit import limit_line
 
 DETAIL_CHARACTERS = 20_000
 STDIO_CHARACTERS = 4_000
@@ -196,7 +197,7 @@ class Console:
 
     def _verdict(self, run: Run, seen: Digest) -> Iterator[str]:
         yield ""
-        yield from (line for line in (coverage_line(run), bound_line(run)) if line)
+        yield from (line for line in (coverage_line(run), limit_line(run)) if line)
         color = CONCLUSION_COLORS.get(seen.conclusion, "yellow")
         word = "incomplete" if seen.conclusion == "failed" else seen.conclusion
         for breach in seen.breaches:

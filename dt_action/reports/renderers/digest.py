@@ -11,7 +11,7 @@ from dt_action.model.case import Attempt, TestResult
 from dt_action.model.hardware import Requirement
 from dt_action.model.paths import Paths
 from dt_action.model.run import Conclusion, Run, Totals
-from dt_action.reports.formats.text import one_line, reproduce, seconds
+from dt_action.reports.formats.text import one_line, reproduce
 from dt_action.reports.renderers.change import Section, change_line, change_sections
 
 SLOWEST = 10
@@ -100,16 +100,6 @@ def digest(run: Run) -> Digest:
 def fingerprint(attempt: Attempt) -> str:
     """The same for errors that differ in numbers, addresses and paths alone."""
     return f"{attempt.outcome}: {_CHANGING.sub('#', one_line(attempt.message, 300))}"
-
-
-def bound_line(run: Run) -> str:
-    """How near the run came to the best that any schedule could do; empty where nothing was measured."""
-    bound = run.lower_bound_s
-    if run.makespan_s <= 0 or bound <= 0:
-        return ""
-    slots = f"{run.slots} slot{'s' * (run.slots != 1)}"
-    ratio = run.makespan_s / bound
-    return f"execution took {seconds(run.makespan_s)} on {slots}; no schedule beats {seconds(bound)} ({ratio:.2f})"
 
 
 def _shortfalls(run: Run, totals: Totals) -> Iterator[str]:

@@ -18,13 +18,13 @@ from dt_action.reports.renderers.change import change_title
 from dt_action.reports.renderers.digest import (
     Digest,
     Group,
-    bound_line,
     conclusion_word,
     coverage_line,
     digest,
     headline,
     nowhere_line,
 )
+from dt_action.reports.renderers.limit import limit_line
 from dt_action.reports.renderers.page_data import data_blocks
 from dt_action.reports.renderers.templates import fill, source
 
@@ -96,7 +96,7 @@ def _head(run: Run, seen: Digest) -> str:
     about = [build.repository, build.branch, build.commit[:12], build.environment]
     about += [f"#{build.pull_request}"] if build.pull_request else []
     about += [f"attempt {build.attempt}"] if build.attempt > 1 else []
-    facts = [seen.change_line, bound_line(run), coverage_line(run)]
+    facts = [seen.change_line, limit_line(run), coverage_line(run)]
     reasons = "".join(f"<li>{_text(reason)}</li>" for reason in (*seen.breaches, *seen.shortfalls))
     counts = {name: getattr(seen.totals, name) for name in _OUTCOMES} | {"unplaced": seen.totals.unplaced}
     chips = "".join(

@@ -18,12 +18,12 @@ from dt_action.reports.renderers.change import change_title
 from dt_action.reports.renderers.digest import (
     Digest,
     Group,
-    bound_line,
     conclusion_word,
     coverage_line,
     digest,
     nowhere_line,
 )
+from dt_action.reports.renderers.limit import limit_line
 from dt_action.reports.renderers.templates import fill
 
 ROWS = 1_000
@@ -94,7 +94,7 @@ def _head(run: Run, seen: Digest) -> str:
     conclusion = seen.conclusion
     lines = [f"## {SIGNS[conclusion]} {conclusion_word(conclusion)}: {seen.totals.line()}", ""]
     lines += [f"- {code(reason)}" for reason in (*seen.breaches, *seen.shortfalls)]
-    facts = [bound_line(run)]
+    facts = [limit_line(run)]
     if seen.flaky:
         facts.append(f"{len(seen.flaky)} flaky")
     facts.append(coverage_line(run))
