@@ -18,13 +18,14 @@ from dt_action.options import Settings
 
 if TYPE_CHECKING:
     from dt_action.fleets.coordinator_coverage import RemoteCoverage
+    from dt_action.hosts.coverage_data import CoverageData
 
 
 class Measurement:
     """Where the slots of one run put their coverage data, or where it is brought from other machines."""
 
     def __init__(self) -> None:
-        self._remote: RemoteCoverage | None = None
+        self._elsewhere: CoverageData | None = None
         self._scratch = Path(tempfile.mkdtemp(prefix="dt-coverage-"))
         self.data_file = self._scratch / ".coverage"
 
@@ -40,25 +41,26 @@ class Measurement:
         """What brings it from other machines here."""
         from dt_action.fleets.coordinator_coverage import RemoteCoverage
 
-        self._remote = RemoteCoverage(folder=self._scratch)
-        return self._remote
+        return RemoteCoverage(self.elsewhere())
+
+    def elsewhere(self) -> CoverageData:
+        """Where what is not measured by processes of this machine is brought."""
+        from dt_action.hosts.coverage_data import CoverageData
+
+        self._elsewhere = self._elsewhere or CoverageData(folder=self._scratch)
+        return self._elsewhere
 
     def workspaces(self) -> tuple[str, ...]:
-        """Where on other machines the project lay."""
-        return tuple(sorted(self._remote.workspaces)) if self._remote else ()
+        """Where in containers and on other machines the project lay."""
+        return tuple(sorted(self._elsewhere.workspaces)) if self._elsewhere else ()
 
 
-def expect_possible(settings: Settings, python: str) -> None:
+def expect_possible(python: str) -> None:
     """
-    Raises ConfigurationError where the fleet does not measure, or where what it measures could not be combined here.
+    Raises ConfigurationError where what slots measure elsewhere could not be combined here.
 
-    The latter would be told by the slots' processes, were they on this machine; now it would be known at the end only.
+    Slots' processes would tell so at once, were they processes of this machine; now it would be known at the end only.
     """
-    if settings.fleet == "ray":
-        raise ConfigurationError(
-            "--coverage does not reach onto a Ray cluster: what its actors measure is not brought back",
-            hint="use --fleet local or coordinator, or --shard with a job for each shard: dt report combines coverage",
-        )
     has_coverage = subprocess.run([python, "-c", "import coverage"], capture_output=True, check=False).returncode == 0
     if not has_coverage:
         raise ConfigurationError(

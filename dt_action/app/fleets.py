@@ -11,6 +11,7 @@ from dt_action.hosts.session import Session
 if TYPE_CHECKING:
     from dt_action.engine import Limits
     from dt_action.fleets.local import LocalFleet
+    from dt_action.hosts.coverage_data import CoverageData
     from dt_action.model.pytest_start import PytestStart
     from dt_action.options import Settings
     from dt_action.ports import Fleet, Interruption
@@ -43,10 +44,6 @@ def check_containers(settings: Settings) -> None:
             "--isolation container installs nothing and sets nothing up: that would happen outside of the containers",
             hint="leave --requirements and --setup out, and have the image hold what the tests need",
         )
-    if settings.coverage:
-        raise ConfigurationError(
-            "--coverage does not reach into containers", hint="use --isolation session where coverage is measured"
-        )
 
 
 def container_fleet(
@@ -57,8 +54,9 @@ def container_fleet(
     *,
     say: Callable[[str], None],
     interruption: Interruption,
+    coverage: CoverageData | None,
 ) -> LocalFleet:
-    """Containers on this machine. Raises FleetError where no engine answers."""
+    """Containers on this machine; what they measure is brought to `coverage`. Raises FleetError: no engine answers."""
     from dt_action.fleets.local import WITH_DEVICES, LocalFleet, apart_by_devices
     from dt_action.hosts.container import Box, ContainerHost, Grant
     from dt_action.hosts.container_engine import Engine
@@ -79,7 +77,7 @@ def container_fleet(
     session = Session(root=settings.root, python=box.python, start=start, environ=passed, fair_threads=threads)
     capability = this_machine(environ)
     return LocalFleet(
-        host=ContainerHost(session, box, Engine.connect(environ), say=say),
+        host=ContainerHost(session, box, Engine.connect(environ), say=say, coverage=coverage),
         capability=capability,
         limits=limits,
         apart=apart_by_devices(capability, start.slots),
@@ -95,6 +93,7 @@ def ray_fleet(
     *,
     say: Callable[[str], None],
     interruption: Interruption,
+    coverage: CoverageData | None,
 ) -> Fleet:
     """A Ray cluster, whose tests see none of the variables in `hidden`."""
     from dt_action.fleets.ray import RayFleet
@@ -110,4 +109,5 @@ def ray_fleet(
         scale_s=settings.ray_wait_s or 0.0,
         say=say,
         interruption=interruption,
+        coverage=coverage,
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.app.shards import Shards
     from dt_action.engine import Limits
     from dt_action.fleets.coordinator import CoordinatorFleet
+    from dt_action.hosts.coverage_data import CoverageData
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
     from dt_action.model.hardware import FileNeeds
@@ -86,12 +87,13 @@ class Wiring:
 
     def prepare(self) -> None:
         """Start pytest while the rest is still thinking; where its arguments are known before discovery."""
-        if self.settings.coverage and self.settings.fleet != "local":
+        in_containers = self.settings.isolation == "container"
+        if self.settings.coverage and (in_containers or self.settings.fleet != "local"):
             from dt_action.app.coverage import expect_possible
             from dt_action.app.tests_environment import tests_python
 
-            expect_possible(self.settings, tests_python(self.settings, self.environ))
-        if self.settings.isolation == "container":
+            expect_possible(tests_python(self.settings, self.environ))
+        if in_containers:
             from dt_action.app.fleets import check_containers
 
             check_containers(self.settings)
@@ -241,6 +243,9 @@ class Wiring:
             self._measurement = Measurement()
         return self._measurement
 
+    def _coverage_elsewhere(self) -> CoverageData | None:
+        return self.measurement().elsewhere() if self.settings.coverage else None
+
     @property
     def shards(self) -> Shards:
         """What plans are cut by."""
@@ -321,6 +326,7 @@ class Wiring:
                 secret_variables(),
                 say=self.say,
                 interruption=self.interruption,
+                coverage=self._coverage_elsewhere(),
             )
         return self._local_fleet(plan)
 
@@ -334,7 +340,13 @@ class Wiring:
 
             start = self._start_here(_paths(plan))
             return container_fleet(
-                settings, start, self._limits(), self.environ, say=self.say, interruption=self.interruption
+                settings,
+                start,
+                self._limits(),
+                self.environ,
+                say=self.say,
+                interruption=self.interruption,
+                coverage=self._coverage_elsewhere(),
             )
         return LocalFleet(
             host=self._host or self.host(_paths(plan)),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dt_action.app.fleets import VARIABLES_OF_NO_TRUST
@@ -122,7 +124,9 @@ def ray_workers(given: Namespace, name: str) -> Iterator[WorkerSpecs]:
     from dt_action.worker.ray_hosts import Bundles, NodeSettings, workers_on
 
     cluster = Cluster(given.ray)
+    coverage = tempfile.TemporaryDirectory(prefix="dt-coverage-")
     settings = NodeSettings(
+        coverage=Path(coverage.name),
         name=name,
         devices=getattr(given, "devices_per_slot", 1),
         most_slots=getattr(given, "slots", 0),
@@ -135,3 +139,4 @@ def ray_workers(given: Namespace, name: str) -> Iterator[WorkerSpecs]:
         yield lambda: workers_on(cluster, settings, bundles)
     finally:
         cluster.close()
+        coverage.cleanup()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dt_action.errors import UnreadableError
+from dt_action.hosts.coverage_data import CoverageData
 from dt_action.model.event import Notice
 from dt_action.model.json_codec import from_jsonable
 from dt_action.remote import wire
-from dt_action.remote.bundle import unpack
 from dt_action.remote.link import Link, LinkError, patiently
 
 WHOLE_PATIENCE_S = 120.0
@@ -24,16 +24,11 @@ FETCH_PATIENCE_S = 60.0
 FETCH_TIMEOUT_S = 300.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RemoteCoverage:
-    """
-    Brings coverage data to `folder`, a folder below it for each slot.
+    """Brings coverage data from a coordinator to `data`."""
 
-    `workspaces` gathers where on the workers the source tree lay.
-    """
-
-    folder: Path
-    workspaces: set[str] = field(default_factory=set)
+    data: CoverageData
 
     def bring(self, link: Link, run: str, token: str) -> Iterator[Notice]:
         """Wait until all slots of the run have sent their data, and fetch it; tells what of it is missing."""
@@ -46,17 +41,17 @@ class RemoteCoverage:
             yield _missing(f"slots were still saving their coverage after {WHOLE_PATIENCE_S:g} s")
         for slot in found.lost:
             yield _missing(f"the coverage of slot {slot} did not come: its worker was lost, or could not send it")
-        for number, upload in enumerate(found.uploads):
+        for upload in found.uploads:
             try:
-                self._take(link, f"/runs/{run}/coverage/{upload.digest}", token, f"{number:05}")
-                self.workspaces.add(upload.root)
+                self._take(link, f"/runs/{run}/coverage/{upload.digest}", token, upload.root)
             except (LinkError, UnreadableError, OSError) as error:
                 yield _missing(f"the coverage of slot {upload.slot} on {upload.worker} is not to be had: {error}")
 
-    def _take(self, link: Link, path: str, token: str, name: str) -> None:
-        archive = self.folder / f"{name}.tar.gz"
+    def _take(self, link: Link, path: str, token: str, workspace: str) -> None:
+        archive = self.data.folder / "upload.tar.gz"
         patiently(lambda: _fetch(link, path, token, archive), patience_s=FETCH_PATIENCE_S)
-        unpack(archive, self.folder / name)
+        with archive.open("rb") as file:
+            self.data.take(iter(lambda: file.read(1 << 20), b""), workspace)
         archive.unlink()
 
 

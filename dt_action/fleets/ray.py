@@ -10,6 +10,7 @@ from pathlib import Path
 from dt_action.engine import Limits, RunState
 from dt_action.engine.loop import Loop
 from dt_action.errors import FleetError
+from dt_action.hosts.coverage_data import CoverageData
 from dt_action.hosts.ray_cluster import Cluster, Node
 from dt_action.hosts.ray_host import RayHost, Seat, Setup, listen_s
 from dt_action.hosts.session import new_run
@@ -31,7 +32,7 @@ class RayFleet:
     `slots` is the most slots at a time, None for as many as the cluster has processors. `python` is the tests'
     interpreter on the nodes, None for that of Ray; what `start` wants prepared is seen to on each node. Tests see the
     environment of their node, without the variables named in `hidden`. Where `scale_s` is not 0, what no node has is
-    asked of Ray's autoscaler, and waited for.
+    asked of Ray's autoscaler, and waited for. Where the run measures, the data is brought to `coverage`.
     """
 
     address: str
@@ -44,6 +45,7 @@ class RayFleet:
     scale_s: float = 0.0
     say: Callable[[str], None] = print
     interruption: Interruption | None = None
+    coverage: CoverageData | None = None
 
     def execute(self, plan: Plan) -> Iterator[Event]:
         """See `ports.Fleet`. Raises FleetError where the cluster cannot be reached or used."""
@@ -67,7 +69,7 @@ class RayFleet:
             hidden=self.hidden,
             listen_s=listen_s(self.limits.no_output_timeout_s),
         )
-        host = RayHost(cluster, setup, seats, say=self.say)
+        host = RayHost(cluster, setup, seats, say=self.say, coverage=self.coverage)
         state = RunState(plan, self.limits, start=self.start, python=self.python or "python")
         watches_output = self.limits.no_output_timeout_s is not None
         loop = Loop(state, host, places, watches_output=watches_output, interruption=self.interruption)

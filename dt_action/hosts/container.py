@@ -9,11 +9,13 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dt_action.errors import ConfigurationError, DtError, FleetError
 from dt_action.hosts.container_engine import RUN, Engine, is_leftover, labels_of
+from dt_action.hosts.coverage_data import DATA_NAME, CoverageData
 from dt_action.hosts.ending import TAIL_BYTES, ending_of
 from dt_action.hosts.process import BOOTSTRAP
 from dt_action.hosts.session import Session
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 WORKSPACE = "/workspace"
 RUNNER = "/dt"
+MEASURED = f"{RUNNER}/measured"
+"""Where a slot leaves coverage data. It lies in the container's own volume, which outlives the slot's process."""
+
 STDERR_FRAME = 2
 OUT_OF_MEMORY = "the container went over its memory limit of {limit}"
 KILLED = "the process died of SIGKILL, in a container with a memory limit of {limit}"
@@ -79,11 +84,21 @@ class ContainerHost:
     One container for each slot. Its standard streams are the line: input carries commands, output events.
 
     So it works without a network and with an engine that is rootless or not. `say` is told what takes long. The
-    workspace is mounted from this machine, which the engine must be on.
+    workspace is mounted from this machine, which the engine must be on. Where the run measures coverage, the data is
+    brought to `coverage`.
     """
 
-    def __init__(self, session: Session, box: Box, engine: Engine, *, say: Callable[[str], None]) -> None:
-        self.session = session
+    def __init__(
+        self,
+        session: Session,
+        box: Box,
+        engine: Engine,
+        *,
+        say: Callable[[str], None],
+        coverage: CoverageData | None = None,
+    ) -> None:
+        self.session = replace(session, data_file=PurePosixPath(MEASURED, DATA_NAME) if coverage else None)
+        self._coverage = coverage
         self._mark = session.mark or session.start.run
         self._box = box
         self._engine = engine
@@ -266,9 +281,18 @@ class ContainerHost:
 
     def _forget(self, slot: _Slot) -> None:
         self._slots.pop(slot.name, None)
+        if self._coverage is not None:
+            self._bring_coverage(slot, self._coverage)
         self._selector.unregister(slot.line.sock)
         slot.line.sock.close()
         self._engine.remove(slot.container)
+
+    def _bring_coverage(self, slot: _Slot, coverage: CoverageData) -> None:
+        """What cannot be had is missing from the coverage; the results of the tests stand."""
+        try:
+            coverage.take(slot.container.get(MEASURED), WORKSPACE)
+        except Exception as error:  # docker's own, requests', or what lies in the archive
+            self._say(f"the coverage of slot {slot.name} is not to be had: {error}")
 
 
 def _unframed(slot: _Slot, fresh: bytes) -> bytes:
@@ -294,7 +318,7 @@ def _unframed(slot: _Slot, fresh: bytes) -> bytes:
 
 
 def _runner_archive() -> bytes:
-    """The runner's files, readable for everyone, as the engine takes them."""
+    """The runner's files, readable for everyone, and a folder for what they measure, as the engine takes them."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for path in sorted(BOOTSTRAP.parent.glob("*.py")):
@@ -302,6 +326,9 @@ def _runner_archive() -> bytes:
             info = tarfile.TarInfo(f"runner/{path.name}")
             info.size, info.mode = len(content), 0o644
             archive.addfile(info, io.BytesIO(content))
+        folder = tarfile.TarInfo(MEASURED.removeprefix(f"{RUNNER}/"))
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o777
+        archive.addfile(folder)
     return packed.getvalue()
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,11 @@ class Container:
     def put(self, archive: bytes, folder: str) -> None:
         """Unpack a tar archive into a folder of the container, which need not run."""
         self.api.put_archive(self.id, folder, archive)
+
+    def get(self, folder: str) -> Iterator[bytes]:
+        """A folder of the container, which may have ended, as the pieces of a tar archive."""
+        pieces: Iterator[bytes] = self.api.get_archive(self.id, folder)[0]
+        return pieces
 
     def attach(self) -> socket.socket:
         """Its three standard streams over one socket."""

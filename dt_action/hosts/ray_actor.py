@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue
 import shutil
@@ -58,6 +59,7 @@ class SlotActor:
         self._host: Any = None
         self._printed = 0
         self._why_none = ""
+        self._measured: Path | None = None
         self._commands: dict[int, dict[str, Any]] = {}
         self._next = 1
         self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -83,6 +85,8 @@ class SlotActor:
             environ.update(dict.fromkeys(DEVICE_VARIABLES, ""))
         self._workspace = ray_node.enter(_cache(), bundle, start, setup["python"], environ)
         mark = f"{start.run}-{self._slot}"
+        if start.measures:
+            self._measured = Path(tempfile.mkdtemp(dir=self._workspace.coverage))
         host = Host(
             Session(
                 root=self._workspace.root,
@@ -90,6 +94,7 @@ class SlotActor:
                 start=start,
                 environ=self._workspace.environment.variables,
                 mark=mark,
+                data_file=self._measured / ".coverage" if self._measured else None,
             )
         )
         self._reaper = _start_reaper(mark)
@@ -97,12 +102,16 @@ class SlotActor:
         self._host = host
         self._tell_reaper(host.group_of(self._slot))
 
-    def listen(self) -> list[dict[str, Any]]:
-        """What the slot told since the last call, waiting for something: see `slot_protocol.parse_relayed`."""
+    def listen(self) -> tuple[list[dict[str, Any]], bytes]:
+        """
+        What the slot told since the last call, waiting for something: see `slot_protocol.parse_relayed`.
+
+        With its death comes the coverage data that it measured: an archive, empty where there is none.
+        """
         from dt_action.model.slot_protocol import Died, Log, Printed, message_to_jsonable
 
         if self._host is None:
-            return [message_to_jsonable(Died(reason="the process exited with code 1", log_tail=self._why_none))]
+            return [message_to_jsonable(Died(reason="the process exited with code 1", log_tail=self._why_none))], b""
         self._obey()
         told = [happened.message for happened in self._host.poll(self._listen_s)]
         self._obey()
@@ -117,7 +126,17 @@ class SlotActor:
             told.insert(0, Log(text=text))
         if is_over:
             self._host.close()
-        return [message_to_jsonable(message) for message in told]
+        return [message_to_jsonable(message) for message in told], self._packed_coverage() if is_over else b""
+
+    def _packed_coverage(self) -> bytes:
+        """What the process measured. The folder goes with it: this is asked once."""
+        if self._measured is None:
+            return b""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
+            archive.add(self._measured, arcname="measured")
+        shutil.rmtree(self._measured, ignore_errors=True)
+        return packed.getvalue()
 
     def obey(self, number: int, command: dict[str, Any]) -> None:
         """A command for the slot; `number` counts from 1."""

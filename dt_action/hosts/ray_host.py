@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dt_action.errors import FleetError
+from dt_action.errors import FleetError, UnreadableError
 from dt_action.hosts import ray_actor
+from dt_action.hosts.coverage_data import CoverageData
 from dt_action.hosts.ray_cluster import Cluster, in_short
 from dt_action.model.holding import Visible
 from dt_action.model.json_codec import to_jsonable
@@ -97,11 +98,22 @@ class _Actor:
 
 
 class RayHost:
-    """The actors of one run, or of one lease of it. `seats` are by worker; `say` is told what takes long."""
+    """
+    The actors of one run, or of one lease of it. `seats` are by worker; `say` is told what takes long.
+
+    Where the run measures coverage, the data is brought to `coverage`.
+    """
 
     def __init__(
-        self, cluster: Cluster, setup: Setup, seats: Mapping[str, Seat], *, say: Callable[[str], None]
+        self,
+        cluster: Cluster,
+        setup: Setup,
+        seats: Mapping[str, Seat],
+        *,
+        say: Callable[[str], None],
+        coverage: CoverageData | None = None,
     ) -> None:
+        self._coverage = coverage
         self._cluster = cluster
         self._ray = cluster.ray
         self._setup = setup
@@ -236,7 +248,8 @@ class RayHost:
         if error is not None:
             yield from self._lost(actor, error)
             return
-        messages = [parse_relayed(value) for value in done.result()]
+        told, measured = done.result()
+        messages = [parse_relayed(value) for value in told]
         if not any(isinstance(message, Died) for message in messages):
             self._listen(actor)  # before anything is told: who hears of the end hears no further
         for message in messages:
@@ -247,6 +260,7 @@ class RayHost:
                     actor.fresh = (actor.fresh + message.text)[-MOST_FRESH:]
                 case Died():
                     self._forget(actor)
+                    self._take_coverage(actor, measured, message.root)
                     yield Heard(slot=actor.slot, message=message)
                     return
                 case _:
@@ -254,6 +268,14 @@ class RayHost:
                     actor.commands.clear()
                     self._lost_starts = 0
                     yield Heard(slot=actor.slot, message=message)
+
+    def _take_coverage(self, actor: _Actor, measured: bytes, workspace: str) -> None:
+        """What cannot be had is missing from the coverage; the results of the tests stand."""
+        if self._coverage is not None and measured:
+            try:
+                self._coverage.take([measured], workspace)
+            except UnreadableError as error:
+                self._say(f"the coverage of slot {actor.slot} is not to be had: {error}")
 
     def _lost(self, actor: _Actor, error: BaseException) -> Iterator[Happened]:
         """The actor is gone. Its node may be, too: then that is what is told."""

@@ -28,9 +28,14 @@ PACKAGES_KEPT_S = 7 * 24 * 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """Where the tests of a run lie on this node, and with what they run. Its `hold` ends with this process."""
+    """
+    Where the tests of a run lie on this node, and with what they run. Its `hold` ends with this process.
+
+    Slots that measure leave their coverage data in folders below `coverage`.
+    """
 
     root: Path
+    coverage: Path
     environment: Environment
     hold: IO[str]
 
@@ -49,7 +54,9 @@ def enter(home: Path, bundle: bytes, start: PytestStart, python: str | None, env
         fcntl.flock(making, fcntl.LOCK_EX)  # one makes it, the others wait for that
         root, environment = _made(home, bundle, start, python, environ)
     threading.Thread(target=sweep, args=(home,), daemon=True).start()
-    return Workspace(root=root, environment=environment, hold=hold)
+    coverage = runs / f"{start.run}.coverage"
+    coverage.mkdir(exist_ok=True)
+    return Workspace(root=root, coverage=coverage, environment=environment, hold=hold)
 
 
 def _made(
@@ -67,6 +74,7 @@ def _made(
         python or sys.executable,
         environ,
         requirements=start.requirements,
+        tools=start.tools,
         setup=None if prepared.exists() else start.setup or None,
         run=environments.run_command,
         home=runs / f"{start.run}.environments" if own else home / "environments",
@@ -81,7 +89,7 @@ def sweep(home: Path, *, kept_s: float = KEPT_S) -> None:
         with contextlib.suppress(OSError), lock.open("a", encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if time.time() - lock.stat().st_mtime > kept_s:
-                for suffix in ("", ".environments"):
+                for suffix in ("", ".environments", ".coverage"):
                     shutil.rmtree(lock.with_suffix(suffix), ignore_errors=True)
                 for suffix in (".prepared", ".making", ".lock"):
                     lock.with_suffix(suffix).unlink(missing_ok=True)

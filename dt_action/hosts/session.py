@@ -7,7 +7,7 @@ import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from dt_action.model.holding import Visible
@@ -61,7 +61,7 @@ class Session:
     start: PytestStart
     environ: Mapping[str, str]
     mark: str = ""
-    data_file: Path | None = None
+    data_file: PurePath | None = None
     recording: Recording | None = None
     visible: Visible | None = None
     fair_threads: int = 0

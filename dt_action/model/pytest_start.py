@@ -49,6 +49,11 @@ class PytestStart:
         """True where each process imports all test modules first, as plain pytest does."""
         return self.isolation != "file"
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """What an environment made for the run has beside the project's requirements."""
+        return ("pytest", "coverage") if self.measures else ("pytest",)
+
     def config(self) -> dict[str, Any]:
         """What each slot's process is told of it at its start, see `runner.bootstrap`."""
         told = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in PREPARED}

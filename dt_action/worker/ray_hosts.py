@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -16,12 +17,13 @@ from typing import Any
 
 from dt_action.errors import UnreadableError
 from dt_action.fleets.ray import offers_of
+from dt_action.hosts.coverage_data import CoverageData
 from dt_action.hosts.ray_cluster import ID_SHOWN, Cluster, Node
 from dt_action.hosts.ray_host import RayHost, Seat, Setup, listen_s
 from dt_action.model.hardware import Capability
 from dt_action.remote import wire
 from dt_action.worker.pool import WorkerSpec
-from dt_action.worker.slot_hosts import LeaseHost
+from dt_action.worker.slot_hosts import LeaseHost, made_folder
 from dt_action.worker.workspaces import KEPT_S, Fetch
 
 _LOG = logging.getLogger("dt.worker")
@@ -36,10 +38,12 @@ class NodeSettings:
     How a cluster's nodes become workers.
 
     `name` begins the workers' names, where it is not empty. A slot on a node with devices holds `devices` of each
-    kind. `most_slots` bounds the slots of a node (0: as many as it has processors). `labels` are words that describe
-    all of them; `python` and `hidden` as in `fleets.ray.RayFleet`.
+    kind. `most_slots` bounds the slots of a node (0: as many as it has processors). Coverage data of leases lies in
+    `coverage` until it is sent. `labels` are words that describe all of them; `python` and `hidden`
+    as in `fleets.ray.RayFleet`.
     """
 
+    coverage: Path
     name: str = ""
     devices: int = 1
     most_slots: int = 0
@@ -97,13 +101,16 @@ class RayHosts:
             hidden=self._settings.hidden,
             listen_s=listen_s(lease.no_output_timeout_s, most_s=LISTEN_S),
         )
-        return RayHost(self._cluster, setup, {"": self._seat}, say=_LOG.info)
+        coverage = CoverageData(folder=made_folder(self.data_folder(lease))) if lease.start.measures else None
+        return RayHost(self._cluster, setup, {"": self._seat}, say=_LOG.info, coverage=coverage)
 
-    def data_folder(self, lease: wire.Lease) -> None:
+    def data_folder(self, lease: wire.Lease) -> Path:
         """See `SlotHosts`."""
+        return self._settings.coverage / lease.id
 
     def leave(self, lease: wire.Lease) -> None:
         """See `SlotHosts`."""
+        shutil.rmtree(self.data_folder(lease), ignore_errors=True)
         self._bundles.leave(lease)
 
     def sweep(self) -> None:

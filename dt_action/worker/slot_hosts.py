@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dt_action.errors import ConfigurationError
+from dt_action.hosts.coverage_data import DATA_NAME, CoverageData
 from dt_action.hosts.process import Host
 from dt_action.hosts.session import Session
 from dt_action.ports import SlotHost
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from dt_action.hosts.container import Box
     from dt_action.hosts.container_engine import Engine
 
-DATA_NAME = ".coverage"
 _LOG = logging.getLogger("dt.worker")
 
 
@@ -43,8 +43,8 @@ class SlotHosts(Protocol):
         `fetch` gets the lease's bundle. Raises DtError, LinkError or OSError where there can be none.
         """
 
-    def data_folder(self, lease: wire.Lease) -> Path | None:
-        """Where the slot's process leaves the coverage that it measures; None where that is not possible here."""
+    def data_folder(self, lease: wire.Lease) -> Path:
+        """Where the coverage data that the slot measures is found when it has died."""
 
     def leave(self, lease: wire.Lease) -> None:
         """The lease is over."""
@@ -73,7 +73,7 @@ class ProcessHosts:
             fair_threads=self._fair_threads,
         )
         if lease.start.measures:
-            self.data_folder(lease).mkdir(parents=True, exist_ok=True)
+            made_folder(self.data_folder(lease))
         return Host(session)
 
     def data_folder(self, lease: wire.Lease) -> Path:
@@ -117,15 +117,24 @@ class ContainerHosts:
             mark=lease.id,
             fair_threads=max(1, int(self._box.cpus)),
         )
-        return ContainerHost(session, self._box, self._engine, say=_LOG.info)
+        coverage = CoverageData(folder=made_folder(self.data_folder(lease))) if lease.start.measures else None
+        return ContainerHost(session, self._box, self._engine, say=_LOG.info, coverage=coverage)
 
-    def data_folder(self, lease: wire.Lease) -> None:
+    def data_folder(self, lease: wire.Lease) -> Path:
         """See `SlotHosts`."""
+        return self._workspaces.data_folder(lease)
 
     def leave(self, lease: wire.Lease) -> None:
         """See `SlotHosts`."""
+        shutil.rmtree(self.data_folder(lease), ignore_errors=True)
         self._workspaces.leave(lease.run)
 
     def sweep(self) -> None:
         """See `SlotHosts`."""
         self._workspaces.sweep()
+
+
+def made_folder(path: Path) -> Path:
+    """The folder, which is there from now on."""
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dt_action.errors import ConfigurationError, DtError, UnreadableError
+from dt_action.hosts.coverage_data import DATA_NAME
 from dt_action.model.slot_protocol import (
     Died,
     Exit,
@@ -28,7 +29,7 @@ from dt_action.ports import Heard, Left
 from dt_action.remote import wire
 from dt_action.remote.bundle import pack_files
 from dt_action.remote.link import Backoff, Link, LinkError, patiently
-from dt_action.worker.slot_hosts import DATA_NAME, LeaseHost, SlotHosts
+from dt_action.worker.slot_hosts import LeaseHost, SlotHosts
 
 _LOG = logging.getLogger("dt.worker")
 
@@ -165,8 +166,6 @@ class SlotWork(threading.Thread):
         try:
             host = self._hosts.host(self.lease, lambda lease, path: _fetch(link, lease, path))
             unfit = self._fitness()
-            if self.lease.start.measures and self._hosts.data_folder(self.lease) is None:
-                unfit = unfit or "coverage is not measured on this worker, whose slots are no processes of its machine"
             if unfit:
                 host.close()
                 raise ConfigurationError(unfit)
@@ -297,7 +296,6 @@ class SlotWork(threading.Thread):
     def _send_coverage(self, link: Link, root: str) -> None:
         """Send what the process measured, also where that is nothing: the run waits for it."""
         folder = self._hosts.data_folder(self.lease)
-        assert folder is not None  # noqa: S101 - else the lease was refused
         archive = folder / "upload.tar.gz"
         try:
             digest = pack_files(sorted(folder.glob(f"{DATA_NAME}.*")), archive)

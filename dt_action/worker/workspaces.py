@@ -125,7 +125,7 @@ class Workspaces:
             self._python,
             self._environ,
             requirements=lease.start.requirements,
-            tools=("pytest", "coverage") if lease.start.measures else ("pytest",),
+            tools=lease.start.tools,
             setup=lease.start.setup or None,
             run=self._run,
             home=self._environments(lease, root),

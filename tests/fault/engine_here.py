@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 BASE = os.environ.get("DT_TEST_BASE_IMAGE", "python:3.13-slim")
-IMAGE = "dt-test-pytest:1"
+IMAGE = "dt-test-pytest:2"
 
 
 def docker(*words: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,7 @@ def image_with_pytest() -> str:
             return IMAGE
     except FileNotFoundError:
         pytest.skip("no container engine here")
-    recipe = f"FROM {BASE}\nRUN pip install --no-cache-dir pytest\n"
+    recipe = f"FROM {BASE}\nRUN pip install --no-cache-dir pytest coverage\n"
     built = subprocess.run(
         ["docker", "build", "-t", IMAGE, "-"], input=recipe, capture_output=True, text=True, check=False
     )

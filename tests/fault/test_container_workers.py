@@ -67,13 +67,16 @@ def test_a_run_that_asks_for_containers_goes_to_such_workers_only(
     ids |= {f"tests/test_hostile.py::test_{name}" for name in ("environment", "files", "network")}
     beside, worker = plain(tmp_path, coordinator).start(), boxed(tmp_path, coordinator, image).start()
     with closing_all(beside, worker):
-        run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--isolation", "container")
+        options = ("--isolation", "container", "--coverage", "--coverage-formats", "json")
+        run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), *options)
         told = run.finish()
 
         assert told.outcomes == dict.fromkeys(ids, "passed"), told.output[-3000:]
         assert set(told.workers.values()) == {"boxed"}
         assert set(results_of(coordinator).values()) == {1}
         assert len({test["attempts"][-1]["slot"] for test in told.report["tests"]}) == 2, "two containers at a time"
+        coverage = told.report["run"]["coverage"]
+        assert coverage["covered"] == coverage["statements"] > 20, "what the containers measured came back"
         wait_until(lambda: not containers(), what="the end of the containers")
 
 

@@ -179,3 +179,22 @@ def test_an_absent_engine_and_an_absent_image_are_told(project: Project, options
 
 if sys.platform != "linux":
     pytest.skip("what containers hold back is a matter of Linux", allow_module_level=True)
+
+
+def test_what_containers_measure_is_the_coverage_of_the_machine(project: Project, options: tuple[str, ...]) -> None:
+    project.write("signs.py", "def sign(n):\n    if n > 0:\n        return 1\n    return 0\n")
+    project.write("test_one.py", "from signs import sign\ndef test(): assert sign(1) == 1\n")
+    project.write("test_zero.py", "from signs import sign\ndef test(): assert sign(0) == 0\n")
+    project.write(
+        "test_hostile.py",
+        "import os, pathlib\ndef test():\n    if os.path.isdir('/dt/measured'):\n"
+        "        pathlib.Path('/dt/measured/.coverage.evil').symlink_to('/etc/passwd')\n",
+    )
+    ours, theirs = (
+        project.run("--coverage", "--coverage-formats", "json", *more).report["run"]["coverage"]
+        for more in (options, ("--workers", "1"))
+    )
+    assert (ours["statements"], ours["covered"]) == (theirs["statements"], theirs["covered"] + 1), (
+        "and the line of harm"
+    )
+    assert not containers()

@@ -203,6 +203,21 @@ def test_dt_run_tells_of_a_run_on_the_cluster(cluster: Any, project: Project, go
     assert told.outcomes == good
 
 
+def test_what_actors_measure_is_brought_back_and_each_file_may_have_a_process(cluster: Any, project: Project) -> None:
+    code = "import os\nold = os.environ.get('SEEN')\nos.environ['SEEN'] = 'yes'\n"
+    project.write("signs.py", f"{code}def sign(n):\n    if n > 0:\n        return 1\n    return 0\n")
+    for number, sign in ((1, 1), (0, 0), (-1, 0)):
+        test = f"from signs import old, sign\ndef test(): assert (sign({number}), old) == ({sign}, None)\n"
+        project.write(f"test_{number + 1}.py", test)
+    options = ("--isolation", "file", "--coverage", "--coverage-formats", "json")
+
+    told = project.run("--fleet", "ray", "--ray-address", cluster.address, *options)
+
+    assert set(told.outcomes.values()) == {"passed"}, told.output
+    coverage = told.report["run"]["coverage"]
+    assert coverage["covered"] == coverage["statements"] == 17, told.output
+
+
 def test_a_cluster_that_is_not_there_is_told_in_seconds(root: Path) -> None:
     (root / "test_good.py").write_text("def test(): pass\n")
     for address in ("ray://127.0.0.1:1", "127.0.0.1:1"):

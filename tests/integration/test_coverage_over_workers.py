@@ -111,9 +111,3 @@ def test_a_slot_that_is_killed_keeps_what_it_had_saved(tmp_path, coordinator):
     assert "a process of tests died" in notices(told)
     covered = json.loads((run.out / "coverage.json").read_text())["files"]["pkg/code.py"]["executed_lines"]
     assert 21 in covered, "the loop of area(), which the first test ran"
-
-
-def test_a_ray_cluster_is_refused_before_anything_starts(tmp_path, coordinator):
-    told = start_run(project(tmp_path / "project"), coordinator.url, "", "--fleet", "ray", "--coverage").finish()
-    assert told.code == 4
-    assert "--coverage does not reach onto a Ray cluster" in told.output
