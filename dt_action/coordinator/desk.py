@@ -317,6 +317,7 @@ class Desk:
             slot=lease.slot,
             bundle=submission.bundle,
             start=replace(submission.start, run=lease.run, slots=max(1, slots)),
+            workspace=self.runs[lease.run].workspace,
             is_plain=lease.is_plain,
             visible=lease.visible,
             no_output_timeout_s=submission.limits.no_output_timeout_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import deque
@@ -116,6 +117,9 @@ class LiveRun:
         self.started_on: set[str] = set()
         self.discarded: list[str] = []
         self._engine = Engine(self.state, clock)
+        shared = (self.owner, self.repository or row.bundle, row.branch)
+        self.workspace = hashlib.sha256("\0".join(shared).encode("utf-8", "replace")).hexdigest()[:32]
+        """The runs of one credential on one branch follow each other in one tree on a worker: nobody else's do."""
         self._kept = Kept(run=self.id, repository=self.repository)
 
     @property

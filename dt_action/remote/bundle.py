@@ -190,6 +190,7 @@ def _link(member: tarfile.TarInfo, target: Path) -> None:
         raise UnreadableError(f"the bundle's link {member.name!r} leads out of it, to {aim!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     parent = path.parent.resolve()
-    if not parent.is_relative_to(target.resolve()) or not (parent / aim).resolve().is_relative_to(target.resolve()):
+    aimed = Path(os.path.realpath(parent / aim))  # which a link to itself is for no error
+    if not parent.is_relative_to(target.resolve()) or not aimed.is_relative_to(target.resolve()):
         raise UnreadableError(f"the bundle's link {member.name!r} leads out of it, to {aim!r}")
     path.symlink_to(aim)

@@ -166,7 +166,8 @@ class Lease:
     One slot of the run `start.run`, for a worker. Only `token` speaks for it. It `is_plain` where it is the only one.
     It sees the devices that are `visible`, and whatever there is where nothing is said.
 
-    Where the run measures, the worker sends the coverage data of the slot's process before it tells of its end.
+    Where the run measures, the worker sends the coverage data of the slot's process before it tells of its end. Runs of
+    one `workspace` may follow each other in one tree on a worker; where it is empty, the run shares with none.
     """
 
     id: str
@@ -174,6 +175,7 @@ class Lease:
     slot: str
     bundle: str
     start: PytestStart
+    workspace: str = ""
     is_plain: bool = False
     visible: Visible | None = None
     no_output_timeout_s: float | None = None

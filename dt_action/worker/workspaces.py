@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError, UnreadableError
 from dt_action.remote import wire
-from dt_action.remote.bundle import unpack
+from dt_action.remote.trees import CAN_BE_MOVED, SpoiltError, Tree
 from dt_action.workspace import environments
 from dt_action.workspace.environments import Environment
 from dt_action.workspace.locks import locked
 
 KEPT_S = 60.0
-"""A workspace that no slot uses is kept so long: a process that died is followed by another one."""
+"""A workspace that no slot uses is the run's for so long: a process that died is followed by another one."""
+
+MOST_IDLE = 8
+IDLE_S = 24 * 3600.0
+"""So many trees wait so long for another run of their workspace."""
+
+_LOG = logging.getLogger("dt.worker")
 
 Fetch = Callable[[wire.Lease, Path], None]
 """Writes the bundle of a lease to a file."""
@@ -34,10 +40,25 @@ class Workspace:
 
 
 @dataclass(slots=True, kw_only=True)
+class _Tree:
+    """A folder that has the source tree of one run at a time, and the environments that are of use for it alone."""
+
+    folder: Path
+    workspace: str
+    tree: Tree
+    idle_since: float = 0.0
+
+    @property
+    def environments(self) -> Path:
+        return self.folder / "environments"
+
+
+@dataclass(slots=True, kw_only=True)
 class _Place:
     lock: threading.Lock = field(default_factory=threading.Lock)
     users: int = 0
     idle_since: float = 0.0
+    tree: _Tree | None = None
     workspace: Workspace | None = None
 
 
@@ -45,8 +66,11 @@ class Workspaces:
     """
     Workspaces below `home`, one for each run; bundles and environments are kept by digest.
 
-    A run gets a fresh tree, never one that another run's tests have written to. Raises ConfigurationError where another
-    process works below `home`.
+    A run gets a tree of its own, as its archive says. It may be one in which an earlier run of the same workspace
+    worked (`wire.Lease.workspace`): then only what differs is written, what that run's tests left there is gone, and
+    bytecode and an environment made for the same tree are there already.
+
+    Raises ConfigurationError where another process works below `home`.
     """
 
     def __init__(self, home: Path, *, python: str, environ: Mapping[str, str], run: environments.Runner) -> None:
@@ -56,6 +80,8 @@ class Workspaces:
         self._run = run
         self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
+        self._idle: list[_Tree] = []
+        self._made = 0
         home.mkdir(parents=True, exist_ok=True)
         self._hold = locked(home / "worker.lock")
         if self._hold is None:
@@ -63,7 +89,7 @@ class Workspaces:
                 f"another worker uses the directory {home}, and what its tests need lies there",
                 hint="give this one a directory of its own with --data",
             )
-        for leftover in ("runs", "coverage"):
+        for leftover in ("runs", "trees", "coverage"):
             shutil.rmtree(home / leftover, ignore_errors=True)
 
     def enter(self, lease: wire.Lease, fetch: Fetch) -> Workspace:
@@ -77,7 +103,7 @@ class Workspaces:
             place.users += 1
         with place.lock:
             if place.workspace is None:
-                place.workspace = self._make(lease, fetch)
+                place.workspace = self._make(place, lease, fetch)
             return place.workspace
 
     def leave(self, run: str) -> None:
@@ -92,34 +118,76 @@ class Workspaces:
         return self.home / "coverage" / lease.id
 
     def sweep(self, *, kept_s: float = KEPT_S) -> None:
-        """Remove the workspaces that nobody has used for a while, and bundles of a day ago."""
+        """Remove trees that nobody has used for a while, or that are too many, and bundles of a day ago."""
+        now = time.monotonic()
         with self._lock:
-            idle = [
-                run
-                for run, place in self._places.items()
-                if not place.users and time.monotonic() - place.idle_since > kept_s
-            ]
-            swept = [path for run in idle for path in self._set_aside(run)]
-        for path in swept:
-            shutil.rmtree(path, ignore_errors=True)
+            for run in [run for run, place in self._places.items() if not place.users]:
+                if now - self._places[run].idle_since > kept_s:
+                    self._let_go(run)
+            self._idle.sort(key=lambda tree: tree.idle_since, reverse=True)
+            kept = [tree for tree in self._idle[:MOST_IDLE] if now - tree.idle_since < IDLE_S]
+            swept, self._idle = [tree for tree in self._idle if tree not in kept], kept
+        for tree in swept:
+            shutil.rmtree(tree.folder, ignore_errors=True)
         for bundle in (self.home / "bundles").glob("*"):
             if bundle.stat().st_mtime < time.time() - 24 * 3600:
                 bundle.unlink(missing_ok=True)
 
-    def _set_aside(self, run: str) -> Iterator[Path]:
-        """Forget a run's workspace; what is to be deleted has names that no slot of the run will use again."""
-        del self._places[run]
-        for name in (run, f"{run}.environments"):
-            aside = self.home / "runs" / f"{name}.old-{time.monotonic_ns()}"
-            with contextlib.suppress(OSError):
-                (self.home / "runs" / name).rename(aside)
-                yield aside
+    def _let_go(self, run: str) -> None:
+        """Forget a run's workspace; its tree waits for another run."""
+        place = self._places.pop(run)
+        if place.tree is not None:
+            place.tree.idle_since = place.idle_since
+            self._idle.append(place.tree)
 
-    def _make(self, lease: wire.Lease, fetch: Fetch) -> Workspace:
-        tree = self.home / "runs" / lease.run
-        shutil.rmtree(tree, ignore_errors=True)
-        unpack(self._bundle(lease, fetch), tree)
-        root = environments.root_in(tree, lease.start.directory, lease.start.requirements)
+    def _make(self, place: _Place, lease: wire.Lease, fetch: Fetch) -> Workspace:
+        archive = self._bundle(lease, fetch)
+        if CAN_BE_MOVED and lease.workspace:
+            with self._lock:
+                idle = self._idle_tree(lease)
+            if idle is not None:
+                try:
+                    return self._prepared(place, idle, lease, archive)
+                except (SpoiltError, UnreadableError, OSError) as error:
+                    _LOG.info("lease %s: the tree of an earlier run is of no use: %r", lease.id, error)
+        return self._prepared(place, self._new_tree(lease), lease, archive)
+
+    def _idle_tree(self, lease: wire.Lease) -> _Tree | None:
+        """A tree in which a run of the same workspace has worked, and works no more; best one of the same bundle."""
+        for run in [run for run, place in self._places.items() if not place.users]:
+            tree = self._places[run].tree
+            if tree is not None and tree.workspace == lease.workspace:
+                self._let_go(run)
+        usable = [tree for tree in self._idle if tree.workspace == lease.workspace]
+        if not usable:
+            return None
+        best = max(usable, key=lambda tree: (tree.tree.bundle == lease.bundle, tree.idle_since))
+        self._idle.remove(best)
+        return best
+
+    def _new_tree(self, lease: wire.Lease) -> _Tree:
+        with self._lock:
+            self._made += 1
+            folder = self.home / "trees" / str(self._made)
+        return _Tree(folder=folder, workspace=lease.workspace, tree=Tree(folder / "tree"))
+
+    def _prepared(self, place: _Place, tree: _Tree, lease: wire.Lease, archive: Path) -> Workspace:
+        """The workspace in a tree, which becomes the run's. It is removed where that fails."""
+        try:
+            if tree.tree.bundle != lease.bundle:
+                shutil.rmtree(tree.environments, ignore_errors=True)
+            tree.tree.move_to(archive, lease.bundle)
+            workspace = self._with_environment(tree, lease)
+            tree.tree.settle()
+        except BaseException:
+            shutil.rmtree(tree.folder, ignore_errors=True)
+            raise
+        place.tree = tree
+        return workspace
+
+    def _with_environment(self, tree: _Tree, lease: wire.Lease) -> Workspace:
+        root = environments.root_in(tree.tree.root, lease.start.directory, lease.start.requirements)
+        is_bound = environments.is_bound_to_tree(root, lease.start.requirements)
         environment = environments.prepare(
             root,
             self._python,
@@ -128,14 +196,9 @@ class Workspaces:
             tools=lease.start.tools,
             setup=lease.start.setup or None,
             run=self._run,
-            home=self._environments(lease, root),
+            home=tree.environments if is_bound else self.home / "environments",
         )
         return Workspace(root=root, environment=environment)
-
-    def _environments(self, lease: wire.Lease, root: Path) -> Path:
-        """Where the environment is kept: with others of its digest, unless it belongs to the tree."""
-        own = environments.is_bound_to_tree(root, lease.start.requirements)
-        return self.home / "runs" / f"{lease.run}.environments" if own else self.home / "environments"
 
     def _bundle(self, lease: wire.Lease, fetch: Fetch) -> Path:
         path = self.home / "bundles" / lease.bundle

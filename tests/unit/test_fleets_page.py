@@ -98,6 +98,10 @@ SHOWN: dict[str, dict[int, str]] = {
     "a controller session for plugins' reports": {
         HERE: "integration/test_plugins::test_a_plugin_tells_under_dt_what_it_tells_under_pytest",
     },
+    "the next run finds bytecode, asserts and environment": {
+        **dict.fromkeys((HERE, BOXED), "integration/test_rewriting"),
+        **dict.fromkeys((WORKER, BOXED_WORKER), "unit/test_worker_workspaces"),
+    },
     "which functions each test entered (`--record`)": {
         HERE: "integration/test_selection_by_case",
     },
