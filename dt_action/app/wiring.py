@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
+from dt_action.app import readings
 from dt_action.app.interruption import Interruption
 from dt_action.hosts.process import Host
 from dt_action.hosts.session import Session
@@ -19,7 +20,6 @@ from dt_action.probes.processor import auto_slots, processors
 from dt_action.workspace import caches
 
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
-    from dt_action.analysis.explicit import PathRule
     from dt_action.app.attempts import Attempts
     from dt_action.app.coverage import Measurement
     from dt_action.app.memory import Memory
@@ -37,11 +37,9 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.model.report import Publication
     from dt_action.model.run import Run
     from dt_action.ports import Fleet, Provider
-    from dt_action.providers.settings import Settings as Publishing
     from dt_action.remote.wire import Submitted
 
 Listener = Callable[["Event"], None]
-L = TypeVar("L")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,8 +116,10 @@ class Wiring:
 
         root = self.settings.root
         cache_dir = root / caches.FOLDER / "analysis"
-        rows = vocabulary_of(self.settings)
-        analyzer = StaticAnalyzer(root=root, cache_dir=cache_dir, path_rules=rules_of(self.settings), vocabulary=rows)
+        rows = readings.vocabulary_of(self.settings)
+        analyzer = StaticAnalyzer(
+            root=root, cache_dir=cache_dir, path_rules=readings.rules_of(self.settings), vocabulary=rows
+        )
         return analyzer.analyze(files)
 
     def plan(self, files: Sequence[TestFile], needs: Mapping[str, FileNeeds]) -> Plan:
@@ -135,7 +135,7 @@ class Wiring:
             needs,
             self.memory.past,
             file_bytes={file.path: size_of(self.settings.root / file.path) for file in wanted},
-            is_selection=self.names_files or is_selection(self.settings),
+            is_selection=self.names_files or readings.is_selection(self.settings),
             first=self.memory.first(),
         )
         plan = shards.cut(self.memory.applied(plan, choice) if choice else plan)
@@ -207,7 +207,9 @@ class Wiring:
         """How pytest's names lead to the files, as it was started here."""
         from dt_action.app.places import paths_here
 
-        return paths_here(self.settings, self.environ, collection_arguments(self.settings, self.settings.test_files))
+        return paths_here(
+            self.settings, self.environ, readings.collection_arguments(self.settings, self.settings.test_files)
+        )
 
     def _noting_cache(self, listener: Listener) -> Listener:
         """Where pytest keeps its cache is told by the first of its processes."""
@@ -358,21 +360,7 @@ class Wiring:
     def _limits(self) -> Limits:
         from dt_action.engine import Limits
 
-        return self._limits_as(Limits)
-
-    def _limits_as(self, kind: Callable[..., L]) -> L:
-        """The run's limits as the scheduler has them (`Limits`) or as they are sent (`RunLimits`)."""
-        settings = self.settings
-        return kind(
-            case_timeout_s=settings.case_timeout_s,
-            collect_timeout_s=settings.collect_timeout_s,
-            no_output_timeout_s=settings.no_output_timeout_s,
-            run_timeout_s=settings.timeout_s,
-            retries=settings.retries,
-            fail_fast=settings.fail_fast or 0,
-            confirm_budget_s=settings.confirm_budget_s,
-            gpu_sharing=settings.gpu_sharing,
-        )
+        return readings.limits(self.settings, Limits)
 
     def attached(self) -> tuple[Plan, Iterator[Event]]:
         """The run that `--attach` names: its plan, and its events from the first on. Raises FleetError."""
@@ -397,26 +385,13 @@ class Wiring:
 
     def _coordinator_fleet(self, plan: Plan) -> CoordinatorFleet:
         from dt_action.fleets.coordinator import CoordinatorFleet
-        from dt_action.remote.wire import RunLimits, Submission
 
-        settings, build = self.settings, self.provider().build()
+        settings = self.settings
         return CoordinatorFleet(
             url=settings.coordinator or "",
             credential=lambda: settings.api_key or "",
             root=settings.root,
-            submission=Submission(
-                nonce="",
-                bundle="",
-                plan=plan,
-                start=replace(self._start_elsewhere(plan), artifact_bytes=0),  # they do not come through a coordinator
-                limits=self._limits_as(RunLimits),
-                repository=build.repository,
-                commit=build.commit,
-                branch=build.branch,
-                build_url=build.url,
-                priority=settings.priority,
-                client_timeout_s=None if settings.detach else settings.client_timeout_s,
-            ),
+            submission=readings.submission(settings, self.provider().build(), plan, self._start_elsewhere(plan)),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,
             connect_timeout_s=settings.connect_timeout_s,
@@ -426,23 +401,8 @@ class Wiring:
 
     def _start(self, files: Sequence[str]) -> PytestStart:
         """How pytest is started in each slot. `files` are those that it is to be given, where they were named."""
-        from dt_action.model.pytest_start import PytestStart
-
-        settings = self.settings
-        paths = tuple(files) if self.names_files else collection_arguments(settings, files)
-        return PytestStart(
-            args=(*settings.pytest_args, *paths),
-            isolation=settings.isolation,
-            start_method=settings.start,
-            retries=settings.retries,
-            import_path=settings.import_path,
-            dist=settings.dist or "",
-            measures=settings.coverage,
-            has_contexts=settings.coverage and settings.coverage_contexts,
-            artifact_bytes=settings.artifacts_limit,
-            threads=settings.threads_per_worker,
-            shows_pytest=self.shows_pytest,
-        )
+        paths = tuple(files) if self.names_files else readings.collection_arguments(self.settings, files)
+        return replace(readings.pytest_start(self.settings, paths), shows_pytest=self.shows_pytest)
 
     def _start_elsewhere(self, plan: Plan) -> PytestStart:
         """The same, for slots on other machines, which prepare what the tests need."""
@@ -502,41 +462,7 @@ class Wiring:
         from dt_action import providers
 
         name = self.settings.provider or providers.detect(self.environ)
-        return providers.make(name, self.environ, self._publishing(), write=self.command or self.say)
-
-    def _publishing(self) -> Publishing:
-        from dt_action.providers.settings import CommentMode
-        from dt_action.providers.settings import Settings as Publishing
-
-        settings = self.settings
-        return Publishing(
-            token=settings.token or "",
-            comment=cast("CommentMode", "off" if settings.part else settings.comment),
-            is_part=settings.part,
-            check_name=settings.check_name or "",
-            check_run_id=settings.check_run_id,
-            badges=settings.badges,
-            badge_branch=settings.badge_branch or "",
-            badge_dir=settings.badge_dir,
-            leg=settings.leg or "",
-            output_dir=settings.output_dir,
-            environment=settings.label or "",
-            report_url=settings.report_url or "",
-        )
-
-
-def is_selection(settings: Settings) -> bool:
-    """True where only the discovered files are wanted, and not what else pytest finds."""
-    types, hardware = settings.test_type, settings.hardware
-    by_type, by_hardware = bool(types) and "all" not in types, bool(hardware) and "all" not in hardware
-    return bool(settings.test_files or settings.test_pattern or by_type or by_hardware)
-
-
-def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str, ...]:
-    """The paths that pytest is started with, so that it sees what was discovered; none for its own `testpaths`."""
-    if settings.test_files or settings.test_pattern:
-        return tuple(files)
-    return (*((settings.test_dir,) if settings.test_dir else ()), *settings.paths)
+        return providers.make(name, self.environ, readings.publishing(self.settings), write=self.command or self.say)
 
 
 def _paths(plan: Plan) -> list[str]:
@@ -545,21 +471,3 @@ def _paths(plan: Plan) -> list[str]:
 
 def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def vocabulary_of(settings: Settings) -> Mapping[str, str]:
-    """The rows that the settings add to the vocabulary. Raises ConfigurationError."""
-    if not settings.vocabulary:
-        return {}
-    from dt_action.analysis.vocabulary import project_rows
-
-    return project_rows(settings.vocabulary)
-
-
-def rules_of(settings: Settings) -> tuple[PathRule, ...]:
-    """What the settings say of tests' needs by path. Raises ConfigurationError."""
-    if not settings.needs:
-        return ()
-    from dt_action.analysis.explicit import path_rules
-
-    return path_rules(settings.needs)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dt_action import __version__
+from dt_action.app.readings import collection_arguments
 from dt_action.app.tests_environment import tests_python
-from dt_action.app.wiring import Wiring, collection_arguments
+from dt_action.app.wiring import Wiring
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.errors import DtError, ExitCode
 from dt_action.options import Settings

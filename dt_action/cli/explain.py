@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dt_action.analysis.explanation import explain
-from dt_action.app.wiring import rules_of, vocabulary_of
+from dt_action.app.readings import rules_of, vocabulary_of
 from dt_action.cli.arguments import Parser, settings_from
 from dt_action.discovery import discover
 from dt_action.errors import ExitCode

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dt_action import pipeline
-from dt_action.app.wiring import Listener, Wiring, collection_arguments
+from dt_action.app.readings import collection_arguments
+from dt_action.app.wiring import Listener, Wiring
 from dt_action.cli import tell_error
 from dt_action.cli.arguments import Parser, settings_with_pytest
 from dt_action.cli.job_log import job_log

@@ -3,52 +3,62 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from dt_action.coordinator.auth import Caller
+from dt_action.coordinator.blobs import Blobs
 from dt_action.coordinator.store import BUNDLES, RUNS, Changes, rows_of
 from dt_action.coordinator.writer import RefusalError
-
-if TYPE_CHECKING:
-    from dt_action.coordinator.service import Service
 
 SHARE = 0.25
 """Of the space for all bundles, a key may have this much unless it was made with another limit."""
 
 
-def holds(service: Service, caller: Caller, digest: str) -> bool:
+class Keeper(Protocol):
+    """Where bundles are: their rows, and their contents."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The database."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """The bundles themselves, by digest."""
+
+
+def holds(keeper: Keeper, caller: Caller, digest: str) -> bool:
     """True where the caller has sent this bundle, and it is still here. Knowing a digest is no right to its content."""
     mine = sa.select(BUNDLES.c.digest).where(BUNDLES.c.owner == caller.name, BUNDLES.c.digest == digest)
-    return bool(rows_of(service.engine, mine)) and service.blobs.has(digest)
+    return bool(rows_of(keeper.engine, mine)) and keeper.blobs.has(digest)
 
 
-def share_of(service: Service, caller: Caller) -> int:
+def share_of(keeper: Keeper, caller: Caller) -> int:
     """How many bytes of bundles the caller may keep."""
-    return caller.quota.max_storage_bytes or int(service.blobs.max_total_bytes * SHARE)
+    return caller.quota.max_storage_bytes or int(keeper.blobs.max_total_bytes * SHARE)
 
 
-def check_share(service: Service, caller: Caller, size: int) -> None:
+def check_share(keeper: Keeper, caller: Caller, size: int) -> None:
     """Raise RefusalError where one bundle of so many bytes is more than the caller may keep at all."""
-    share = share_of(service, caller)
+    share = share_of(keeper, caller)
     if size > share:
         raise RefusalError(
             507, f"a bundle of {size:,} bytes is more than this key may keep, {share:,}", hint="ask for more storage"
         )
 
 
-def keep(service: Service, changes: Changes, caller: Caller, digest: str, size: int) -> list[str]:
+def keep(keeper: Keeper, changes: Changes, caller: Caller, digest: str, size: int) -> list[str]:
     """
     Note that the caller has sent a bundle; its oldest ones that no run needs make room for it.
 
     Gives the digests that nobody holds any more. Raises RefusalError where all that the caller has is needed.
     """
-    engine = service.engine
+    engine = keeper.engine
     rows = rows_of(engine, sa.select(BUNDLES).where(BUNDLES.c.owner == caller.name).order_by(BUNDLES.c.used_at))
-    needed = _needed(service)
+    needed = _needed(keeper)
     others = [row for row in rows if row.digest != digest]
-    over = sum(row.bytes for row in others) + size - share_of(service, caller)
+    over = sum(row.bytes for row in others) + size - share_of(keeper, caller)
     dropped = []
     for row in others:
         if over > 0 and row.digest not in needed:
@@ -72,5 +82,5 @@ def forget(gone: list[str], changes: Changes) -> None:
         changes.execute(BUNDLES.delete().where(BUNDLES.c.digest.in_(gone[begin : begin + 500])))
 
 
-def _needed(service: Service) -> set[str]:
-    return {row.bundle for row in rows_of(service.engine, sa.select(RUNS.c.bundle).where(RUNS.c.ended_at.is_(None)))}
+def _needed(keeper: Keeper) -> set[str]:
+    return {row.bundle for row in rows_of(keeper.engine, sa.select(RUNS.c.bundle).where(RUNS.c.ended_at.is_(None)))}

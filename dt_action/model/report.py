@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from dt_action.model.run import Conclusion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFormat:
+    """
+    A form in which a run is written down: what its files' names end with, and other words that mean it.
+
+    Its file is the output `report_OUTPUT` of a CI job's step; it is none where that is empty.
+    """
+
+    suffix: str
+    output: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+FORMATS: Mapping[str, ReportFormat] = {
+    "json": ReportFormat(suffix=".json", output="json"),
+    "md": ReportFormat(suffix=".md", output="md", aliases=("markdown",)),
+    "html": ReportFormat(suffix=".html", output="html"),
+    "xml": ReportFormat(suffix=".xml", output="junit", aliases=("junit",)),
+    "ctrf": ReportFormat(suffix=".ctrf.json", output="ctrf"),
+    "codequality": ReportFormat(suffix=".codequality.json", aliases=("gitlab",)),
+}
+"""The formats by their word for `--report-formats`. `xml` is JUnit and is always written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

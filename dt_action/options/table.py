@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from dt_action.model.hardware import DEVICE_KINDS, format_bytes
 from dt_action.model.plan import Shard
+from dt_action.model.report import FORMATS
 from dt_action.options.kinds import (
     ARGUMENTS,
     BYTE_COUNT,
@@ -512,7 +513,7 @@ class Settings:
         group="reports",
     )
     report_formats: tuple[str, ...] = option(
-        many(choice("json", "md", "html", "xml", "ctrf", "codequality")),
+        many(choice(*FORMATS)),
         ("json", "md", "html"),
         "reports to write; xml is JUnit and always written",
         group="reports",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from dt_action.model.report import Publication
+from dt_action.model.report import FORMATS, Publication
 from dt_action.model.run import Run
 
-REPORT_FORMATS = ("json", "md", "html", "junit", "ctrf")
 NAMES = (
     "conclusion",
     "total",
@@ -19,11 +18,9 @@ NAMES = (
     "duration",
     "coverage",
     "report_dir",
-    *(f"report_{name}" for name in REPORT_FORMATS),
+    *(f"report_{row.output}" for row in FORMATS.values() if row.output),
 )
 """The outputs of a run, in the order in which they are documented. `duration` is in seconds, `coverage` in percent."""
-
-_FORMAT_WORDS = {"xml": "junit"}
 
 
 def outputs_of(run: Run, publication: Publication, output_dir: str) -> dict[str, str]:
@@ -42,9 +39,9 @@ def outputs_of(run: Run, publication: Publication, output_dir: str) -> dict[str,
         "report_dir": output_dir,
     }
     for document in publication.documents:
-        word = _FORMAT_WORDS.get(document.format, document.format)
-        if word in REPORT_FORMATS and not outputs[f"report_{word}"]:
-            outputs[f"report_{word}"] = f"{output_dir.rstrip('/')}/{document.name}"
+        name = f"report_{FORMATS[document.format].output}"
+        if outputs.get(name) == "":
+            outputs[name] = f"{output_dir.rstrip('/')}/{document.name}"
     return outputs
 
 

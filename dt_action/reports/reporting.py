@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError, PublishingError
 from dt_action.model.case import TestResult
 from dt_action.model.paths import Paths
-from dt_action.model.report import Annotation, Document, Publication
+from dt_action.model.report import FORMATS, Annotation, Document, Publication
 from dt_action.model.run import Run
 from dt_action.reports.formats import junit, run_json
 from dt_action.reports.formats.text import one_line, strip_ansi
@@ -21,10 +21,6 @@ from dt_action.reports.redaction import Redactor
 from dt_action.reports.renderers.badge import badges
 from dt_action.reports.renderers.digest import Digest, digest, headline
 from dt_action.reports.renderers.markdown import Markdown
-
-FORMATS = ("json", "md", "html", "xml", "ctrf", "codequality")
-"""The words for `--report-formats`. `xml` is JUnit and is always written."""
-ALIASES = {"junit": "xml", "markdown": "md", "gitlab": "codequality"}
 
 SUMMARY_BYTES = 60_000
 """
@@ -74,7 +70,7 @@ def publication(
     problems: list[str] = []
     for word in wanted:
         try:
-            parts = _render(word, run, remarks, template_dir)
+            parts = RENDERERS[word](_Told(run, remarks, template_dir))
         except ConfigurationError:
             raise
         except Exception as error:  # the other documents are not to be lost to it
@@ -83,7 +79,7 @@ def publication(
         for number, content in enumerate(parts, 1):
             part = f"-{number}" if number > 1 else ""
             documents.append(
-                Document(name=f"test_report_{timestamp}{part}{_SUFFIXES[word]}", format=word, content=content)
+                Document(name=f"test_report_{timestamp}{part}{FORMATS[word].suffix}", format=word, content=content)
             )
     summary = Markdown(budget_bytes=SUMMARY_BYTES, link=run.build.url, template_dir=template_dir)
     return Publication(
@@ -98,7 +94,8 @@ def publication(
 
 def chosen_formats(words: Collection[str]) -> tuple[str, ...]:
     """The formats to write, in the order of `FORMATS`, JUnit included. Raises ConfigurationError."""
-    chosen = {ALIASES.get(word, word) for word in words} | {"xml"}
+    aliases = {alias: word for word, row in FORMATS.items() for alias in row.aliases}
+    chosen = {aliases.get(word, word) for word in words} | {"xml"}
     unknown = sorted(chosen.difference(FORMATS))
     if unknown:
         raise ConfigurationError(
@@ -154,30 +151,47 @@ def remarks_of(run: Run, seen: Digest) -> tuple[Annotation, ...]:
     return (*(replace(remark, path=places.in_repository(remark.path)) for remark in remarks), *findings)
 
 
-_SUFFIXES = {
-    **{"json": ".json", "md": ".md", "html": ".html", "xml": ".xml"},
-    **{"ctrf": ".ctrf.json", "codequality": ".codequality.json"},
-}
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What documents are made of."""
+
+    run: Run
+    remarks: Sequence[Annotation]
+    template_dir: Path | None
 
 
-def _render(word: str, run: Run, remarks: Sequence[Annotation], template_dir: Path | None) -> list[bytes]:
-    if word == "xml":
-        return junit.write(run)
-    if word == "json":
-        return [run_json.write(run)]
-    if word == "ctrf":
-        from dt_action.reports.formats import ctrf
+def _codequality(told: _Told) -> list[bytes]:
+    from dt_action.reports.formats import codequality
 
-        return [ctrf.write(run)]
-    if word == "codequality":
-        from dt_action.reports.formats import codequality
+    return [codequality.write(told.remarks)]
 
-        return [codequality.write(remarks)]
-    if word == "md":
-        return [Markdown(budget_bytes=DOCUMENT_BYTES, link=run.build.url, template_dir=template_dir).render(run)]
+
+def _ctrf(told: _Told) -> list[bytes]:
+    from dt_action.reports.formats import ctrf
+
+    return [ctrf.write(told.run)]
+
+
+def _html(told: _Told) -> list[bytes]:
     from dt_action.reports.renderers.html import Html
 
-    return [Html(template_dir=template_dir).render(run)]
+    return [Html(template_dir=told.template_dir).render(told.run)]
+
+
+def _markdown(told: _Told) -> list[bytes]:
+    run = told.run
+    return [Markdown(budget_bytes=DOCUMENT_BYTES, link=run.build.url, template_dir=told.template_dir).render(run)]
+
+
+RENDERERS: Mapping[str, Callable[[_Told], list[bytes]]] = {
+    "json": lambda told: [run_json.write(told.run)],
+    "md": _markdown,
+    "html": _html,
+    "xml": lambda told: junit.write(told.run),
+    "ctrf": _ctrf,
+    "codequality": _codequality,
+}
+"""How each of `FORMATS` is made: as one document or, where its readers take only so much, as several."""
 
 
 def _write_whole(content: bytes, path: Path) -> Path:

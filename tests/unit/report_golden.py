@@ -8,6 +8,7 @@ from pathlib import Path
 from report_samples import sample_run
 
 from dt_action import __version__
+from dt_action.model.report import FORMATS
 from dt_action.reports import reporting
 from dt_action.reports.formats import shields
 from dt_action.reports.renderers.console import Console
@@ -17,7 +18,7 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 
 def documents() -> dict[str, str]:
     """By file name. What changes with a release or with zlib's version is taken out."""
-    made = reporting.publication(sample_run(), formats=reporting.FORMATS, timestamp="golden")
+    made = reporting.publication(sample_run(), formats=FORMATS, timestamp="golden")
     texts = {f"report.{item.format}": item.content.decode() for item in made.documents}
     texts["summary.md"] = made.summary_markdown
     texts["console.txt"] = Console().text(sample_run())

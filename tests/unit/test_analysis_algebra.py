@@ -57,7 +57,7 @@ def admitted(requirement: Requirement) -> frozenset[str]:
     return frozenset(kinds - requirement.excludes)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(EXPRESSIONS)
 def test_the_inferred_set_is_the_truth_tables(gate: Gate) -> None:
     text, holds = gate
@@ -70,7 +70,7 @@ def test_the_inferred_set_is_the_truth_tables(gate: Gate) -> None:
         assert found.needs_nothing  # it never runs anywhere: no machine is asked for
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example(("torch.hpu.is_available()", ATOMS["torch.hpu.is_available()"]), ("not (False or False)", lambda kind: True))
 @example(
     ("is_torch_xla_available()", ATOMS["is_torch_xla_available()"]),

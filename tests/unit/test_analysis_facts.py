@@ -89,7 +89,7 @@ def claimed(interpreter: Interpreter, text: str) -> Any:
         return Truth(holds=True)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(EXPRESSIONS)
 def test_what_is_claimed_is_what_eval_says(interpreter: Interpreter, text: str) -> None:
     found = claimed(interpreter, text)
@@ -112,7 +112,7 @@ def python(text: str, unknown: Any = None) -> Any:
         return eval(text, {"unknown": unknown, **deepcopy(NAMES)})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(EXPRESSIONS, st.sampled_from([1, "cpu", [1], None, True, 2.5, {"cpu"}]))
 def test_what_hangs_on_an_unknown_value_is_not_claimed_unless_every_value_gives_it(
     interpreter: Interpreter, text: str, value: Any

@@ -93,7 +93,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(WORDS, max_size=40).map(" ".join))
 def test_no_arrangement_of_words_raises(tmp_path: Path, text: str) -> None:
     needs = analyze(tmp_path, text.encode())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dt_action.app.wiring import is_selection
+from dt_action.app.readings import is_selection
 from dt_action.cli import guarded, main
 from dt_action.cli.run import exit_code, masked
 from dt_action.errors import ConfigurationError, ExitCode, FleetError

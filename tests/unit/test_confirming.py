@@ -77,7 +77,7 @@ def run(suite: dict[str, FakeFile], *, slots: int, is_whole: bool, moves: tuple[
     st.booleans(),
     st.lists(st.integers(0, 15).map(lambda number: 16 * number + 5), max_size=80),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_told_as_failed_fails_in_plain_pytest_too(
     suite: dict[str, FakeFile], slots: int, is_whole: bool, moves: list[int]
 ) -> None:

@@ -139,7 +139,7 @@ WORK = st.lists(st.tuples(st.sampled_from("abct"), st.integers(1, 12)), min_size
 
 
 @given(moves=WORK, files=st.integers(2, 9))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_run_lived_through_again_gives_every_slot_the_same_commands(tmp_path_factory, moves, files):
     """Also where many slots have as much to give up as others, and time passed without anything coming of it."""
     world = World(tmp_path_factory.mktemp("world"))
@@ -313,7 +313,7 @@ LICENSED = Requirement(exclusive=frozenset({"license"}))
 
 
 @given(order=st.lists(st.sampled_from(["a", "b", "tick", "restart"]), min_size=10, max_size=60))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_a_test_has_for_itself_no_test_of_another_run_has(tmp_path_factory, order):
     world = World(tmp_path_factory.mktemp("world"))
     files = files_of(3, 2)
@@ -495,7 +495,7 @@ STEPS = st.lists(st.sampled_from(["a", "b", "c", "restart", "lose a", "lose b", 
 
 
 @given(steps=STEPS, sizes=st.integers(1, 12))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_each_case_gets_exactly_one_outcome(tmp_path_factory, steps, sizes):
     """Workers that come, go silent and come back; answers that get lost; coordinators that are killed."""
     world = World(tmp_path_factory.mktemp("world"))

@@ -53,7 +53,7 @@ def projects(draw: st.DrawFn) -> tuple[Cases, dict[str, Weight]]:
     return cases, weights
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(projects(), st.integers(1, 7))
 def test_each_case_of_any_project_is_in_one_shard(project: tuple[Cases, dict[str, Weight]], count: int) -> None:
     cases, weights = project
@@ -61,7 +61,7 @@ def test_each_case_of_any_project_is_in_one_shard(project: tuple[Cases, dict[str
     assert ran == Counter(id for found in cases.values() for id, _ in found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(projects(), st.integers(1, 7))
 def test_cases_that_share_a_class_or_a_group_stay_in_one_shard(
     project: tuple[Cases, dict[str, Weight]], count: int
@@ -76,7 +76,7 @@ def test_cases_that_share_a_class_or_a_group_stay_in_one_shard(
     assert all(len(found) == 1 for found in owners.values())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(projects(), st.integers(1, 7))
 def test_every_shard_tells_the_same_digest_and_the_same_files(
     project: tuple[Cases, dict[str, Weight]], count: int

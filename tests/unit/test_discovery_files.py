@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dt_action.app.wiring import collection_arguments
+from dt_action.app.readings import collection_arguments
 from dt_action.discovery import discover
 from dt_action.errors import ConfigurationError, NoTestsError
 from dt_action.options import Settings

@@ -14,7 +14,6 @@ from dt_action.model.event import CaseFinished, CaseUnplaced, Ended, FileCollect
 @settings(
     max_examples=300,
     report_multiple_bugs=False,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 def test_every_case_gets_exactly_one_final_outcome_whatever_happens(scene: Scene) -> None:

@@ -61,7 +61,7 @@ def database(any_database: str) -> Database:
 
 
 @given(scene=scenes())
-@settings(max_examples=25, deadline=None, suppress_health_check=RELAXED)
+@settings(max_examples=25, suppress_health_check=RELAXED)
 def test_the_same_inputs_tell_the_same_events_in_memory_and_in_a_database(database: Database, scene: Scene) -> None:
     memory = MemoryStore(keeps_inputs=True)
     _, told = run(scene, memory)
@@ -73,7 +73,7 @@ def test_the_same_inputs_tell_the_same_events_in_memory_and_in_a_database(databa
 
 
 @given(scene=scenes())
-@settings(max_examples=25, deadline=None, suppress_health_check=RELAXED)
+@settings(max_examples=25, suppress_health_check=RELAXED)
 def test_a_record_read_from_a_database_lives_through_the_same_run(database: Database, scene: Scene) -> None:
     memory = MemoryStore(keeps_inputs=True)
     run(scene, memory)

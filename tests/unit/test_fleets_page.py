@@ -85,7 +85,7 @@ SHOWN: dict[str, dict[int, str]] = {
     },
     "files that tests leave (`dt_artifacts`)": {
         HERE: "integration/test_what_tests_leave::test_files_of_all_tests_come_back_to_the_test_that_left_them",
-        **dict.fromkeys((BOXED, RAY, WORKER, BOXED_WORKER, RAY_WORKER), ALL_FLEETS),
+        **dict.fromkeys((BOXED, RAY), ALL_FLEETS),
     },
     "`--requirements`, `--setup`": {
         HERE: "unit/test_environments",

@@ -80,7 +80,7 @@ def complaints(report: Any) -> list[str]:
 
 
 @given(runs)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_run_is_valid_ctrf_whose_counts_add_up(run: Run) -> None:
     report = json.loads(ctrf.write(run))
     assert complaints(report) == []

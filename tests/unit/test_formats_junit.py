@@ -5,14 +5,11 @@ from dataclasses import replace
 
 import junitparser
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 from report_samples import HOSTILE, attempt, result, runs, sample_run
 
-from dt_action.errors import UnreadableError
-from dt_action.model.case import OUTCOMES
 from dt_action.model.run import Run
-from dt_action.reports.formats import junit, junit_reader
+from dt_action.reports.formats import junit
 
 
 def suites(run: Run) -> list[ET.Element]:
@@ -111,74 +108,3 @@ def test_a_large_run_is_split_into_files_that_gitlab_reads() -> None:
 def test_another_reader_counts_the_same() -> None:
     read = junitparser.JUnitXml.fromstring(junit.write(sample_run())[0])
     assert (read.tests, read.failures, read.errors, read.skipped) == (12, 1, 5, 3)
-
-
-def test_what_was_written_is_read_back() -> None:
-    run = sample_run()
-    read = junit_reader.read(junit.write(run)[0])
-    by_id = {item.case.id: item for item in read}
-    assert by_id["tests/test_net.py::test_hangs"].outcome == "skipped"
-    for expected in [item for item in run.results if item.case.name != "test_hangs"]:
-        found = by_id[expected.case.id]
-        wanted = "passed" if expected.outcome == "xpassed" else expected.outcome
-        assert (found.outcome, found.case.file, found.is_flaky) == (wanted, expected.case.file, expected.is_flaky)
-        assert found.case.line == expected.case.line
-    assert by_id["tests/test_cart.py::test_total"].final.detail == run.results[1].final.detail
-    assert by_id["tests/test_net.py::test_retry"].attempts[0].message == "ConnectionError: refused"
-
-
-@given(runs)
-@settings(max_examples=50)
-def test_whatever_is_written_can_be_read(run: Run) -> None:
-    read = [item for part in junit.write(run) for item in junit_reader.read(part)]
-    assert len(read) == len(run.results) + len(run.unplaced) + len(run.uncollected)
-
-
-FOREIGN = b"""<?xml version="1.0"?><testsuite name="surefire" hostname="h" tests="3">
-<testcase classname="com.acme.CartTest" name="adds" time="1,234.5"/>
-<testcase classname="com.acme.CartTest" name="fails"><failure type="AssertionError">expected 3</failure></testcase>
-<testcase name="lonely"><skipped/><rerunFailure message="m"/></testcase></testsuite>"""
-
-
-def test_reports_of_other_tools_are_read() -> None:
-    adds, fails, lonely = junit_reader.read(FOREIGN)
-    assert (adds.case.id, adds.duration_s, adds.final.worker) == ("com.acme.CartTest::adds", 1234.5, "h")
-    assert (fails.outcome, fails.final.message) == ("failed", "expected 3")
-    assert (lonely.case.id, lonely.outcome, len(lonely.attempts)) == ("unknown::lonely", "skipped", 2)
-
-
-BOMB = b"""<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><testsuites>&b;</testsuites>"""
-INCLUDE = b"""<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuites><testcase name="&a;"/></testsuites>"""
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{}",
-        b"<html/>",
-        b"<testsuites>",
-        BOMB,
-        INCLUDE,
-        b"<testsuite>" * 60,
-        b"<testsuites>" + b"\xff" * 9,
-        b"\x00" * 9,
-    ],
-)
-def test_what_is_no_report_is_refused(content: bytes) -> None:
-    with pytest.raises(UnreadableError):
-        junit_reader.read(content)
-
-
-@given(st.data())
-def test_truncated_and_damaged_files_are_read_or_refused(data: st.DataObject) -> None:
-    content = bytearray(data.draw(st.sampled_from([FOREIGN, junit.write(sample_run())[0]])))
-    for _ in range(data.draw(st.integers(0, 3))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    damaged = bytes(content[: data.draw(st.integers(0, len(content)))])
-    try:
-        read = junit_reader.read(damaged)
-    except UnreadableError:
-        return
-    assert len(read) <= damaged.count(b"<testcase")
-    assert {item.outcome for item in read} <= set(OUTCOMES)

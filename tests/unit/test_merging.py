@@ -39,20 +39,20 @@ some_shards = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_shards, st.data())
 def test_any_order_gives_the_same_bytes(parts: list[Run], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(parts))
     assert run_json.write(merge(shuffled, ["4/4"])) == run_json.write(merge(parts, ["4/4"]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_shards)
 def test_a_run_that_is_given_twice_counts_once(parts: list[Run]) -> None:
     assert merge([*parts, *parts]) == merge(parts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_shards)
 def test_each_test_stands_there_once_for_each_environment(parts: list[Run]) -> None:
     # A file that stands there as a whole could not be collected: it counts no more where it could be later.
@@ -62,7 +62,7 @@ def test_each_test_stands_there_once_for_each_environment(parts: list[Run]) -> N
     assert merged == Counter(case_id for _, case_id in wanted if case_id not in files)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_shards)
 def test_what_failed_at_the_last_ci_attempt_still_fails(parts: list[Run]) -> None:
     files = {item.case.file for run in parts for item in run.results}
@@ -77,7 +77,7 @@ def test_what_failed_at_the_last_ci_attempt_still_fails(parts: list[Run]) -> Non
     assert sum(fails for _, fails in last.values()) == len(failing)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_shards.filter(bool))
 def test_a_merged_run_can_be_written_and_read(parts: list[Run]) -> None:
     merged = merge(parts)

@@ -62,7 +62,7 @@ def block(page: bytes, name: str) -> dict[str, object]:
 
 
 @given(runs)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_run_gives_a_page_whose_elements_are_closed(run: Run) -> None:
     structure_of(Html().render(run))
 

@@ -34,7 +34,7 @@ def assert_whole(text: str) -> None:
 
 
 @given(st.integers(0, 60), st.integers(300, 40_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_budget_is_kept_in_bytes_and_leaves_nothing_open(failures: int, budget: int) -> None:
     content = Markdown(budget_bytes=budget).render(with_failures(failures, "é" * 2_000))
     assert len(content) <= budget

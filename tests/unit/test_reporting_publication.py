@@ -15,13 +15,13 @@ from report_samples import HOSTILE, attempt, result, sample_run
 from dt_action.errors import ConfigurationError
 from dt_action.model.change import Change, Tolerated
 from dt_action.model.paths import paths_of
-from dt_action.model.report import Document, Publication
+from dt_action.model.report import FORMATS, Document, Publication
 from dt_action.model.run import Run
 from dt_action.reports import reporting
 from dt_action.reports.redaction import Redactor
 
 
-def published(run: Run, formats: Sequence[str] = reporting.FORMATS, **options: object) -> Publication:
+def published(run: Run, formats: Sequence[str] = tuple(FORMATS), **options: object) -> Publication:
     return reporting.publication(run, formats=formats, timestamp="20261124_204200", **options)  # type: ignore[arg-type]
 
 
@@ -44,7 +44,7 @@ def test_the_same_run_gives_the_same_bytes() -> None:
 
 
 def test_a_run_without_a_test_has_all_documents() -> None:
-    assert len(published(Run(id="empty")).documents) == len(reporting.FORMATS)
+    assert len(published(Run(id="empty")).documents) == len(FORMATS)
 
 
 def test_hostile_names_and_messages_give_wellformed_documents() -> None:
@@ -185,3 +185,10 @@ def test_what_did_not_run_is_an_annotation_too() -> None:
     assert "lost: test_after" in titles
     assert "never collected" in titles
     assert "flaky: test_retry" in titles
+
+
+def test_every_format_can_be_made_and_every_word_for_one_means_one() -> None:
+    assert reporting.RENDERERS.keys() == FORMATS.keys()
+    words = [word for name, row in FORMATS.items() for word in (name, *row.aliases)]
+    assert len(set(words)) == len(words)
+    assert reporting.chosen_formats(["gitlab", "markdown"]) == ("md", "xml", "codequality")

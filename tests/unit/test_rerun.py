@@ -94,7 +94,7 @@ def attempts_of(draw: st.DrawFn) -> tuple[dict[str, int], list[tuple[Outcomes, i
     return sizes, draw(st.lists(one, min_size=2, max_size=5))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(attempts_of())
 def test_any_number_of_attempts_is_one_run_that_lost_nothing(
     made: tuple[dict[str, int], list[tuple[Outcomes, int]]],

@@ -137,7 +137,7 @@ class ShardsTogether(RuleBasedStateMachine):
 
 
 TestShardsTogether = ShardsTogether.TestCase
-TestShardsTogether.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+TestShardsTogether.settings = settings(max_examples=60, stateful_step_count=12)
 
 
 def shards_of(sizes: dict[str, int], count: int, **options: str) -> Iterator[Run]:

@@ -126,7 +126,7 @@ def test_browsers_and_their_versions(tmp_path):
 
 
 @given(text=st.text(max_size=200))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nonsense_raises_nothing(tmp_path_factory, text):
     every = {name: text for files, *_ in MACHINES.values() for name in files}
     every["/proc/cpuinfo"] = every["/proc/meminfo"] = every["/sys/fs/cgroup/memory.max"] = "x"

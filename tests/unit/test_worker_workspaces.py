@@ -96,7 +96,7 @@ def do(root: Path, kind: int, name: str, outside: Path) -> None:
 
 
 @given(steps=st.lists(st.tuples(FILES, DEEDS), min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_tree_is_what_its_archive_says_whatever_tests_did_to_it(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[dict[str, str], list[tuple[int, str]]]]
 ) -> None:
