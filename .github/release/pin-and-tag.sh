@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make the commit of a release: action.yml names the finished image, so that nobody builds it in their job. Move the
-# tag of the version and the tag of the major version (v1) to it.
+# Make the commit of a release: action.yml names the finished image, so that nobody builds it in their job, beside what
+# prepare.sh wrote. Move the tag of the version and the tag of the major version (v1) to it.
 #
 # Reads VERSION (v1.2.3), IMAGE (name@sha256:...), REPOSITORY and TOKEN. REMOTE may name another place to push to.
 set -euo pipefail
@@ -13,7 +13,7 @@ grep -q "^  image: docker://$IMAGE$" action.yml
 
 git config user.name "github-actions[bot]"
 git config user.email "41898282+github-actions[bot]@users.noreply.github.com"
-git add action.yml
+git add --update
 git commit -m "Release $VERSION: the action uses $IMAGE"
 git tag --force "$VERSION"
 git tag --force "${VERSION%%.*}"

@@ -92,7 +92,7 @@ def _policy(table: Mapping[str, Any], path: Path) -> Policy:
     pinned = [*policy.claims.get(policy.repository_claim, ()), *policy.claims.get("repository_owner", ())]
     if not pinned or "*" in pinned:
         raise ConfigurationError(
-            f"{path}: the policy for {policy.issuer} names no repository", hint='claims.repository = ["org/name"]'
+            f"{path}: the policy for {policy.issuer} names no repository", hint='claims.repository = ["OWNER/NAME"]'
         )
     return policy
 
