@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.side_by_side import Suite, compare, environment_of, packages_of, suites_in
 
-from dt_action.reports.renderers.progress import EACH_IN_TURN
-
 SITUATIONS = Path(__file__).parents[1] / "situations"
 
 
-@pytest.mark.parametrize("suite", suites_in(SITUATIONS), ids=lambda suite: suite.name)
+def params() -> Iterator[Any]:
+    """Every situation; those that are least likely to go wrong again only where time is no matter."""
+    for suite in suites_in(SITUATIONS):
+        yield pytest.param(suite, id=suite.name, marks=(pytest.mark.long,) if suite.is_long else ())
+
+
+@pytest.mark.parametrize("suite", params())
 @pytest.mark.timeout(300)
 def test_dt_tells_of_a_project_what_pytest_tells(suite: Suite, tmp_path: Path) -> None:
     python = environment_of(packages_of(suite))
@@ -33,4 +39,4 @@ def test_files_are_collected_in_turn_only_where_nobody_could_tell(conftest: str,
     result = compare(suite, python=python, dt=[str(Path(sys.executable).parent / "dt")], scratch=tmp_path)
     assert not result.differences
     whole = "all tests are collected before the first one runs: conftest.py has pytest_collection_modifyitems"
-    assert (whole if conftest else EACH_IN_TURN) in result.found.text
+    assert (whole if conftest else "each file is collected in its turn") in result.found.text

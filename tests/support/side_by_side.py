@@ -90,6 +90,7 @@ class Suite:
     timeout_s: float = 240.0
     note: str = ""
     in_ci: bool = False
+    is_long: bool = False
     as_script: bool = False
     ignores: Sequence[str] = ()
 
