@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from dt_action.app.memory import Memory
+from dt_action.discovery import discover
+from dt_action.model.build import Build
+from dt_action.options import Settings
+
 CORE = """
 import functools
 import json
@@ -192,10 +197,14 @@ class Project:
 
     def taken(self, ref: str = "HEAD") -> set[str]:
         """The cases, by their names alone; `*` stands for a whole file."""
-        plan = json.loads(self.dt("plan", "--json", "--changed-since", ref))
+        settings = Settings(root=self.root, changed_since=ref)
+        files = discover(settings, {})
+        choice = Memory(settings, Build).chosen(files, files)
+        assert choice is not None
         taken = set()
-        for item in plan["selection"]["chosen"]:
-            taken.update(case.rpartition("::")[2].removeprefix("test_") for case in item.get("cases", [item["path"]]))
+        for item in choice.told.chosen:
+            cases = [case for case, _ in item.cases] or [item.path]
+            taken.update(case.rpartition("::")[2].removeprefix("test_") for case in cases)
         return taken
 
 
@@ -294,6 +303,15 @@ def test_the_cases_that_a_change_takes_are_the_ones_that_run(project: Project) -
     project.edit("pkg/core.py", "return a + b", "return a - b")
     told = project.dt("run", "--workers", "2", "--changed-since", "HEAD")
     assert "1 passed, 3 failed, 0 skipped" in told, told
+    plan = json.loads(project.dt("plan", "--json", "--changed-since", "HEAD"))
+    assert [sorted(item["cases"]) for item in plan["selection"]["chosen"]] == [
+        [
+            "tests/test_core.py::TestAll::test_add",
+            "tests/test_core.py::TestAll::test_add_two",
+            "tests/test_core.py::TestAll::test_fourteen",
+            "tests/test_core.py::test_child",
+        ]
+    ]
     why = project.dt("why", "tests/test_core.py::TestAll::test_add", "tests/test_other.py", "--changed-since", "HEAD")
     assert "test_add: runs; ran add() in pkg/core.py before, which changed" in why
     assert "tests/test_other.py: left out; no way leads from it to pkg/core.py" in why

@@ -79,6 +79,12 @@ def test_no_test_that_fails_is_left_out(situation: Situation, tmp_path: Path) ->
     taken = {item.path for item in choice.told.chosen}
     assert taken.issuperset(situation.must), choice.told
     assert not taken.intersection(situation.leaves), choice.told
-    told = failing(root)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.name)
+def test_what_must_run_in_a_situation_is_what_fails_under_plain_pytest(situation: Situation, tmp_path: Path) -> None:
+    write(tmp_path, {**situation.files, **situation.change})
+    told = failing(tmp_path / situation.at)
     assert told, "the change is to make a test fail"
-    assert choice.is_whole or told <= taken, choice.told
+    assert told == {"every"} or told <= set(situation.must)
