@@ -7,7 +7,9 @@ import sys
 from opcode import HAVE_ARGUMENT, stack_effect
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-_MUTATORS = frozenset(("append", "add", "update", "setdefault", "extend", "insert", "appendleft", "__setitem__"))
+_MUTATORS = frozenset(
+    ("append", "add", "update", "setdefault", "extend", "insert", "appendleft", "put", "set", "__setitem__")
+)
 _SETTERS = frozenset(("setattr", "__setattr__"))
 _OTHERS = _MUTATORS | _SETTERS
 _MAKERS = ("__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__", "__setstate__", "setUp")
@@ -17,7 +19,7 @@ _NAMES = opcode.opname
 _CODES = opcode.opmap
 _STORES = frozenset(
     _CODES[name]
-    for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "STORE_SUBSCR", "STORE_DEREF")
+    for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "STORE_SUBSCR", "STORE_SLICE", "STORE_DEREF")
     if name in _CODES
 )
 _SWAPS = ("SWAP", "ROT_TWO", "ROT_THREE")
@@ -133,19 +135,20 @@ class _Steps:
         elif instruction == "STORE_DEREF":
             kind = CELL if self.about(place) in self._code.co_freevars else ""
         elif instruction == "STORE_ATTR":
-            kind, owners = ATTRIBUTE, self._chain_before(place)
+            kind, owners = ATTRIBUTE, self._owners_before(place)
         elif instruction in ("STORE_SUBSCR", "STORE_SLICE"):
-            kind, owners = ITEM, self._container_of(place)
+            kind, owners = ITEM, self._container_of(place, keys=2 if instruction == "STORE_SLICE" else 1)
         elif instruction in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL"):
             about = self.about(place)
             if about in _MUTATORS and instruction != "LOAD_GLOBAL":
-                kind, owners, last = ITEM, self._chain_before(place), self._end_of(place)
+                kind, owners, last = ITEM, self._owners_before(place), self._end_of(place)
             elif about in _SETTERS:
                 kind, owners, last = ATTRIBUTE, self._chain_after(place), self._end_of(place)
         owners = (*self._without_aliases(owners),)
         if not kind or (kind in (ATTRIBUTE, ITEM) and not owners):
             return None
-        if kind == ATTRIBUTE and self._code.co_name in _MAKERS and self._is_own(owners[0]):
+        makes = self._code.co_name in _MAKERS and self._code.co_name != "__new__"  # whose first argument is a class
+        if kind == ATTRIBUTE and makes and self._is_own(owners[0]):
             return None
         first = place + 1 if about else self._start_of(place)
         name = "*" if about or kind == ITEM else self.about(place)
@@ -243,43 +246,67 @@ class _Steps:
                 self._aliases = {}
                 for place, name in enumerate(self.names):
                     if name.startswith("STORE_FAST"):
-                        found = self._chain_before(place) or self._called_on(place)
-                        self._aliases.setdefault(self._stored(place), []).extend(found)
+                        found = self._owners_before(place) or self._iterated(place)
+                        for variable in self._stored(place):
+                            self._aliases.setdefault(variable, []).extend(found)
             for alias in self._aliases.get(chain.name, ()):
                 if alias.how != "fast" or alias.name in code.co_varnames[:count]:
                     yield alias._replace(attributes=alias.attributes + chain.attributes)
 
-    def _stored(self, place: int) -> str:
+    def _stored(self, place: int) -> Iterator[str]:
+        """The local variables that an instruction stores."""
         if self.names[place].count("_FAST") > 1:
-            return str(self._code.co_varnames[self._arguments[place] >> 4])
-        return self.about(place)
+            yield str(self._code.co_varnames[self._arguments[place] >> 4])
+        if self.names[place].count("STORE_FAST") == self.names[place].count("_FAST"):
+            yield self.about(place)
 
-    def _called_on(self, place: int) -> Tuple[Chain, ...]:
-        """What a call or a subscript, whose result is stored at a place, may take its result out of."""
-        before = place - 1
-        if before >= 0 and self.names[before].startswith("CALL"):
-            chains = self._chains_in(self._start_of(place), before)
-            methods = (chain for chain in chains if chain.attributes)
-            return (*(chain._replace(attributes=(*chain.attributes[:-1], INSIDE)) for chain in methods),)
-        if before >= 0 and self._is_subscript(before):
-            containers = self._container_of(before)
-            return (*(chain._replace(attributes=(*chain.attributes, INSIDE)) for chain in containers),)
+    def _owners_before(self, place: int) -> Tuple[Chain, ...]:
+        """The object that lies on top of the stack before an instruction, or those in which it may be found."""
+        return self._chain_before(place) or self._inside_before(place)
+
+    def _inside_before(self, place: int) -> Tuple[Chain, ...]:
+        """All that is named by the expression that ends before an instruction, for what may be inside of that."""
+        if place and self.names[place - 1] in _SWAPS:
+            return ()
+        depth = 0
+        for before in range(place - 1, max(place - _LONGEST, 0) - 1, -1):
+            depth += self._effect(before)
+            if depth >= 1:
+                return (*self._insides(before, place),)
         return ()
 
-    def _is_subscript(self, place: int) -> bool:
-        name = self.names[place]
-        return name == "BINARY_SUBSCR" or (name == "BINARY_OP" and self._arguments[place] == _SUBSCRIPT)
+    def _insides(self, first: int, end: int) -> Iterator[Chain]:
+        chains = self._chains_in(first, end)
+        if len(chains) == 2 and chains[0] == Chain("global", "type"):
+            yield chains[1]._replace(attributes=(*chains[1].attributes, "__class__"))
+            return
+        for chain in chains:
+            yield chain._replace(attributes=(*chain.attributes, INSIDE))
+            if chain.attributes:  # a method that was called
+                yield chain._replace(attributes=(*chain.attributes[:-1], INSIDE))
 
-    def _container_of(self, place: int) -> Tuple[Chain, ...]:
-        """The container of an item that is loaded or stored: it lies below its key on the stack."""
+    def _iterated(self, place: int) -> Tuple[Chain, ...]:
+        """What a variable of a loop is taken out of."""
+        before = place - 1
+        while before >= 0 and self.names[before].startswith(("STORE_FAST", "UNPACK_SEQUENCE")):
+            before -= 1
+        if before < 1 or self.names[before] != "FOR_ITER" or self.names[before - 1] != "GET_ITER":
+            return ()
+        return (*(found for chain in self._owners_before(before - 1) for found in self._as_inside(chain)),)
+
+    def _as_inside(self, chain: Chain) -> Iterator[Chain]:
+        yield chain if INSIDE in chain.attributes else chain._replace(attributes=(*chain.attributes, INSIDE))
+
+    def _container_of(self, place: int, *, keys: int = 1) -> Tuple[Chain, ...]:
+        """The container of an item that is loaded or stored: it lies below its keys on the stack."""
         if place and self.names[place - 1] in _SWAPS:  # an augmented assignment
             return self._chains_in(self._start_of(place), place)
         depth = 0
         for before in range(place - 1, max(place - _LONGEST, 0) - 1, -1):
             depth += self._effect(before)
-            if depth == 1:
-                return self._chain_before(before)
-            if depth > 1:  # container and key are loaded at once
+            if depth == keys:
+                return self._owners_before(before)
+            if depth > keys:  # container and key are loaded at once
                 return (Chain("fast", str(self._code.co_varnames[self._arguments[before] >> 4])),)
         return ()
 
@@ -313,7 +340,7 @@ class _Steps:
         found: Tuple[Chain, ...] = ()
         for after in range(place + 1, min(place + 6, len(self.names))):
             chain = self._chain_at(after)
-            if chain is None and found:
+            if found and (chain is None or chain._replace(attributes=chain.attributes[:-1]) != found[0]):
                 break
             found = (chain,) if chain is not None else found
         return found

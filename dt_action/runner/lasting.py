@@ -9,11 +9,13 @@ import weakref
 from itertools import islice
 from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Tuple
 
-from .keeping import ATTRIBUTE, CELL, INSIDE, VARIABLE, Chain, Store
+from .keeping import ATTRIBUTE, CELL, INSIDE, ITEM, VARIABLE, Chain, Store
 
 _MISSING = object()
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
 _CONTAINERS = (dict, list, set)
+_HOLDING = frozenset(("__getitem__", "__iter__"))
+_NAMESPACES = ("globals", "vars")
 _MOST_ITEMS = 300
 """A larger container is not compared item by item: a store in it is taken to last."""
 
@@ -87,19 +89,37 @@ class Lasting:
         for chain in store.owners:
             owner, base = _resolved(chain, frame)
             found = None
-            if owner is _MISSING:
+            if INSIDE in chain.attributes or (type(owner) in _CONTAINERS and store.kind == ATTRIBUTE):
+                found = self._inside(chain, owner, base, frame)
+            elif chain.how == "deref" and not chain.attributes and store.kind == ITEM and _holds_items(owner):
+                is_old = not self._is_new(frame.f_globals, frame.f_code)
+                found = self._place(owner, "[]", _watch_container, EVERYBODY) if is_old else None
+            elif owner is _MISSING:
                 found = Place(_always) if chain.how == "global" and store.kind == ATTRIBUTE else None
             elif store.kind == ATTRIBUTE:
                 told = self._of_object(owner, frame)
                 found = self._place(owner, store.name, _watch_attribute, *told) if told else None
-            elif _holds_items(owner):
+            elif not _holds_items(owner):
+                told = self._of_object(owner, frame) if type(owner) not in _PLAIN else None
+                home = _attributes_of(sys.modules.get(type(owner).__module__)) or {}
+                if told and not self._is_ours(_file(home)):  # a queue, say: nobody sees what is in it
+                    found = self._place(owner, "[]", _watch_nothing, *told)
+            else:
                 told = self._of_container(owner, base, frame)
-                is_inside = bool(chain.attributes) and chain.attributes[-1] == INSIDE
-                watch = _watch_nothing if is_inside else _watch_container
-                found = self._place(owner, "[]", watch, *told) if told else None
+                found = self._place(owner, "[]", _watch_container, *told) if told else None
             if found is not None:
                 return found
         return None
+
+    def _inside(self, chain: Chain, owner: Any, base: Any, frame: Any) -> Optional[Place]:
+        """A store in something that an object holds."""
+        if owner is _MISSING:
+            return Place(_always) if chain.how == "global" and chain.name in _NAMESPACES else None
+        kind = type(owner)
+        if kind in _PLAIN or not any(_HOLDING & _class_attributes(above).keys() for above in kind.__mro__):
+            return None
+        told = self._of_container(owner, base, frame)
+        return self._place(owner, "[]", _watch_nothing, *told) if told else None
 
     def attributes(self, owner: Any, frame: Any) -> Optional[Place]:
         """Any attribute of an object, as a descriptor may set it; None where the object ends with the test."""
@@ -136,7 +156,15 @@ class Lasting:
             return home, ""
         codes = (getattr(getattr(kind, name, None), "__code__", None) for name in _MAKERS)
         made = {self._ran_here(code) for code in codes if code is not None}
+        if not made and self._is_without_makers(kind):
+            return EVERYBODY, ""
         return (EVERYBODY, "") if False in made and True not in made else None
+
+    def _is_without_makers(self, kind: type) -> bool:
+        """True for objects of the project that nothing of the project made, so that nobody can tell when."""
+        homes = [sys.modules.get(above.__module__) for above in kind.__mro__[:-1]]
+        files = [_attributes_of(home) or {} for home in homes]
+        return all(variables is not self._home and self._is_ours(_file(variables)) for variables in files)
 
     def _of_container(self, owner: Any, base: Any, frame: Any) -> Optional[Tuple[str, str]]:
         if base is not owner and base is not _MISSING:
@@ -278,9 +306,14 @@ def _mark(value: Any) -> Any:
     return (type(value), value) if type(value) in _PLAIN else (type(value), id(value))
 
 
+def _deep_mark(value: Any) -> Any:
+    """The same, also for what is stored in a container that stays the same (`+=`)."""
+    return (_mark(value), _items(value)) if type(value) in _CONTAINERS else _mark(value)
+
+
 def _watch_item(variables: Dict[str, Any], name: str) -> Callable[[], bool]:
-    before = _mark(variables.get(name, _MISSING))
-    return lambda: _mark(variables.get(name, _MISSING)) != before
+    before = _deep_mark(variables.get(name, _MISSING))
+    return lambda: _deep_mark(variables.get(name, _MISSING)) != before
 
 
 def _watch_attribute(owner: Any, name: str) -> Callable[[], bool]:
@@ -289,8 +322,10 @@ def _watch_attribute(owner: Any, name: str) -> Callable[[], bool]:
     def seen(one: Any) -> Any:
         if name == "*":
             return {key: _mark(value) for key, value in (_attributes_of(one) or {}).items()}
-        return _mark(_attribute(one, name))
+        return _deep_mark(_attribute(one, name))
 
+    if name != "*" and _attributes_of(owner) is None and not hasattr(type(owner), name):
+        return _always  # threading.local, say: what is in it does not show
     before = seen(owner)
 
     def lasts() -> bool:

@@ -10,10 +10,11 @@ import sys
 import threading
 import weakref
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
-from .keeping import Stores, stores_of
-from .lasting import EVERYBODY, Lasting, Place
+from .extents import Extent, Keeper, is_kept_by_class, of_cache, of_module
+from .keeping import stores_of
+from .lasting import EVERYBODY, Lasting
 from .observing import CHILD, FOREIGN, IMPORTS, REPORTS, STANDARD, Observer, Places
 from .sources import Monitoring, Tracing
 
@@ -24,7 +25,6 @@ _dumps = json.dumps
 _active: Optional[Recording] = None
 
 _MULTIPROCESSING = ("popen_spawn_posix.py", "popen_forkserver.py", "popen_spawn_win32.py")
-_PLAIN_METHODS = frozenset(("function", "property", "classmethod", "staticmethod"))
 _MOST_EXTENTS = 4
 """In one test, so many calls of a function that keeps something are followed; what more store is laid to all of it."""
 
@@ -49,52 +49,6 @@ def plugins() -> List[Any]:
     from .recording_plugin import RecordingPlugin
 
     return [RecordingPlugin(_active)]
-
-
-class _Keeper(NamedTuple):
-    """
-    A function that may keep what it makes for later callers.
-
-    `stores` are its own; `cache` finds the object that keeps its results (functools.lru_cache's wrapper). `is_module`
-    tells that it is a module's code, and `is_descriptor`, that its class keeps what it returns.
-    """
-
-    stores: Optional[Stores] = None
-    cache: Optional[Callable[[], Any]] = None
-    is_module: bool = False
-    is_descriptor: bool = False
-
-
-class _Extent:
-    """A call of a keeper: what is entered from its begin until nothing of that can be stored any more."""
-
-    __slots__ = ("code", "ident", "keeper", "mark", "number", "places", "seen")
-
-    def __init__(self, number: int, keeper: _Keeper, code: Any, frame: Any) -> None:
-        self.number, self.keeper, self.code = number, keeper, code
-        self.mark, self.ident = id(frame), _get_ident()
-        self.seen: Set[int] = {number}
-        self.places: Dict[Tuple[int, str], Place] = {}
-
-    def add(self, place: Optional[Place]) -> None:
-        """Something is stored."""
-        if place is not None:
-            self.places[place.key] = place
-
-    def is_call(self, frame: Any) -> bool:
-        """True for the frame of this call."""
-        return id(frame) == self.mark and frame.f_code is self.code
-
-    def is_left(self, frame: Any) -> bool:
-        """True where a frame does not lie within it any more, as far as that can be told."""
-        if _get_ident() != self.ident:
-            return False
-        while frame is not None:
-            if self.is_call(frame):
-                stores = self.keeper.stores
-                return stores is not None and not stores.is_ahead(frame.f_lasti)
-            frame = frame.f_back
-        return True
 
 
 class Recording:
@@ -123,8 +77,8 @@ class Recording:
         self._fixture_units: Dict[str, Set[int]] = {}
         self._contexts: Tuple[Set[int], ...] = (self._outside,)
         self._stack: Tuple[Set[int], ...] = self._contexts  # and the seen of open extents
-        self._extents: List[_Extent] = []
-        self._ended: List[_Extent] = []
+        self._extents: List[Extent] = []
+        self._ended: List[Extent] = []
         self._calls: Dict[int, int] = {}
         self._threads: Dict[int, Tuple[Set[int], ...]] = {}
         self._numbers: Dict[int, int] = {}
@@ -132,7 +86,7 @@ class Recording:
         self._told_units = 0
         self._by_name: Dict[Tuple[str, str], int] = {}
         self._kept_codes: List[Any] = []  # codes are known by their identity: they must stay
-        self._keepers: Dict[int, _Keeper] = {}
+        self._keepers: Dict[int, Keeper] = {}
         self._settled: Set[int] = set()  # keepers of which there is nothing more to learn
         self._caches: Dict[int, Callable[[], Any]] = {}
         self._inputs: Set[Tuple[str, str, str, str]] = set()
@@ -235,12 +189,14 @@ class Recording:
         owner = self._places.owner(code.co_filename)
         if owner == REPORTS:
             return False
+        if code.co_filename.startswith("<") and self._is_ours(frame.f_globals.get("__file__") or ""):
+            owner = self._places.owner(frame.f_globals["__file__"])  # a dataclass's methods, say
         cache = self._caches.get(id(code))
         if owner in (STANDARD, IMPORTS, FOREIGN):
             if cache is None and not code.co_filename.endswith(_MULTIPROCESSING):
                 return False
             unit = ("", code.co_name, 0, code.co_filename)
-            keeper = _Keeper(cache=cache) if cache is not None else None
+            keeper = Keeper(cache=cache) if cache is not None else None
         else:
             name = code.co_name if code.co_flags & inspect.CO_OPTIMIZED or code.co_name == "<module>" else "<class>"
             unit = (owner, getattr(code, "co_qualname", ""), code.co_firstlineno, name)
@@ -254,14 +210,14 @@ class Recording:
             self._keepers[number] = keeper
         return True
 
-    def _keeper(self, code: Any, frame: Any, cache: Optional[Callable[[], Any]]) -> Optional[_Keeper]:
+    def _keeper(self, code: Any, frame: Any, cache: Optional[Callable[[], Any]]) -> Optional[Keeper]:
         if code.co_name == "<module>":
-            return _Keeper(is_module=True)
+            return Keeper(is_module=True)
         if not code.co_flags & inspect.CO_OPTIMIZED:
             return None
         stores = stores_of(code)
-        is_descriptor = _is_kept_by_class(code, frame)
-        return _Keeper(stores, cache, is_descriptor=is_descriptor) if stores or cache or is_descriptor else None
+        is_descriptor = is_kept_by_class(code, frame)
+        return Keeper(stores, cache, is_descriptor=is_descriptor) if stores or cache or is_descriptor else None
 
     def enter(self, code: Any, frame: Any) -> bool:
         """A function of the project is entered. True where it need not be told again until contexts change."""
@@ -282,14 +238,14 @@ class Recording:
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 
-    def _keep(self, number: int, keeper: _Keeper, code: Any, frame: Any) -> bool:
+    def _keep(self, number: int, keeper: Keeper, code: Any, frame: Any) -> bool:
         """A call of a keeper begins. True where no other one in this test is of interest."""
         calls = self._calls[number] = self._calls.get(number, 0) + 1
         stores = keeper.stores
         is_last = calls >= (_MOST_EXTENTS if stores is not None else _MOST_OF_CACHES)
         if number in self._settled or calls > _MOST_OF_CACHES:
             return True
-        extent = _Extent(number, keeper, code, frame)
+        extent = Extent(number, keeper, code, frame)
         self._add_places(extent, keeper, code, frame)
         is_computed = bool(extent.places)
         is_watched = is_last and stores is not None  # the calls that follow are heard by what they store alone
@@ -310,12 +266,12 @@ class Recording:
             self._ended.append(extent)  # nothing but itself has a part in what it stores
         return is_last
 
-    def _add_places(self, extent: _Extent, keeper: _Keeper, code: Any, frame: Any) -> None:
+    def _add_places(self, extent: Extent, keeper: Keeper, code: Any, frame: Any) -> None:
         """Where others than the function itself put what it makes."""
         if keeper.is_module:
-            extent.add(_of_module(frame.f_globals))
+            extent.add(of_module(frame.f_globals))
         if keeper.cache is not None:
-            extent.add(_of_cache(keeper.cache))
+            extent.add(of_cache(keeper.cache))
         if keeper.is_descriptor:
             extent.add(self._lasting.attributes(frame.f_locals.get(code.co_varnames[0]), frame))
 
@@ -330,7 +286,7 @@ class Recording:
             if extent.number == number and extent.is_call(frame):
                 extent.add(place)
                 return
-        extent = _Extent(number, self._keepers[number], code, frame)
+        extent = Extent(number, self._keepers[number], code, frame)
         extent.seen |= self._contexts[0]  # the call was not followed: anything that this test entered may have a part
         extent.add(place)
         self._ended.append(extent)
@@ -351,7 +307,7 @@ class Recording:
             del self._extents[first:]
             self._stack = (*self._contexts, *(extent.seen for extent in self._extents))
 
-    def _tell_kept(self, extent: _Extent) -> None:
+    def _tell_kept(self, extent: Extent) -> None:
         """At the end of a case: what outlives it may be found by others."""
         homes, fixtures = set(), set()
         for place in extent.places.values():
@@ -460,37 +416,6 @@ class Recording:
         """Write what ran after the last case."""
         self._write({"k": "end"})
         self._observer.stop()
-
-
-def _of_module(variables: Any) -> Place:
-    """Where a module's code puts what it makes: it lasts as long as it is imported."""
-    name = variables.get("__name__", "")
-    mark = id(variables)
-
-    def lasts() -> bool:
-        module = sys.modules.get(name)
-        return module is not None and id(vars(module)) == mark
-
-    return Place(lasts, (mark, ""), variables.get("__file__") or EVERYBODY)
-
-
-def _of_cache(find: Callable[[], Any]) -> Place:
-    def lasts() -> bool:
-        wrapper = find()
-        return wrapper is not None and wrapper.cache_info().currsize > 0
-
-    return Place(lasts)
-
-
-def _is_kept_by_class(code: Any, frame: Any) -> bool:
-    """True where a method's class has something else than a method or property there: it may keep what that returns."""
-    if not code.co_argcount:
-        return False
-    for kind in type(frame.f_locals.get(code.co_varnames[0])).__mro__:
-        found = vars(kind).get(code.co_name)
-        if found is not None:
-            return type(found).__name__ not in _PLAIN_METHODS and hasattr(type(found), "__get__")
-    return False
 
 
 def _is_test_side(path: str) -> bool:

@@ -104,7 +104,7 @@ class Tracing:
         self._foreign: Set[int] = set()
         self._kept: List[Any] = []
         self._known: Set[int] = set()
-        self._is_watched = False
+        self._watched: Set[int] = set()
         sys.settrace(self._trace)
         threading.settrace(self._trace)
 
@@ -112,29 +112,34 @@ class Tracing:
         """Contexts changed: hear every function again."""
         self._over.clear()
 
-    def watch(self, _: Any, frame: Any) -> None:
-        """Hear the stores of a function that is just being entered."""
-        frame.f_trace_lines, frame.f_trace_opcodes = False, True
-        self._is_watched = True
+    def watch(self, code: Any, _: Any) -> None:
+        """Hear the stores of a function, also of the call that is just being entered, until `rest`."""
+        self._watched.add(id(code))
 
     def rest(self) -> None:
-        """Nothing to be done: what is heard ends with its call."""
+        """Hear no stores any more."""
+        self._watched.clear()
 
     def _trace(self, frame: Any, event: str, _: Any) -> Any:
         code = frame.f_code
         key = id(code)
-        if key in self._over or key in self._foreign:
+        if key in self._foreign:
             return None
+        if key in self._over:
+            return self._hear_stores(frame) if key in self._watched else None
         if key not in self._known:
             if not self._recording.discover(code, frame):
                 self._foreign.add(key)
                 self._kept.append(code)
                 return None
             self._known.add(key)
-        self._is_watched = False
         if self._recording.enter(code, frame):
             self._over.add(key)
-        return self._trace_stores if self._is_watched else None
+        return self._hear_stores(frame) if key in self._watched else None
+
+    def _hear_stores(self, frame: Any) -> Any:
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        return self._trace_stores
 
     def _trace_stores(self, frame: Any, event: str, _: Any) -> Any:
         if event == "opcode" and frame.f_lasti in self._recording.watched(frame.f_code):
