@@ -91,7 +91,7 @@ class Lasting:
             found = None
             if INSIDE in chain.attributes or (type(owner) in _CONTAINERS and store.kind == ATTRIBUTE):
                 found = self._inside(chain, owner, base, frame)
-            elif chain.how == "deref" and not chain.attributes and store.kind == ITEM and _holds_items(owner):
+            elif store.kind == ITEM and _is_free(chain, frame.f_code) and _holds_items(owner):
                 is_old = not self._is_new(frame.f_globals, frame.f_code)
                 found = self._place(owner, "[]", _watch_container, EVERYBODY) if is_old else None
             elif owner is _MISSING:
@@ -223,6 +223,11 @@ class Lasting:
         """True where the call that made a function was in this test, as far as that can be told."""
         outer = getattr(code, "co_qualname", "").rpartition(".<locals>.")[0]
         return self._ran_outer(variables.get("__name__", ""), outer) is True
+
+
+def _is_free(chain: Chain, code: Any) -> bool:
+    """True for a variable of an outer function."""
+    return chain.how == "deref" and not chain.attributes and chain.name in code.co_freevars
 
 
 def _is_module(variables: Dict[str, Any]) -> bool:
