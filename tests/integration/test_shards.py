@@ -16,7 +16,13 @@ from test_cli_commands import environment
 def dt(root: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dt_action", *words]
     return subprocess.run(
-        command, cwd=root, env=environment(**variables), capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=root,
+        env=environment(**{"DT_WORKERS": "1", **variables}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -102,7 +108,7 @@ def test_a_large_file_is_divided_with_its_classes_whole(tmp_path: Path) -> None:
     )
     counts = []
     for index in (1, 2, 3, 4):
-        done = dt(tmp_path, "run", "--shard", f"{index}/4", "--output-dir", f"parts/{index}", "--workers", "1")
+        done = dt(tmp_path, "run", "--shard", f"{index}/4", "--output-dir", f"parts/{index}")
         assert done.returncode == 0, done.stdout + done.stderr
         counts.append(sum(ran(tmp_path, f"parts/{index}").values()))
     assert sum(counts) == 1061
@@ -115,7 +121,7 @@ def test_a_file_whose_ids_differ_from_process_to_process_is_told_and_not_green(t
     source = "import os, pytest\n\n@pytest.mark.parametrize('n', [f'{os.getpid()}-{n}' for n in range(60)])\n"
     write(tmp_path, {"test_pids.py": source + "def test_n(n): ...\n"})
     for index in (1, 2):
-        dt(tmp_path, "run", "--shard", f"{index}/2", "--output-dir", f"parts/{index}", "--workers", "1")
+        dt(tmp_path, "run", "--shard", f"{index}/2", "--output-dir", f"parts/{index}")
     merged = dt(tmp_path, "report", "parts")
     assert merged.returncode == 6
     assert "pytest does not find the same tests of test_pids.py in each process" in merged.stdout
