@@ -73,6 +73,14 @@ def _hasattr(interpreter: Interpreter, args: Sequence[Value]) -> Value:
     return True if name in vocabulary.prefixes or name in vocabulary.names else UNKNOWN
 
 
+def _setattr(interpreter: Interpreter, args: Sequence[Value]) -> Value:
+    """`setattr(TestOps, name, test)` makes a test."""
+    registry = interpreter.executor.registry
+    if registry is not None and len(args) == 3:
+        registry.add(args[0], args[1])
+    return None
+
+
 def _bool(interpreter: Interpreter, args: Sequence[Value]) -> Value:
     return interpreter.truth(args[0]) if len(args) == 1 else (False if not args else UNKNOWN)
 
@@ -178,6 +186,7 @@ _SPECIAL: Final[Mapping[str, Callable[[Interpreter, Sequence[Value]], Value]]] =
     "map": _map,
     "getattr": _getattr,
     "hasattr": _hasattr,
+    "setattr": _setattr,
     "bool": _bool,
     "any": _any,
     "all": _all,
@@ -245,5 +254,5 @@ BUILTINS: Final[dict[str, Callable[..., Any]]] = {
     function.__name__: function for function in (int, float, str, min, max, sum, abs, round, sorted, dict, divmod)
 }
 """Python's functions of plain values."""
-NAMES: Final = frozenset({*_SPECIAL, *BUILTINS, "print", "type", "setattr", "globals", "super", "object"})
+NAMES: Final = frozenset({*_SPECIAL, *BUILTINS, "print", "type", "globals", "super", "object"})
 """Python's functions and types that are known at all."""

@@ -173,6 +173,8 @@ class Effects:
             return Effect(is_full=AVAILABILITY.search(ast.unparse(statement.test)) is not None)
         if isinstance(statement, ast.Raise) and is_skip_raise(statement.exc):
             return Effect(is_full=True)
+        if isinstance(statement, ast.With) and any(_is_device(item.context_expr) for item in statement.items):
+            return Effect(is_full=True)
         if isinstance(statement, _SCOPES):
             return _NONE
         uses: list[ast.Call] = []
@@ -294,9 +296,16 @@ def _is_yield(statement: Statement) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, (ast.Yield, ast.YieldFrom))
 
 
+def _is_device(node: ast.expr) -> bool:
+    """True for the `torch.device("cuda")` of a `with`."""
+    return isinstance(node, ast.Call) and last_word(node.func) == "device" and any(map(_may_be_device, node.args))
+
+
 def _uses_device(node: ast.Call) -> bool:
     """True for a call that may put something on a device: `x.to(d)`, `x.cuda()`, `ones(2, device=d)`."""
     word = last_word(node.func)
+    if word == "set_default_device":
+        return any(map(_may_be_device, node.args))
     if isinstance(node.func, ast.Attribute):
         if word == "to" and node.args:
             return _may_be_device(node.args[0])
@@ -319,7 +328,7 @@ def _names_in_use(node: ast.Call) -> Iterator[str]:
     if parts:
         yield parts[0]
     devices = [keyword.value for keyword in node.keywords if keyword.arg == "device"]
-    if last_word(node.func) == "to" and node.args:
+    if last_word(node.func) in ("to", "set_default_device") and node.args:
         devices.append(node.args[0])
     for device in devices:
         for inner in _walk(device):

@@ -14,9 +14,10 @@ from dt_action.analysis import gates
 from dt_action.analysis.builtin_calls import MUTATORS
 from dt_action.analysis.conftest_options import default_of
 from dt_action.analysis.effects import Slice, effects_of, parts_of
+from dt_action.analysis.generated import Registry
 from dt_action.analysis.interpreter import MAX_DEPTH, Interpreter, Scope
 from dt_action.analysis.statements import STATEMENTS, Flow, Return, run_if
-from dt_action.analysis.syntax import FunctionNode, Statement, bound_names, flat, is_generator
+from dt_action.analysis.syntax import FunctionNode, Statement, bound_names, flat, is_generator, last_word
 from dt_action.analysis.values import (
     UNKNOWN,
     Env,
@@ -29,6 +30,7 @@ from dt_action.analysis.values import (
     Marked,
     SkippedError,
     TestBody,
+    Unknown,
     Value,
     are_same,
     is_known,
@@ -57,6 +59,7 @@ class Executor:
     machine when it was reached. `bodies` are the tests that a decorator may call. `wanted` is the one name, and where
     it is bound, that a top-level statement is run for. `uses_devices` tells that code which uses a device counts,
     `part` which statements are followed (None for all). `goes_on` follows a test beyond gates that are closed.
+    `registry` takes the tests that a module makes while it loads, where those are asked for.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
@@ -69,6 +72,7 @@ class Executor:
         self.uses_devices = True
         self.part: Slice | None = None
         self.goes_on = False
+        self.registry: Registry | None = None
 
     # -- calls ---------------------------------------------------------------------------------------------
 
@@ -84,6 +88,8 @@ class Executor:
             self.close(scope.module.path, node.lineno, "skip-in-body")
             raise SkippedError
         args, kwargs = self._arguments_of(node, scope)
+        if self.registry is not None and isinstance(function, (External, Unknown)):
+            self.registry.add_by_name(last_word(node.func), args, kwargs)
         if function is UNKNOWN and isinstance(node.func, ast.Attribute):
             found = self._out_of_reach(node.func.attr, args, kwargs, scope)
             if found is not None:
@@ -134,6 +140,8 @@ class Executor:
             return True
         if any(isinstance(arg, (Marked, TestBody)) for arg in args):
             return True
+        if self.registry is not None:
+            return True
         return "test" in function.module.path or bool(PREDICATE.match(function.node.name))
 
     def call(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
@@ -162,7 +170,7 @@ class Executor:
 
     def _memory_of(self, function: Function, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Memory | None:
         """Where calls of a top-level function with the same constants are remembered."""
-        if function.closure or function.owner is not None:
+        if function.closure or function.owner is not None or self.registry is not None:
             return None
         if not all(isinstance(value, _HASHABLE) for value in (*args, *kwargs.values())):
             return None
@@ -182,7 +190,7 @@ class Executor:
         is_predicate = bool(AVAILABILITY.match(node.name))
         answer = self.interpreter.vocabulary.answer(node.name)
         asked = len(self.world.trace)
-        is_long = len(node.body) > SHORT_FUNCTION
+        is_long = len(node.body) > SHORT_FUNCTION and self.registry is None
         try:
             effects = effects_of(self.interpreter.project, scope.module)
             with self.only(effects.slice(node, "value") if is_long else None):
@@ -369,12 +377,19 @@ class Executor:
             if isinstance(owner, Instance):
                 owner.attributes[target.attr] = value
         elif isinstance(target, ast.Subscript):
+            if self.registry is not None and _is_namespace(target.value):
+                self.registry.add(None, self.interpreter.value(target.slice, scope))
             owner = self.interpreter.value(target.value, scope)
             key = self.interpreter.value(target.slice, scope)
             if isinstance(owner, dict) and isinstance(key, (str, int)):
                 owner[key] = value
             elif isinstance(owner, list) and isinstance(value, (list, tuple)) and _is_whole(target.slice):
                 owner[:] = value
+
+
+def _is_namespace(node: ast.expr) -> bool:
+    """True for the `globals()` of `globals()["TestFast"] = ...`."""
+    return isinstance(node, ast.Call) and last_word(node.func) in ("globals", "vars", "locals")
 
 
 def _is_whole(node: ast.expr) -> bool:

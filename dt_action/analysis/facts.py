@@ -227,6 +227,17 @@ def _backend_count(world: World, args: Sequence[Value], kwargs: Mapping[str, Val
     return (_TORCH_NAME, Count(ACCELERATORS, 1), UNKNOWN)
 
 
+_TOOLS: Final = {"nvidia-smi": CUDA, "rocm-smi": ROCM, "rocminfo": ROCM, "amd-smi": ROCM, "xpu-smi": frozenset({"xpu"})}
+
+
+def _tool(world: World, args: Sequence[Value], kwargs: Mapping[str, Value]) -> Value:
+    """`shutil.which("nvidia-smi")`, a program that comes with the driver."""
+    kinds = _TOOLS.get(args[0]) if args and isinstance(args[0], str) else None
+    if kinds is None:
+        return UNKNOWN
+    return f"/usr/bin/{args[0]}" if world.has(kinds) else None
+
+
 def _windows(yes: str, no: str) -> Choice:
     return Choice("platform", tuple((name, yes if name == "windows" else no) for name in DOMAINS["platform"]))
 
@@ -264,6 +275,7 @@ FACTS: Final[Mapping[str, Fact]] = {
     "platform as sys": _one(_SYS_PLATFORM),
     "platform as system": _one(_PLATFORM_SYSTEM),
     "platform as os": _one(_windows("nt", "posix")),
+    "tool of a driver": _tool,
     "count of processors": _axis("cpu_count"),
     "memory of the machine": _axis("host_memory"),
     "memory of a device": _axis("device_memory"),

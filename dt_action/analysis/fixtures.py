@@ -11,7 +11,7 @@ from dt_action.analysis.effects import effects_of
 from dt_action.analysis.execution import Executor
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.project import Project, SourceModule
-from dt_action.analysis.syntax import FunctionNode, argument_names, last_word
+from dt_action.analysis.syntax import FunctionNode, argument_names, fixture_names, last_word
 from dt_action.analysis.tests_of import Test, flat_body
 from dt_action.analysis.values import Class, Function, unmarked
 
@@ -126,7 +126,7 @@ class FileFixtures:
             wanted += [
                 fixture.name for fixture in fixtures_in(cls.node.body, cls.module).values() if fixture.is_autouse
             ]
-        wanted += [*asked, *argument_names(test.node)]
+        wanted += [*asked, *fixture_names(test.node)]
         closure: dict[str, Fixture] = {}
         while wanted:
             name = wanted.pop(0)

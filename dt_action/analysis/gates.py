@@ -302,6 +302,8 @@ def _device_of(node: ast.Call, function: Value) -> ast.expr | str | None:
     keyword = next((word.value for word in node.keywords if word.arg == "device"), None)
     if isinstance(function, External):
         root, _, rest = function.name.partition(".")
+        if function.name == "torch.set_default_device":
+            return node.args[0] if node.args else keyword
         return keyword if root == "torch" and not rest.startswith(_NO_DEVICE_USE) else None
     if function is UNKNOWN and isinstance(node.func, ast.Attribute):
         if node.func.attr == "to":
@@ -309,6 +311,14 @@ def _device_of(node: ast.Call, function: Value) -> ast.expr | str | None:
         if node.func.attr in ("cuda", "xpu", "npu", "hpu") and len(node.args) <= 1:
             return node.func.attr
     return None
+
+
+def enter(executor: Executor, node: ast.expr, value: Value) -> None:
+    """`with torch.device("cuda"):` puts what is made inside on the device."""
+    if executor.uses_devices and isinstance(node, ast.Call) and last_word(node.func) == "device":
+        device = executor.interpreter.settle(value)
+        if isinstance(device, str):
+            _need_device(executor.world, device)
 
 
 def has_device(world: World, word: str) -> bool:

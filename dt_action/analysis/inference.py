@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
+from dt_action.analysis.generated import registering
 from dt_action.analysis.heat import may_matter
 from dt_action.analysis.interpreter import BudgetError
 from dt_action.analysis.parametrisation import CaseId
@@ -75,7 +76,28 @@ def infer(project: Project, module: SourceModule) -> FileInference:
             cold[owner] = _infer_test(simulator, test)
         like = cold[owner]
         found.append(replace(like, key=test.key, line=test.line, lines=test.lines, cases=()))
-    return FileInference(whole=whole, tests=tuple(found))
+    return FileInference(whole=whole, tests=(*found, *_made(simulator)))
+
+
+def _made(simulator: Simulator) -> list[TestNeeds]:
+    """The tests that the module makes while it loads; those that only some machines have need what these have."""
+    if not registering(simulator.module):
+        return []
+    try:
+        tree = explore(simulator.made)
+    except _TOO_FAR:
+        return []
+    missing = Notes()
+    missing.gates.append(Gate(simulator.module.path, registering(simulator.module)[0].lineno, "generated-param"))
+    found = []
+    for key in dict.fromkeys(key for _, (_, keys) in tree for key in keys):
+        leaves = [
+            leaf
+            for possible, (met, keys) in tree
+            for leaf in leaves_of(possible, met, *([] if key in keys else [missing]))
+        ]
+        found.append(TestNeeds(key=key, line=missing.gates[0].line, common=derive(leaves)))
+    return found
 
 
 def _whole(simulator: Simulator) -> Needs:

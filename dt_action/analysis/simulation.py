@@ -14,12 +14,13 @@ from dt_action.analysis import bodies, gates, parametrisation
 from dt_action.analysis.effects import Purpose, effects_of
 from dt_action.analysis.execution import Executor
 from dt_action.analysis.fixtures import FileFixtures, Fixture
+from dt_action.analysis.generated import registered
 from dt_action.analysis.heat import heat_of
 from dt_action.analysis.hooks import FileHooks, object_of_pytest
 from dt_action.analysis.interpreter import Budget, Interpreter, Scope
 from dt_action.analysis.parametrisation import CaseId, Selection
 from dt_action.analysis.project import Project, SourceModule
-from dt_action.analysis.syntax import FunctionNode, argument_names, last_word, span
+from dt_action.analysis.syntax import FunctionNode, argument_names, fixture_names, last_word, span
 from dt_action.analysis.tests_of import Test, lineage
 from dt_action.analysis.values import (
     UNKNOWN,
@@ -110,6 +111,15 @@ class Simulator:
             _meet_file(self.module, self.hooks, executor)
         return world.notes
 
+    def made(self, world: World) -> tuple[Notes, tuple[str, ...]]:
+        """The tests that the module makes in this world, and the gates of the file that are closed."""
+        interpreter = self.interpreter(world)
+        try:
+            names = registered(interpreter.executor, self.module)
+        finally:
+            interpreter.charge()
+        return self.file_gates(world), names
+
     def outcome(self, test: Test, world: World, depth: Depth) -> Outcome:
         """What becomes of each case of `test` in this world."""
         run = _Run(self, world, test, depth)
@@ -129,7 +139,7 @@ class Simulator:
             return False
         if any(heat.is_hot_expression(condition.node) for condition in test.conditions):
             return False
-        return not any(self.fixtures.may_gate(name, test) for name in argument_names(test.node))
+        return not any(self.fixtures.may_gate(name, test) for name in fixture_names(test.node))
 
 
 def _is_foreign(decorator: ast.expr) -> bool:

@@ -121,12 +121,23 @@ def _for(executor: Executor, statement: ast.For, scope: Scope) -> Flow:
 
 
 def _with(executor: Executor, statement: ast.With | ast.AsyncWith, scope: Scope) -> Flow:
+    uses_devices = executor.uses_devices
+    try:
+        return _with_items(executor, statement, scope)
+    finally:
+        executor.uses_devices = uses_devices
+
+
+def _with_items(executor: Executor, statement: ast.With | ast.AsyncWith, scope: Scope) -> Flow:
     is_quiet = False
     for item in statement.items:
         expression = item.context_expr
         if isinstance(expression, ast.Call) and _RAISING.search(last_word(expression.func)):
             is_quiet = True
+        if isinstance(expression, ast.Call) and last_word(expression.func) == "FakeTensorMode":
+            executor.uses_devices = False  # its tensors are on no device
         value = executor.interpreter.value(expression, scope)
+        gates.enter(executor, expression, value)
         if item.optional_vars is not None:
             executor.assign(item.optional_vars, UNKNOWN if isinstance(value, Marked) else value, scope)
     if not is_quiet:
@@ -154,6 +165,11 @@ def _try(executor: Executor, statement: ast.Try, scope: Scope) -> Flow:
 
 
 def _function(executor: Executor, statement: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> Flow:
+    if any(
+        isinstance(decorator, ast.Attribute) and decorator.attr in ("setter", "deleter")
+        for decorator in statement.decorator_list
+    ):
+        return None  # what is read is the property
     value: Value = Function(statement, scope.module, scope.locals)
     if scope.locals:
         for decorator in reversed(statement.decorator_list):

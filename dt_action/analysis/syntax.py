@@ -114,6 +114,18 @@ def argument_names(node: FunctionNode) -> list[str]:
     return [arg.arg for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
 
 
+def fixture_names(node: FunctionNode) -> list[str]:
+    """The fixtures that a test asks for by its arguments, and by `request.getfixturevalue` in plain statements."""
+    names = argument_names(node)
+    for statement in node.body if "request" in names else ():
+        value = getattr(statement, "value", None)
+        if isinstance(value, ast.Call) and last_word(value.func) == "getfixturevalue" and value.args:
+            first = value.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                names.append(first.value)
+    return names
+
+
 def is_generator(node: FunctionNode) -> bool:
     """True for a function that yields."""
     waiting: list[ast.AST] = list(node.body)

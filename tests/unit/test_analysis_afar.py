@@ -122,3 +122,34 @@ def test_torchs_tests_by_device_need_the_devices_that_they_are_made_for(
         f"instantiate_device_type_tests(TestA, globals(){given})\n"
     )
     assert needs(tmp_path, test) == expected
+
+
+MADE = "class TestA(unittest.TestCase): pass\ndef check(test, device): pass\n"
+HELPER = """
+def devices():
+    return ["cpu"] + (["cuda:0"] if torch.cuda.is_available() else [])
+def add_function_test(cls, name, func, devices):
+    for device in devices:
+        setattr(cls, name + "_" + device.replace(":", "_"), lambda self: func(self, device))
+"""
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "for device in devices():\n    name = device.replace(':', '_')\n    setattr(TestA, f'test_x_{name}', check)\n",
+        "add_function_test(TestA, 'test_x', check, devices=devices())\n",
+        "import lab\nlab.register_test(TestA, 'test_x', check, devices=devices())\n",
+    ],
+)
+def test_tests_that_a_module_makes_for_each_device_need_it(tmp_path: Path, test: str) -> None:
+    (tmp_path / "helper.py").write_text(HEAD + HELPER)
+    text = f"from helper import add_function_test, devices\n{MADE}{test}"
+    assert needs(tmp_path, text) == {"TestA::test_x_cuda_0": "cuda"}
+
+
+def test_classes_that_a_module_makes_for_each_device_need_it(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HEAD + HELPER)
+    text = "from helper import devices\nfor place in devices():\n    name = f'Test{place[:4].upper()}'\n"
+    text += "    globals()[name] = type(name, (unittest.TestCase,), {})\n"
+    assert needs(tmp_path, text) == {"TestCUDA": "cuda"}

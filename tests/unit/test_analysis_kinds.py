@@ -145,3 +145,56 @@ def test_helpers_on_a_path_that_the_test_adds_are_found_and_others_are_not(tmp_p
 def test_words_within_words_are_not_heeded(tmp_path: Path) -> None:
     test = "def test_x():\n    input_ids = output = 1\n    assert input_ids == output\n"
     assert needs(tmp_path, {"tests/test_it.py": test}) == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("with torch.device('cuda'):\n        torch.ones(2)", "cuda"),
+        ("with torch.device('meta'):\n        torch.ones(2)", "nothing"),
+        ("torch.set_default_device('xpu')", "xpu"),
+        ("with FakeTensorMode():\n        torch.ones(2, device='cuda')", "nothing"),
+        ("compile(kernel, target='cuda -arch=sm_80')", "nothing"),
+        ("lab.export(model, target=lab.Target('cuda'))", "nothing"),
+    ],
+)
+def test_a_device_is_needed_where_something_is_put_on_it_and_not_where_it_is_compiled_for(
+    tmp_path: Path, body: str, expected: str
+) -> None:
+    assert needs(tmp_path, {"tests/test_it.py": f"def test_x():\n    {body}\n"}) == expected
+
+
+def test_a_fixture_that_is_asked_for_in_the_body_gates(tmp_path: Path) -> None:
+    test = """
+        @pytest.fixture
+        def board():
+            if not torch.cuda.is_available():
+                pytest.skip('')
+
+        def test_x(request):
+            request.getfixturevalue('board')
+    """
+    assert needs(tmp_path, {"tests/test_it.py": test}) == "cuda"
+
+
+def test_the_tools_of_a_driver_tell_the_device(tmp_path: Path) -> None:
+    helper = "import shutil\ndef has_gpu():\n    return shutil.which('nvidia-smi') is not None\n"
+    test = "from env import has_gpu\n@pytest.mark.skipif(not has_gpu(), reason='')\ndef test_x(): pass\n"
+    assert needs(tmp_path, {"tests/env.py": helper, "tests/test_it.py": test}) == "cuda"
+
+
+def test_a_property_with_a_setter_is_read_by_its_getter(tmp_path: Path) -> None:
+    helper = """
+        class _Device:
+            @property
+            def DEFAULT(self):
+                return probe()
+
+            @DEFAULT.setter
+            def DEFAULT(self, value):
+                raise AttributeError
+
+        Device = _Device()
+    """
+    test = "from env import Device\n@unittest.skipUnless(Device.DEFAULT == 'WEBGPU', '')\ndef test_x(): pass\n"
+    assert needs(tmp_path, {"tests/env.py": helper, "tests/test_it.py": test}) == "webgpu"
