@@ -75,16 +75,8 @@ def test_a_worker_is_killed_in_the_middle_of_a_run(tmp_path, coordinator):
 
 def test_a_case_under_which_a_worker_dies_is_blamed_where_nothing_is_tried_again(tmp_path, coordinator):
     make_project(tmp_path / "project", files=1, cases=3, case_s=30)
-    doomed = Worker(
-        tmp_path / "w1",
-        coordinator.url,
-        coordinator.token(),
-        (
-            "--slots",
-            "1",
-        ),
-    ).start()
-    run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--timeout", "20s")
+    doomed = Worker(tmp_path / "w1", coordinator.url, coordinator.token(), ("--slots", "1")).start()
+    run = start_run(tmp_path / "project", coordinator.url, coordinator.key(), "--timeout", "30s")
     with closing_all(doomed):
         wait_until(lambda: coordinator.rows("select 1 from events where kind = 'CaseStarted'"), what="a start")
         doomed.kill()
