@@ -112,6 +112,6 @@ def test_a_job_of_the_named_repository_runs_and_no_other(tmp_path):
 def test_a_policy_that_lets_everybody_in_or_nobody_is_refused_at_the_start(tmp_path, text, words):
     (tmp_path / "oidc.toml").write_text(text)
     command = [*DT, "coordinator", "--data", str(tmp_path / "c"), "--oidc", str(tmp_path / "oidc.toml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 4, done.stderr
     assert words in done.stderr

@@ -154,7 +154,7 @@ def test_plain_http_beyond_this_machine_is_refused():
         [sys.executable, "-m", "dt_action", "coordinator", "--host", "0.0.0.0"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 4

@@ -122,7 +122,7 @@ def test_what_cannot_be_attached_or_detached_says_so(lab, project, options, word
 
 def dt(lab, *words: str) -> str:
     environ = {**os.environ, "COORDINATOR_URL": lab[0].url, "COORDINATOR_API_KEY": lab[1]}
-    done = subprocess.run([*DT, *words], capture_output=True, text=True, timeout=60, env=environ, check=False)
+    done = subprocess.run([*DT, *words], capture_output=True, text=True, timeout=120, env=environ, check=False)
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 

@@ -130,7 +130,7 @@ def test_a_coordinator_that_has_no_room_to_start_says_so(disk):
     small = disk("1m")
     small.fill()
     command = [*DT, "coordinator", "--port", "0", "--data", str(small.root / "c")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 4, done.stderr
     assert "Traceback" not in done.stderr
     assert "has the disk room" in done.stderr

@@ -24,7 +24,7 @@ pytest.importorskip("fastapi", reason="the extra `coordinator` is not installed"
 
 
 def _words(*words: str) -> str:
-    done = subprocess.run([*DT, "coordinator", *words], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*DT, "coordinator", *words], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

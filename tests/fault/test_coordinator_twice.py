@@ -26,7 +26,7 @@ from dt_action.errors import ConfigurationError
 
 def _second(data: Path, database: str) -> subprocess.CompletedProcess[str]:
     where = ["--data", str(data), "--database", database, "--port", str(free_port())]
-    return subprocess.run([*DT, "coordinator", *where], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*DT, "coordinator", *where], capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_second_coordinator_is_refused_and_may_take_over_after_the_first_ones_death(tmp_path, any_database):
