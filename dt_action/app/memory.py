@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dt_action.app.base import Base, build_of_checkout, find_base, more_history
+from dt_action.app.readings import in_sight
 from dt_action.errors import ConfigurationError
 from dt_action.model.build import Build
 from dt_action.model.case import TestFile, id_in
@@ -281,8 +282,9 @@ class Memory:
         found = past.baseline(self._git.ancestors(base)) if base else None
         found = found or past.baseline_of_default_branch(self.build.commit)
         if found is not None and found.commit:
-            return with_moved_files(found, self._moved(run, found))
-        return found or (past.baseline(()) if self.build.provider == "generic" else None)
+            found = with_moved_files(found, self._moved(run, found))
+        found = found or (past.baseline(()) if self.build.provider == "generic" else None)
+        return found and replace(found, expected=in_sight(self._settings, found.expected))
 
     def _moved(self, run: Run, baseline: Baseline) -> Mapping[str, str]:
         """The test files that were moved since the baseline, as pytest named them then and does now."""

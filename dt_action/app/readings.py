@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -18,12 +19,31 @@ if TYPE_CHECKING:
 
 L = TypeVar("L")
 
+_LEAVE_OUT = frozenset(
+    ("--deselect", "--ignore", "--ignore-glob", "--last-failed", "--lf", "--stepwise", "--stepwise-skip", "--sw")
+)
+
 
 def is_selection(settings: Settings) -> bool:
     """True where only the discovered files are wanted, and not what else pytest finds."""
     types, hardware = settings.test_type, settings.hardware
     by_type, by_hardware = bool(types) and "all" not in types, bool(hardware) and "all" not in hardware
     return bool(settings.test_files or settings.test_pattern or by_type or by_hardware)
+
+
+def in_sight(settings: Settings, cases: Iterable[str]) -> frozenset[str]:
+    """
+    Those of earlier cases that this run has, too, unless they were removed since.
+
+    Cases outside of the paths that were given are not missed, nor any where pytest was asked to leave some out (`-k`).
+    """
+    if any(word.partition("=")[0] in _LEAVE_OUT or word[:2] in ("-k", "-m") for word in settings.pytest_args):
+        return frozenset()
+    given = settings.paths or ((settings.test_dir,) if settings.test_dir else ())
+    below = [os.path.relpath(settings.root / path, settings.root).replace(os.sep, "/") for path in given]
+    if not below or "." in below:
+        return frozenset(cases)
+    return frozenset(case for case in cases if any(f"{case.partition('::')[0]}/".startswith(f"{at}/") for at in below))
 
 
 def collection_arguments(settings: Settings, files: Sequence[str]) -> tuple[str, ...]:

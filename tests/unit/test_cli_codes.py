@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from dt_action.app.readings import is_selection
+from dt_action.app.readings import in_sight, is_selection
 from dt_action.cli import guarded, main
 from dt_action.cli.run import exit_code, masked
 from dt_action.errors import ConfigurationError, ExitCode, FleetError
@@ -113,6 +114,25 @@ def test_a_run_of_all_that_pytest_finds_is_no_selection() -> None:
     assert not is_selection(Settings(test_dir="tests", test_type=("all",)))
     assert is_selection(Settings(test_type=("stress",)))
     assert is_selection(Settings(test_files=("a.py",)))
+
+
+@pytest.mark.parametrize(
+    ("given", "missed"),
+    [
+        ({}, {"a/t.py::x", "a/b/t.py::x[1]", "ab/t.py::x"}),
+        ({"paths": (".",)}, {"a/t.py::x", "a/b/t.py::x[1]", "ab/t.py::x"}),
+        ({"paths": ("./a/",)}, {"a/t.py::x", "a/b/t.py::x[1]"}),
+        ({"paths": ("a/b", "ab/t.py")}, {"a/b/t.py::x[1]", "ab/t.py::x"}),
+        ({"paths": ("a/t.py::x",)}, set()),
+        ({"test_dir": "ab"}, {"ab/t.py::x"}),
+        ({"pytest_args": ("-k", "x")}, set()),
+        ({"pytest_args": ("-mslow",)}, set()),
+        ({"pytest_args": ("--deselect=a/t.py::x",)}, set()),
+        ({"pytest_args": ("-q", "--maxfail=2")}, {"a/t.py::x", "a/b/t.py::x[1]", "ab/t.py::x"}),
+    ],
+)
+def test_a_run_of_a_part_misses_no_test_outside_of_it(given: dict[str, Any], missed: set[str]) -> None:
+    assert in_sight(Settings(**given), ["a/t.py::x", "a/b/t.py::x[1]", "ab/t.py::x"]) == missed
 
 
 def test_what_is_shown_during_a_run_is_masked_first() -> None:
