@@ -24,7 +24,7 @@ from dt_action.model.hardware import (
     Requirement,
 )
 
-FIELDS: Final = ("requires", "memory", "browser", "platform", "timeout", "exclusive", "priority")
+FIELDS: Final = ("requires", "memory", "browser", "platform", "labels", "timeout", "exclusive", "priority")
 _UNITS: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PRAGMA: Final = re.compile(r"#\s*dt:\s*(?P<body>.+)")
@@ -179,6 +179,8 @@ def read_fields(fields: Mapping[str, Any], evidence: Evidence) -> tuple[Requirem
         requirement = replace(requirement, browser=browser)
     if "platform" in fields:
         requirement = replace(requirement, platforms=_platforms(fields["platform"]))
+    if "labels" in fields:
+        requirement = replace(requirement, labels=frozenset(_words(fields["labels"])))
     if "timeout" in fields:
         requirement = replace(requirement, timeout_s=read_seconds(fields["timeout"]))
     if "exclusive" in fields:
@@ -257,6 +259,7 @@ def _override(inferred: Requirement, said: Requirement) -> Requirement:
         excludes=said.excludes | inferred.excludes,
         browser=said.browser or inferred.browser,
         platforms=said.platforms or inferred.platforms,
+        labels=said.labels | inferred.labels,
         min_memory_bytes=said.min_memory_bytes or inferred.min_memory_bytes,
         evidence=said.evidence + inferred.evidence,
     )

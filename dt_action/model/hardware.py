@@ -74,6 +74,7 @@ class Requirement:
     excludes: frozenset[str] = frozenset()
     browser: str = ""
     platforms: frozenset[str] = frozenset()
+    labels: frozenset[str] = frozenset()
     min_memory_bytes: int = 0
     exclusive: frozenset[str] = frozenset()
     priority: int = 0
@@ -94,6 +95,7 @@ class Requirement:
             excludes=self.excludes | other.excludes,
             browser=self.browser or other.browser,
             platforms=_both_platforms(self.platforms, other.platforms),
+            labels=self.labels | other.labels,
             min_memory_bytes=max(self.min_memory_bytes, other.min_memory_bytes),
             exclusive=self.exclusive | other.exclusive,
             priority=self.priority if abs(self.priority) >= abs(other.priority) else other.priority,
@@ -110,13 +112,15 @@ class Requirement:
     @property
     def needs_nothing(self) -> bool:
         """True where any machine will do."""
-        return not (self.all_of or self.excludes or self.browser or self.platforms or self.min_memory_bytes)
+        of_machine = self.browser or self.platforms or self.labels or self.min_memory_bytes
+        return not (self.all_of or self.excludes or of_machine)
 
     def __str__(self) -> str:
         words = [str(clause) for clause in self.all_of]
         words += [f"not {kind}" for kind in sorted(self.excludes)]
         words += [self.browser] if self.browser else []
         words += ["on " + " or ".join(sorted(self.platforms))] if self.platforms else []
+        words += [f"the label {label}" for label in sorted(self.labels)]
         words += [f"{format_bytes(self.min_memory_bytes)} of memory"] if self.min_memory_bytes else []
         return " and ".join(words) or "nothing"
 
@@ -175,6 +179,9 @@ class Capability:
             return f"needs the browser {requirement.browser}, has {', '.join(sorted(self.browsers)) or 'none'}"
         if requirement.platforms and self.platform not in requirement.platforms:
             return f"needs {' or '.join(sorted(requirement.platforms))}, is {self.platform or 'unknown'}"
+        if not requirement.labels <= self.labels:
+            missing = ", ".join(sorted(requirement.labels - self.labels))
+            return f"needs the label {missing}, has {', '.join(sorted(self.labels)) or 'none'}"
         if self.memory_bytes < requirement.min_memory_bytes:
             return (
                 f"needs {format_bytes(requirement.min_memory_bytes)} of memory, has {format_bytes(self.memory_bytes)}"

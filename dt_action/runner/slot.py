@@ -92,6 +92,11 @@ class SlotPlugin:
         if measuring is not None:
             self._worklist.note_type = measuring.note_type
 
+    @pytest.fixture(scope="session")
+    def dt_devices(self) -> List[str]:
+        """The devices that this process was given, by their numbers on its machine: `cuda:2`."""
+        return [device for device in os.environ.get("DT_DEVICES", "").split(",") if device]
+
     # --- becoming a process among several ---------------------------------------------------------------------------
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
