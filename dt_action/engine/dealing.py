@@ -240,8 +240,15 @@ class Dealer:
     def ended_case(self, slot: Slot) -> None:
         """The slot's case is over, its teardown included."""
         self._held.pop(slot.name, None)
-        if not slot.has_work and self._lending.end_case(slot.name):
-            self._backlog.has_news = True
+        if self._lending.has_something(slot.name) and not self._has_demanding(slot):
+            self._backlog.has_news |= self._lending.end_case(slot.name)
+
+    def _has_demanding(self, slot: Slot) -> bool:
+        """True where something in the slot's hand takes what was lent to it."""
+        pieces = [*slot.pieces, *([slot.collecting] if slot.collecting is not None else [])]
+        if any(not piece.demand.is_nothing for piece in pieces):
+            return True
+        return any(self._backlog.demands(slot.worker, self._ledger[case].case.requirement) for case in slot.queue)
 
     def wants_slot_on(self, worker: str) -> bool:
         """True where one more slot there would have something to do: what waits, or what a busy slot could give up."""
@@ -330,6 +337,8 @@ class Dealer:
         fed = self._deal(slot)
         if not fed and not self._lending.sees(slot.name):
             fed = self._take_from_busy(slot, look_at=LOOK_AT)
+        if not fed and slot.running and self._lending.has_something(slot.name):
+            return [self.rest(slot, clear=True)]  # others may wait for what it has
         if fed or slot.running:
             if not fed:
                 self.hold(slot)

@@ -105,6 +105,10 @@ class Lending:
         """The devices that a process sees, by their places in the worker's capability."""
         return self._seen.get(slot, frozenset())
 
+    def has_something(self, slot: str) -> bool:
+        """True where something is lent to the process."""
+        return slot in self._held
+
     def end_case(self, slot: str) -> bool:
         """The last case of a process is torn down; what its devices hold stays until the process ends. True for news"""
         if self._seen.get(slot) or slot not in self._held:

@@ -10,7 +10,7 @@ from dt_action.model.case import Attempt, TestCase
 from dt_action.model.event import CaseFinished, Notice
 from dt_action.model.hardware import NOTHING, Capability, Clause, Device, DeviceNeed, Evidence, FileNeeds, Requirement
 from dt_action.model.plan import Plan, PlannedFile
-from dt_action.model.slot_protocol import Assign, Collected, Found
+from dt_action.model.slot_protocol import Assign, Collected, Found, Rest
 
 PLAIN = Capability(platform="linux")
 CUDA = Capability(platform="linux", devices=(Device(kind="cuda"),))
@@ -100,6 +100,26 @@ class Fleet:
     def finish(self, slot: str, attempt: Attempt, number: int = 0) -> list[Action]:
         self.brain.case_started(slot, f"a.py::t{number}", 0.0)
         return self.brain.case_finished(slot, f"a.py::t{number}", attempt, 0.0)
+
+
+def test_memory_that_others_wait_for_is_not_kept_with_the_fixtures() -> None:
+    needs = FileNeeds(path="a.py", default=Requirement(min_memory_bytes=10, enforced=True))
+    brain = Dispatcher(Plan(files=(PlannedFile(path="a.py", needs=needs),)), Limits())
+    brain.worker_joined("w0", Capability(memory_bytes=16), 0.0)
+    brain.files_known(["a.py"], 0.0)
+    brain.start("s0", "w0", sees_none=True)
+    brain.slot_joined("s0", "w0", 0.0)
+    brain.wants("s0", 0.0)
+    brain.collecting("s0", "a.py", 0.0)
+    brain.collected("s0", Collected(file="a.py", cases=(Found(id="a.py::t"),), duration_s=0.0), 0.0)
+    brain.case_started("s0", "a.py::t", 0.0)
+    assert brain.lending.lent()["w0"].memory_bytes == 10
+
+    (rests,) = brain.wants("s0", 0.0)
+    assert isinstance(rests, Send)
+    assert rests.command == Rest(clear=True)
+    brain.case_finished("s0", "a.py::t", PASSED, 0.0)
+    assert not brain.lending.lent()
 
 
 def told(actions: list[Action], kind: type) -> list[object]:
