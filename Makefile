@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DT := $(BIN)/dt
 
-.PHONY: demo test lint security format docs bench clean
+.PHONY: demo test quick lint security format docs bench clean
 
 demo: $(VENV)/run.stamp  ## dt on a small project whose tests pass, fail, flake, crash and need a GPU
 	@cd examples/quickstart && code=0; ../../$(DT) run --output-dir ../../demo_reports || code=$$?; \
@@ -15,6 +15,9 @@ demo: $(VENV)/run.stamp  ## dt on a small project whose tests pass, fail, flake,
 
 test: $(VENV)/dev.stamp  ## the project's tests, run by dt itself
 	@DT=$(DT) ./run_all_tests.sh $(ARGS)
+
+quick: lint  ## style, types, layers and the unit tests, in less than three minutes
+	@DT=$(DT) ./run_all_tests.sh --type unit
 
 lint: $(VENV)/dev.stamp  ## style, types and layers
 	$(BIN)/ruff check .

@@ -493,13 +493,14 @@ class Dispatcher:
 
     def _slow(self, state: Slot, now: float) -> list[Action]:
         """Tell of a case that takes far longer than expected, and again after four times as long."""
-        runs_s, expected_s = now - state.since, state.expected_s(state.running)
-        if state.is_held or runs_s < max(SLOW_S, SLOWER * expected_s, 4 * state.told_s):
+        runs_s, known_s = now - state.since, state.pace.known(state.running)
+        if state.is_held or runs_s < max(SLOW_S, SLOWER * (known_s or 0.0), 4 * state.told_s):
             return []
         state.told_s = runs_s
         fixture = self._singles.waits_for(state.name)
         doing = f", and sets up the fixture {fixture}" if fixture else ""
-        place = f"on {state.name}, where {expected_s:.2g} s was expected{doing}"
+        expected = f", where {known_s:.2g} s was expected" if known_s is not None else ""
+        place = f"on {state.name}{expected}{doing}"
         return [Tell(Notice(level="info", text=f"{state.running} has run for {runs_s:.0f} s {place}"))]
 
     # --- failures that plain pytest might not have ------------------------------------------------------------------
