@@ -25,6 +25,7 @@ COMMANDS = {
     "workers": "list a coordinator's workers; drain, resume, remove or readmit one",
     "worker": "run tests that a coordinator hands out",
     "doctor": "check this machine and project for what a run needs",
+    "completion": "print what a shell needs to complete commands and options",
 }
 """Each is a module of this package with `main(argv, environ) -> int`."""
 
