@@ -158,6 +158,9 @@ class SlotHost(Protocol):
     def output_bytes(self, slot: str) -> int:
         """A number that grows with each thing that the slot prints."""
 
+    def has_program(self, slot: str) -> bool:
+        """True where a program runs that the slot's process has started; False also where nobody can tell."""
+
     def kill(self, slot: str, *, show_where: bool = False) -> None:
         """End a slot's process and all that it started; `poll` tells of the death."""
 

@@ -14,6 +14,9 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Tests start pytest hundreds of times, and what this plugin imports takes longer than most of these runs.
+os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:schemathesis".strip()
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a script ignores Ctrl-C, and so would every program that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -23,7 +23,7 @@ from dt_action.model.event import CaseStarted, Ended, FileCollected, FileSkipped
 from dt_action.model.hardware import Capability, Requirement
 from dt_action.model.holding import Holding, Visible
 from dt_action.model.plan import Plan
-from dt_action.model.slot_protocol import Collected, Collection, Found, Interrupt, SettingUp, Stop
+from dt_action.model.slot_protocol import Collected, Collection, Found, Interrupt, SettingUp, Stop, Working
 
 SLOW_S = 60.0
 SLOWER = 20.0
@@ -455,10 +455,19 @@ class Dispatcher:
 
     # --- what only one process can have -------------------------------------------------------------------------------
 
-    def setting_up(self, slot: str, told: SettingUp, now: float) -> list[Action]:
-        """The slot sets up a fixture that lives on, has it, or has it no longer."""
-        conflict = self._singles.hear(slot, told, now) if slot in self._dealer.slots else None
+    def setting_up(self, slot: str, told: SettingUp | Working, now: float) -> list[Action]:
+        """The slot sets up a fixture that lives on, has it, or has it no longer; or a program that it started runs."""
+        if slot not in self._dealer.slots:
+            return []
+        if isinstance(told, Working):
+            self._singles.works(slot, now)
+            return []
+        conflict = self._singles.hear(slot, told, now)
         return self._keep_single(conflict) + self._after(now) if conflict is not None else []
+
+    def maybe_stalled(self, now: float) -> list[str]:
+        """The slots that may soon be taken to wait in vain for what another one has."""
+        return self._singles.maybe_stalled(now)
 
     def _use_fixtures(self, file: str, cases: Sequence[Found]) -> list[Action]:
         """Tests of a file use fixtures: those that only one process can have are told."""

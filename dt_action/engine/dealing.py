@@ -470,10 +470,15 @@ class Dealer:
         return [taken, self._assign(taker, pieces, units)]
 
     def keep_off(self, slot: Slot) -> list[Action]:
-        """Take away from the slot what it has not begun, and what needs a fixture that only another slot can have."""
+        """
+        Take away from the slot what needs a fixture that only another slot can have, and may not begin without asking.
+
+        What it may begin it has perhaps prepared for, and fails there; that is no outcome (`Dispatcher.case_finished`).
+        """
         barred = self.singles.barred(slot.name)
-        cases = tuple(case for case in slot.queue if slot.file_of(case) in barred)
-        files = tuple({piece.file: None for piece in slot.pieces if piece.file in barred})
+        cases = tuple(case for case in slot.uncommitted() if slot.file_of(case) in barred)
+        held = {slot.file_of(case) for case in slot.queue}
+        files = tuple({piece.file: None for piece in slot.spare_pieces() if piece.file in barred - held})
         if not (cases or files):
             return []
         pieces = slot.give_up(files, cases, self._verdicts.pieces)

@@ -12,7 +12,7 @@ from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Tick
 from dt_action.engine.run_state import RunState
 from dt_action.errors import ConfigurationError
 from dt_action.model.event import Event, LeftBehind
-from dt_action.model.slot_protocol import Artifact, Died, Message, Printed, Stop
+from dt_action.model.slot_protocol import Artifact, Died, Message, Printed, Stop, Working
 from dt_action.ports import Happened, Heard, Interruption, Left, Place, SlotHost
 
 TICK_S = 0.1
@@ -98,6 +98,9 @@ class Loop:
             if printed != self._printed.get(slot):
                 self._printed[slot] = printed
                 yield from self._hear(slot, Printed())
+        for slot in self._state.maybe_stalled(self._clock()):
+            if self._host.has_program(slot):
+                yield from self._hear(slot, Working())
 
     def _happened(self, happened: Happened) -> Iterator[Event]:
         match happened:

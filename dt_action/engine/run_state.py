@@ -183,6 +183,10 @@ class RunState:
         """The slots whose process is not ready yet."""
         return tuple(slot for slot, process in self._processes.items() if process.is_starting)
 
+    def maybe_stalled(self, now: float) -> list[str]:
+        """The slots that may soon be taken to wait in vain: their host should tell where they are at work."""
+        return self._brain.maybe_stalled(now)
+
     def room_on(self, worker: str) -> int:
         """How many more slots of the run the worker has places for, if all of them are the run's."""
         _, slots = self._workers.get(worker, (None, 0))
@@ -371,7 +375,7 @@ class RunState:
                     message = replace(message, gate=False)  # the interrupt made the status what it is
                 is_news = message.gate or message.error or message.summary or message.exit_code is not None
                 return outputs + ([Tell(session_over(slot, message))] if is_news else [])
-            case protocol.SettingUp():
+            case protocol.SettingUp() | protocol.Working():
                 return outputs + self._follow(self._brain.setting_up(slot, message, now))
             case protocol.Warned():
                 return [*outputs, Tell(_warned(message))]

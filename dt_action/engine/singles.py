@@ -30,7 +30,8 @@ class Singles:
     Which slot has which fixture of the session's or a package's scope, and which of them are there only once.
 
     A port, a lock file or a database that a fixture takes for itself is not seen from here. What is seen is a process
-    that waits, or fails, to set up what another one has, and had in a moment. `files` are those of earlier runs, by
+    that waits, or fails, to set up what another one has, and had in a moment. One in which a program runs that it has
+    started, such as the build of an image, is at work and does not wait. `files` are those of earlier runs, by
     fixture. The slot that first gets a file of such a fixture is the fixture's home, until it is gone.
     """
 
@@ -40,6 +41,7 @@ class Singles:
         self._users: dict[str, set[str]] = {}
         self._under_way: dict[str, list[tuple[str, float]]] = {}
         self._has: dict[str, dict[str, float]] = {}
+        self._worked_at: dict[str, float] = {}
 
     def use(self, file: str, fixtures: Collection[str]) -> list[str]:
         """Tests of a file use these fixtures; those of them that are single, and were not known of this file."""
@@ -65,11 +67,23 @@ class Singles:
             has.pop(told.fixture, None)
         return self._conflict(slot, told.fixture, now - since) if told.state == "failed" else None
 
+    def works(self, slot: str, now: float) -> None:
+        """The slot was seen at work: a program that it started runs."""
+        self._worked_at[slot] = now
+
+    def maybe_stalled(self, now: float) -> list[str]:
+        """The slots that may soon be taken to wait in vain: who can should look whether they are at work."""
+        return [
+            slot
+            for slot, under_way in self._under_way.items()
+            if under_way and now - max(under_way[0][1], self._worked_at.get(slot, 0.0)) >= LEAST_WAIT_S / 2
+        ]
+
     def stalled(self, now: float) -> Iterator[Conflict]:
         """The slots that wait for what another one has."""
         for slot, under_way in self._under_way.items():
             for fixture, since in under_way:
-                conflict = self._conflict(slot, fixture, now - since)
+                conflict = self._conflict(slot, fixture, now - max(since, self._worked_at.get(slot, since)))
                 if conflict is not None and conflict.waited_s >= max(LEAST_WAIT_S, SLOWER * conflict.took_s):
                     yield conflict
                     break
@@ -101,6 +115,7 @@ class Singles:
         """The slot is gone, and what it had with it."""
         self._under_way.pop(slot, None)
         self._has.pop(slot, None)
+        self._worked_at.pop(slot, None)
         self._homes = {fixture: "" if home == slot else home for fixture, home in self._homes.items()}
 
     def waits_for(self, slot: str) -> str:

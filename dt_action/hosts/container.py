@@ -155,6 +155,10 @@ class ContainerHost:
         fresh, known.shown = known.printed - known.shown, known.printed
         return known.log[-fresh:].decode("utf-8", "replace") if fresh else ""
 
+    def has_program(self, slot: str) -> bool:
+        """True where a program runs that the slot's process has started; False also where nobody can tell."""
+        return False
+
     def output_bytes(self, slot: str) -> int:
         """What came on the container's standard error; what pytest captures is not seen from here."""
         known = self._slots.get(slot)

@@ -206,6 +206,14 @@ class Host:
         process.shown += len(content)
         return content.decode("utf-8", "replace")
 
+    def has_program(self, slot: str) -> bool:
+        """True where a program runs that the slot's process has started; False also where nobody can tell."""
+        process = self._processes.get(slot)
+        tasks = Path(f"/proc/{process.handle.pid}/task") if process is not None else None
+        with contextlib.suppress(OSError):
+            return tasks is not None and any((task / "children").read_text().strip() for task in tasks.iterdir())
+        return False
+
     def output_bytes(self, slot: str) -> int:
         """
         How much a slot has printed: a number that grows with each thing printed, captured by pytest or not.

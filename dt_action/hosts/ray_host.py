@@ -189,6 +189,10 @@ class RayHost:
         """Let a `poll` that waits in another thread return."""
         self._told.put(None)
 
+    def has_program(self, slot: str) -> bool:
+        """True where a program runs that the slot's process has started; False also where nobody can tell."""
+        return False
+
     def output_bytes(self, slot: str) -> int:
         """See `ports.SlotHost`."""
         actor = self._actors.get(slot)

@@ -134,6 +134,10 @@ class World:
             names = unit.cases or [case.id for case in self.suite.files[unit.file].cases]
             process.dropped -= {unit.file, *names}
 
+    def has_program(self, slot: str) -> bool:
+        """True where a program runs that the slot's process has started; False also where nobody can tell."""
+        return False
+
     def output_bytes(self, slot: str) -> int:
         return 0
 

@@ -87,3 +87,11 @@ def test_what_an_earlier_run_found_out_holds_from_the_start():
     assert singles.barred("gw1") == frozenset()
     singles.claim("gw0", ["test_a.py"])
     assert singles.barred("gw1") == {"test_a.py"}
+
+
+def test_a_slot_in_which_a_program_runs_does_not_wait(singles):
+    for second in range(11, 100):
+        assert not [*singles.stalled(float(second))]
+        if singles.maybe_stalled(float(second)):
+            singles.works("gw1", float(second))
+    assert [*singles.stalled(99.0 + SLOWER)]

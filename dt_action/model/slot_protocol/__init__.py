@@ -79,6 +79,7 @@ from dt_action.model.slot_protocol.messages import (
     Uncollectable,
     Want,
     Warned,
+    Working,
 )
 
 __all__ = [
@@ -144,6 +145,7 @@ __all__ = [
     "Unit",
     "Want",
     "Warned",
+    "Working",
     "command_to_jsonable",
     "message_to_jsonable",
     "parse_command",

@@ -366,6 +366,13 @@ class Printed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """A program that the process started runs: where the process waits, it is for that."""
+
+    word: ClassVar[str] = "working"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """What the process printed outside of pytest's capture."""
 
@@ -422,4 +429,4 @@ FromProcess: TypeAlias = (
     | Exited
     | Garbled
 )
-Message: TypeAlias = FromProcess | Printed | Log | Died
+Message: TypeAlias = FromProcess | Printed | Working | Log | Died
