@@ -60,7 +60,7 @@ def test_a_test_that_loops_for_ever_is_ended_by_its_timeout_and_shows_where_it_w
 
 def test_the_whole_run_ends_at_its_timeout_with_everything_finished_kept(project: Project, good):
     project.write("test_bad.py", "import time\ndef test_sleep():\n    time.sleep(600)\ndef test_after(): pass\n")
-    told = project.run("--timeout", "20")
+    told = project.run("--timeout", "15")
     assert {id: told.outcomes[id] for id in good} == good
     assert told.outcomes["test_bad.py::test_sleep"] == "timeout"
     assert told.outcomes.get("test_bad.py::test_after") in ("lost", "passed")

@@ -20,7 +20,7 @@ HEAVY = ("asyncio", "docker", "github", "jinja2", "requests", "rich", "sqlalchem
 
 def environment(**extra: str) -> dict[str, str]:
     """Ours without what would change how dt behaves."""
-    hidden = ("DT_", "INPUT_", "COORDINATOR_", "PYTEST", "GITHUB_", "GITLAB_", "CI")
+    hidden = ("DT_", "INPUT_", "COORDINATOR_", "PYTEST_X", "PYTEST_C", "PYTEST_V", "GITHUB_", "GITLAB_", "CI")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return {**kept, **extra}
 

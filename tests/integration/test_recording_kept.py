@@ -29,7 +29,11 @@ def concerned(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         (root / f"kept_{number}.py").write_text(f"def compute():\n    return 7\n\n\n{text}")
         tests = "".join(f"def test_{name}():\n    assert kept.use() == 7\n\n" for name in ("first", "second"))
         (root / f"test_{number}.py").write_text(f"import kept_{number} as kept\n\n{tests}")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("DT_", "PYTEST"))}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("DT_", "PYTEST_X", "PYTEST_C", "PYTEST_V"))
+    }
     environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     command = [os.environ.get("DT_TEST_PYTHON", sys.executable), "-c", RECORD, str(left)]
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)

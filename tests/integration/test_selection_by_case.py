@@ -166,7 +166,11 @@ FILES = {
     "tests/test_other.py": "def test_other(): pass\n",
     "tests/data.txt": "x",
 }
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("DT_", "GITHUB", "CI", "PYTEST"))}
+ENVIRON = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("DT_", "GITHUB", "CI", "PYTEST_X", "PYTEST_C", "PYTEST_V"))
+}
 
 PYTHON = os.environ.get("DT_TEST_PYTHON", "")
 """Another interpreter with pytest, whose recordings are to be tried: before 3.12 they are made in another way."""

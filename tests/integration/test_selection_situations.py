@@ -17,7 +17,11 @@ from dt_action.model.build import Build
 from dt_action.options import Settings
 from dt_action.planning.selection import Choice
 
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(("DT_", "PYTEST", "GITHUB", "CI"))}
+ENVIRON = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("DT_", "PYTEST_X", "PYTEST_C", "PYTEST_V", "GITHUB", "CI"))
+}
 
 
 def git(root: Path, *words: str) -> None:
