@@ -33,6 +33,8 @@ class Step:
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
+            "DT_CONNECT_TIMEOUT": "1s",
+            "PYTEST_ADDOPTS": os.environ.get("PYTEST_ADDOPTS", ""),
             "GITHUB_ACTIONS": "true",
             "GITHUB_API_URL": double.url,
             "GITHUB_REPOSITORY": "team/app",
