@@ -30,7 +30,7 @@ def test_it_meets_the_others():
 
 @pytest.fixture
 def coordinator(tmp_path: Path):
-    made = Coordinator(tmp_path / "coordinator", options=("--lease", "4s", "--eviction-timeout", "60s")).start()
+    made = Coordinator(tmp_path / "coordinator", options=("--lease", "4s", "--eviction-timeout", "15s")).start()
     yield made
     made.stop()
 
