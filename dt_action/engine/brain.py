@@ -402,6 +402,8 @@ class Dispatcher:
         """A file, folder or class that cannot be collected. It is told once, however many slots meet it."""
         if slot not in self._dealer.slots or id in self._ledger or self.is_finished:
             return []
+        if id.partition("::")[0] in self._plan.others:
+            return []  # where all tests are collected, so are those of other shards
         return self._verdicts.blame(id or ".", attempt, now=now) + self._after(now)
 
     def cannot_start(self, id: str, attempt: Attempt, now: float) -> list[Action]:

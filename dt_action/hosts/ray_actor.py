@@ -30,7 +30,7 @@ if group:
         os.killpg(group, signal.SIGKILL)
     except OSError:
         pass
-prefix = b"DT_RUN_IDS="
+prefix = sys.argv[2].encode() + b"="
 for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
     try:
         if name.isdigit() and int(name) != os.getpid():
@@ -188,8 +188,10 @@ def probe(package: bytes, package_digest: str) -> Any:
 
 def _start_reaper(mark: str) -> Any:
     """A process that outlives this one by a moment, to end the slot's process when Ray has killed the actor."""
+    from dt_action.hosts.ending import RUNS_VARIABLE
+
     popen = subprocess.Popen(
-        [sys.executable, "-S", "-E", "-c", _REAPER, mark],
+        [sys.executable, "-S", "-E", "-c", _REAPER, mark, RUNS_VARIABLE],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

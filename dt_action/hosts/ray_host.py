@@ -38,6 +38,9 @@ MOST_LOST_STARTS = 20
 
 _START_HINT = "the nodes need the driver's version of Python and Ray; `ray logs actor` has more"
 
+END_S = 2.0
+"""So long the actors may take to end their slots' processes before they are killed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
@@ -219,15 +222,26 @@ class RayHost:
             self._ray.kill(actor.handle, no_restart=True)
 
     def close(self, *, grace_s: float = 0.0) -> None:
-        """See `ports.SlotHost`. Every actor is gone when this returns, or Ray was told to kill it."""
-        deadline = time.monotonic() + grace_s
+        """
+        See `ports.SlotHost`. Every actor is gone when this returns, or Ray was told to kill it.
+
+        The slots' processes are ended first: Ray ends an actor's children in any order, and may leave some.
+        """
+        self._hear_until_gone(time.monotonic() + grace_s)
+        for actor in self._actors.values():
+            if actor.handle is not None:
+                with contextlib.suppress(Exception):
+                    actor.handle.end.remote(False)
+        self._hear_until_gone(time.monotonic() + END_S)
+        for actor in [*self._actors.values()]:
+            self._forget(actor)
+
+    def _hear_until_gone(self, deadline: float) -> None:
         while self._actors and time.monotonic() < deadline:
             with contextlib.suppress(queue.Empty, FleetError):
                 told = self._told.get(timeout=0.05)
                 if told is not None:
                     list(self._hear(*told))
-        for actor in [*self._actors.values()]:
-            self._forget(actor)
 
     # --- hearing --------------------------------------------------------------------------------------------------
 

@@ -85,9 +85,14 @@ class Plan:
     digest: str = ""
     done: tuple[str, ...] = ()
 
+    @property
+    def others(self) -> frozenset[str]:
+        """The files that are not to be run here, since another shard or an earlier attempt has them."""
+        return frozenset((*self.elsewhere, *self.done))
+
     def own(self, paths: Iterable[str]) -> list[str]:
         """Those of `paths` that are to be run here, whether the plan knew them or not."""
-        mine, others = {file.path for file in self.files}, {*self.elsewhere, *self.done}
+        mine, others = {file.path for file in self.files}, self.others
         takes = self.shard.takes if self.shard is not None else lambda path: True
         return [path for path in paths if path in mine or (path not in others and takes(path))]
 

@@ -9,9 +9,11 @@ import importlib.util
 import json
 import os
 import sys
+import types
 from typing import Any
 
 PACKAGE = "_dt_runner"
+PLUGIN = "dt_action.cli.pytest_plugin"
 
 
 def main() -> int:
@@ -31,6 +33,7 @@ def main() -> int:
     )
     try:
         _pose_as_pytest(config["args"])
+        _keep_out_our_plugin()
         role = importlib.import_module("%s.%s" % (PACKAGE, config["role"]))
         return int(role.run(channel, config, measuring))
     finally:
@@ -74,6 +77,17 @@ def _pose_as_pytest(args: list[str]) -> None:
     file = (spec.origin if spec else None) or pytest.__file__
     main_module.__file__ = file
     sys.argv = [str(file), *args]
+
+
+def _keep_out_our_plugin() -> None:
+    """
+    Where dt is installed beside the tests, pytest finds the plugin of `pytest --dt`.
+
+    It has nothing to do in here but to let the option pass, and nothing of dt is to be imported, or measured.
+    """
+    module: Any = types.ModuleType(PLUGIN)
+    module.pytest_addoption = lambda parser: parser.addoption("--dt", action="store_true")
+    sys.modules[PLUGIN] = module
 
 
 def _leave(code: int) -> None:

@@ -59,7 +59,6 @@ OF_THE_CONTROLLER = (
 HARMLESS: Dict[str, str] = {
     "anyio": "adds fixtures and marks to one test at a time",
     "xdist": "we stand in its place",
-    "dt_action": "the option --dt, of no concern to slots",
     "pytest_asyncio": "makes one test's items, loops and fixtures",
     "pytest_mock": "a fixture",
     "pytest_timeout": "a timer around one test",

@@ -121,7 +121,7 @@ def test_what_no_node_can_satisfy_is_told_at_once(cluster: Any, root: Path) -> N
 
     events = list(run(cluster, root, needs))
 
-    unplaced = {event.case.id: event.reason for event in events if isinstance(event, CaseUnplaced)}
+    unplaced = {event.case.file: event.reason for event in events if isinstance(event, CaseUnplaced)}
     assert set(unplaced) == set(needs)
     assert "needs 8 cuda, has 2 cuda" in unplaced["test_big.py"]
     assert outcomes(events) == {"test_good.py::test": "passed"}

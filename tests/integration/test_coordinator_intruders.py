@@ -506,7 +506,7 @@ def test_another_version_of_dt_is_told_so_in_a_sentence(coordinator):
     answer = requests.post(f"{coordinator.api}/runs", json=submission(upload(coordinator, key)), headers=headers)
     assert answer.status_code == 426
     told = answer.json()
-    assert "version 2 of the wire" in told["error"] and "dt 0.0.1" in told["error"]
+    assert f"version {wire.VERSION} of the wire" in told["error"] and "dt 0.0.1" in told["error"]
     assert "same version" in told["hint"]
 
 
