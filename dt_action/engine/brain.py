@@ -170,6 +170,10 @@ class Dispatcher:
         """The slot's process is to end when the case that it runs is torn down: nothing more is for it."""
         return self._dealer.let_go(self._dealer.slots[slot])
 
+    def take_rest(self, slot: str) -> list[Action]:
+        """The slot's process is to end soon: what it has not begun, and may not begin by itself, is for others."""
+        return self._dealer.take_rest(self._dealer.slots[slot]) if slot in self._dealer.slots else []
+
     def is_held(self, slot: str) -> bool:
         """True while the slot keeps the fixtures of a case that is over but for its teardown, and waits for more."""
         return slot in self._dealer.slots and self._dealer.slots[slot].is_held

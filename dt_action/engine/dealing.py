@@ -485,6 +485,18 @@ class Dealer:
         admitted = [action for piece in pieces for action in self._verdicts.admit(piece)]
         return [Send(slot=slot.name, command=Drop(cases=cases, files=files)), *admitted]
 
+    def take_rest(self, slot: Slot) -> list[Action]:
+        """Take away from the slot what it may not begin without asking, but for groups that it has begun."""
+        group_of = {case: self._ledger[case].group for case in slot.queue}
+        stays = {group_of[case] for case in itertools.islice(slot.queue, slot.credit)} | slot.begun_groups
+        stays |= {group for group in group_of.values() if self._ledger.spans(group)}
+        cases = tuple(case for case in slot.uncommitted() if not group_of[case] or group_of[case] not in stays)
+        if not cases:
+            return []
+        pieces = slot.give_up((), cases, self._verdicts.pieces)
+        admitted = [action for piece in pieces for action in self._verdicts.admit(piece)]
+        return [Send(slot=slot.name, command=Drop(cases=cases)), *admitted]
+
     def _not_for(self, slot: Slot) -> Collection[str]:
         """The files of which the slot is to run nothing: it does not find their tests, or cannot have a fixture."""
         barred = self.singles.barred(slot.name)

@@ -90,6 +90,10 @@ class Ledger:
                 files.setdefault(group, set()).add(path)
         self._spanning = {group for group, paths in files.items() if len(paths) > 1}
 
+    def spans(self, group: str) -> bool:
+        """True for a group with cases in several files."""
+        return group in self._spanning
+
     def spanning_group_of(self, case: str) -> str:
         """The group of the case, where that has cases in several files; else empty."""
         group = self._entries[case].group

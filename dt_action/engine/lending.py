@@ -156,7 +156,9 @@ class Lending:
 
     def _beside(self, worker: str, piece: Piece) -> Iterable[Holding]:
         claim = self._claims.get(worker)
-        return () if claim is None or claim.piece is piece else (claim.holding,)
+        if claim is None or claim.piece.key == piece.key:  # of those that need the same, the first in turn goes first
+            return ()
+        return (claim.holding,)
 
     def _hold(self, slot: str, stock: Stock, holding: Holding) -> None:
         if not holding.is_nothing:

@@ -285,7 +285,9 @@ class RunState:
         process.is_leaving = True
         if self._brain.is_held(slot):
             return self._follow(self._brain.let_go(slot))
-        return self._make_way(slot, process, now) if self.is_resting(slot) else []
+        if self.is_resting(slot):
+            return self._make_way(slot, process, now)
+        return self._follow(self._brain.take_rest(slot))
 
     def _discard(self, slots: Sequence[str], now: float) -> list[Output]:
         """Processes that are not wanted after all."""
