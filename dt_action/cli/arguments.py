@@ -98,6 +98,10 @@ def settings_with_pytest(
         raise ConfigurationError.of_all(words.problems)
     flags = {**words.given, **vars(given), **({"paths": words.paths} if words.paths else {})}
     settings = resolve(flags, environ, Path.cwd())
+    if words.paths and "test_dir" not in vars(
+        given
+    ):  # as pytest's testpaths, the project's folder is for want of paths
+        settings = replace(settings, test_dir=None)
     return replace(settings, pytest_args=(*settings.pytest_args, *words.args, *after)), given
 
 
