@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dt_action.engine.pieces import Piece
 from dt_action.engine.stock import Stock
@@ -142,8 +142,15 @@ class Lending:
         return self._stocks[worker].fit(demand, beside=self._beside(worker, piece))
 
     def claim(self, worker: str, demand: Demand, piece: Piece) -> None:
-        """The piece is the first in turn and does not fit: nothing more of what it waits for is lent to others."""
-        if worker in self._claims or any(claim.piece is piece for claim in self._claims.values()):
+        """
+        The piece is the first in turn and does not fit: nothing more of what it waits for is lent to others.
+
+        A claim of one that needs the same, and has lost its turn to this one, is this one's.
+        """
+        held = self._claims.get(worker)
+        if held is not None and held.piece.key == piece.key:
+            self._claims[worker] = replace(held, piece=piece)
+        if held is not None or any(claim.piece is piece for claim in self._claims.values()):
             return
         wanted = self._stocks[worker].soonest(demand)
         if wanted is not None:
@@ -156,9 +163,7 @@ class Lending:
 
     def _beside(self, worker: str, piece: Piece) -> Iterable[Holding]:
         claim = self._claims.get(worker)
-        if claim is None or claim.piece.key == piece.key:  # of those that need the same, the first in turn goes first
-            return ()
-        return (claim.holding,)
+        return () if claim is None or claim.piece is piece else (claim.holding,)
 
     def _hold(self, slot: str, stock: Stock, holding: Holding) -> None:
         if not holding.is_nothing:

@@ -95,10 +95,6 @@ class Singles:
         self._homes[conflict.fixture] = conflict.home
         return sorted(files)
 
-    def is_single(self, fixture: str) -> bool:
-        """True where it is known that only one process can have it."""
-        return fixture in self._homes
-
     def claim(self, slot: str, files: Iterable[str]) -> None:
         """The slot is handed these files: what they need for themselves and nobody has is at home there."""
         files = set(files) if self._homes else set()

@@ -17,20 +17,16 @@ from dt_action.history.past import KnownPast
 from dt_action.history.records import RunRecord, merged, records_of
 from dt_action.history.stores import COMPACT_FROM, MOST_BYTES, Warn, bounded, warn_by_default
 from dt_action.model.run import Run
+from dt_action.workspace.git_command import GitError, output_of, run_git
 
 SUBJECT = "Test history [skip ci]"
 """The first line of the one commit of such a branch; a branch whose tip says anything else is not ours to write to."""
 
 PATIENCE_S = 60.0
-_TIMEOUT_S = 60.0
 _NO_REF = 2
 _LOOKS = 10
 _QUIETLY = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
 _WHO = ("-c", "user.name=distributed-testing", "-c", "user.email=noreply@distributed-testing.invalid")
-
-
-class _GitError(Exception):
-    """A git command that failed; its text is what git said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +60,7 @@ class BranchHistory:
         """See `ports.History`."""
         try:
             return KnownPast(merged(*self._records(self._tip()).values()), environment)
-        except _GitError as error:
+        except GitError as error:
             self.warn(f"the history on the branch {self.branch} is left out of account: {error}")
             return KnownPast(environment=environment)
 
@@ -78,14 +74,14 @@ class BranchHistory:
                 try:
                     self._push(self._commit(tip, encode(records_of(run, recorded))), tip)
                     return
-                except _GitError:
+                except GitError:
                     wait_s = self.jitter() * min(0.2 * 2.0**tries, 5.0)
                     was_overtaken = self._remote_commit() != tip.commit
                     if not (was_overtaken or tries == 0) or self.clock() + wait_s > give_up_at:
                         raise
                 tries += 1
                 self.sleep(wait_s)
-        except _GitError as error:
+        except GitError as error:
             self.warn(f"the history could not be kept on the branch {self.branch}: {error}")
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -107,7 +103,7 @@ class BranchHistory:
         done = self._run("ls-remote", "--exit-code", self._remote, self._ref)
         if done.returncode == _NO_REF:
             return ""
-        told = (line.split("\t") for line in self._output(done).decode().splitlines())
+        told = (line.split("\t") for line in output_of(done).decode().splitlines())
         return next((line[0] for line in told if line[1:] == [self._ref]), "")
 
     def _has(self, commit: str) -> bool:
@@ -117,7 +113,7 @@ class BranchHistory:
         """A branch of code must not be replaced by a history, whatever its name was taken for."""
         head, _, message = self._git("cat-file", "commit", commit).decode("utf-8", "replace").partition("\n\n")
         if "\nparent " in f"\n{head}" or not message.startswith(SUBJECT):
-            raise _GitError("it holds commits that are no test history; name a branch of its own, such as dt-history")
+            raise GitError("it holds commits that are no test history; name a branch of its own, such as dt-history")
 
     def _entries(self, commit: str) -> dict[str, tuple[str, str, str]]:
         entries = {}
@@ -189,24 +185,7 @@ class BranchHistory:
         return os.fsdecode(done.stdout).strip() if done.returncode == 0 else "."
 
     def _git(self, *words: str, stdin: bytes = b"") -> bytes:
-        return self._output(self._run(*words, stdin=stdin))
-
-    def _output(self, done: subprocess.CompletedProcess[bytes]) -> bytes:
-        if done.returncode:
-            said = " ".join(done.stderr.decode("utf-8", "replace").split())
-            raise _GitError(said[-500:] or f"git {done.args[1]} ended with {done.returncode}")
-        return done.stdout
+        return output_of(self._run(*words, stdin=stdin))
 
     def _run(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        try:
-            return subprocess.run(
-                ["git", *words],
-                cwd=self.root,
-                input=stdin,
-                capture_output=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-                start_new_session=True,  # without a terminal, git asks nobody for a password, and says what it lacks
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise _GitError(f"git cannot be run: {error}") from None
+        return run_git(self.root, *words, stdin=stdin)

@@ -122,8 +122,8 @@ def _known_to_git(top: Path) -> Iterator[str]:
 
 def _git(directory: Path, *words: str) -> bytes:
     try:
-        done = subprocess.run(["git", "-C", str(directory), *words], capture_output=True, check=False)
-    except OSError:
+        done = subprocess.run(["git", "-C", str(directory), *words], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
         return b""
     return done.stdout if done.returncode == 0 else b""
 

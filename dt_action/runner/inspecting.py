@@ -25,11 +25,13 @@ class Inspector:
 
     def pytest_collection_finish(self, session: Any) -> None:
         """Everything is there: all plugins and conftests have had their say."""
+        import pytest  # not before the project's own place is the first on sys.path
+
         config, proof = session.config, self._proof
         asked, config.option.collectonly = config.option.collectonly, False
-        modules = list({id(item.parent): item.getparent(_module()) for item in session.items}.values())
+        modules = {item.getparent(pytest.Module) for item in session.items} - {None}
         whole = proof.why_whole(config)
-        after = proof.why_whole_after_import(session, iter([module for module in modules if module is not None]))
+        after = proof.why_whole_after_import(session, iter(modules))
         self.found = {
             "tests": len(session.items),
             "files": len({item.nodeid.partition("::")[0] for item in session.items}),
@@ -45,12 +47,6 @@ class Inspector:
 Inspector.pytest_collection_finish.__module__ = bootstrap.PACKAGE + ".inspecting"  # of ours, and no reason for anything
 
 
-def _module() -> Any:
-    import pytest
-
-    return pytest.Module
-
-
 def _plugins(config: Any) -> List[str]:
     """The installed plugins, by their distributions: `pytest-cov 5.0.0`."""
     found = {"%s %s" % (dist.project_name, dist.version) for _, dist in config.pluginmanager.list_plugin_distinfo()}
@@ -61,7 +57,7 @@ def main(target: str, as_script: str, *arguments: str) -> int:
     """Collect, and write what was found; pytest's exit status."""
     bootstrap._load_package()
     bootstrap._enter_the_project(as_script=as_script == "script")
-    proof = __import__(bootstrap.PACKAGE + ".proof", fromlist=["proof"])
+    proof = importlib.import_module(bootstrap.PACKAGE + ".proof")
     import pytest
 
     inspector = Inspector(proof)

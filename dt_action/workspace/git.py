@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dt_action.workspace.git_command import GitError, run_git
+
 MOST_ANCESTORS = 200
-_TIMEOUT_S = 60.0
 _NOT_RUN = 127
 _RENAMES = ("--find-renames", "-l0")
 _HUNK = re.compile(rb"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
@@ -197,16 +198,9 @@ class Git:
 
     def _run(self, *words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         try:
-            return subprocess.run(
-                ["git", *words],
-                cwd=self.root,
-                capture_output=True,
-                input=stdin or b"",
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return subprocess.CompletedProcess(words, _NOT_RUN, b"", f"git cannot be run: {error}".encode())
+            return run_git(self.root, *words, stdin=stdin or b"")
+        except GitError as error:
+            return subprocess.CompletedProcess(words, _NOT_RUN, b"", str(error).encode())
 
 
 def parse_diff(diff: bytes) -> dict[str, frozenset[int]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dt_action.errors import FleetError
+from dt_action.workspace.git_command import GitError, output_of, run_git
 
 PREFIX = "refs/dt/queue/"
 """No branch and no tag: such refs start no pipeline, and no clone fetches them."""
@@ -21,14 +21,9 @@ KEPT_S = 35 * 86400.0
 PATIENCE_S = 120.0
 MOST_REFS = 200
 _NAME = "document.json"
-_TIMEOUT_S = 60.0
 _LOOKS = 50
 _QUIETLY = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
 _WHO = ("-c", "user.name=distributed-testing", "-c", "user.email=noreply@distributed-testing.invalid")
-
-
-class _RefusedError(Exception):
-    """A git command that failed; its text is what git said."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +60,7 @@ class SharedRef:
                 self._git("push", "--quiet", "--no-verify", self._lease(commit), self._remote, self._moved_to(changed))
                 self.took_s.append(self.clock() - started)
                 return changed
-            except _RefusedError as error:
+            except GitError as error:
                 if self.clock() - started > PATIENCE_S or not self._was_overtaken(commit):
                     raise FleetError(
                         f"the queue {self._ref} cannot be written to: {error}",
@@ -84,8 +79,8 @@ class SharedRef:
                 if self._has(commit):
                     return commit, self._git("cat-file", "blob", f"{commit}:{_NAME}")
                 self._fetch(self._ref)  # it may move on between the question and the fetch
-            raise _RefusedError("it changes all the time")
-        except _RefusedError as error:
+            raise GitError("it changes all the time")
+        except GitError as error:
             raise FleetError(
                 f"the queue {self._ref} cannot be read: {error}", hint="--join needs a git remote that this job reaches"
             ) from error
@@ -93,7 +88,7 @@ class SharedRef:
     def _has(self, commit: str) -> bool:
         try:
             self._git("cat-file", "-e", f"{commit}^{{tree}}")
-        except _RefusedError:
+        except GitError:
             return False
         return True
 
@@ -108,7 +103,7 @@ class SharedRef:
     def _was_overtaken(self, commit: str) -> bool:
         try:
             return self._remote_commit() != commit
-        except _RefusedError:
+        except GitError:
             return False
 
     def _moved_to(self, content: bytes) -> str:
@@ -131,7 +126,7 @@ class SharedRef:
             old = [name for commit, name in refs if time.time() - self._committed_at(commit) > KEPT_S]
             if old:
                 self._git("push", "--quiet", "--no-verify", self._remote, *(f":{name}" for name in old))
-        except (_RefusedError, ValueError):
+        except (GitError, ValueError):
             return
 
     def _committed_at(self, commit: str) -> float:
@@ -145,23 +140,8 @@ class SharedRef:
     def _remote(self) -> str:
         try:
             return os.fsdecode(self._git("remote", "get-url", "--push", "origin")).strip()
-        except _RefusedError:
+        except GitError:
             return "."
 
     def _git(self, *words: str, stdin: bytes = b"") -> bytes:
-        try:
-            done = subprocess.run(
-                ["git", *words],
-                cwd=self.root,
-                input=stdin,
-                capture_output=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-                start_new_session=True,  # without a terminal, git asks nobody for a password, and says what it lacks
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise _RefusedError(f"git cannot be run: {error}") from None
-        if done.returncode:
-            said = " ".join(done.stderr.decode("utf-8", "replace").split())
-            raise _RefusedError(said[-500:] or f"git {words[0]} ended with {done.returncode}")
-        return done.stdout
+        return output_of(run_git(self.root, *words, stdin=stdin))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from dt_action.cli.arguments import Parser
+from dt_action.cli.arguments import Parser, settings_with_pytest
 from dt_action.cli.config import reference
 from dt_action.errors import ConfigurationError
 from dt_action.options import OPTIONS
@@ -63,3 +65,18 @@ def test_the_reference_has_every_option() -> None:
     page = reference()
     for row in OPTIONS:
         assert (row.flag if row.has_flag else row.key) in page
+
+
+def test_paths_on_the_command_line_come_in_the_place_of_the_projects_test_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.dt]\ntest-dir = "tests"\n')
+    monkeypatch.chdir(tmp_path)
+
+    def asked(*argv: str) -> tuple[str | None, tuple[str, ...]]:
+        settings, _ = settings_with_pytest(Parser("run", "run the tests"), argv, {})
+        return settings.test_dir, tuple(settings.paths)
+
+    assert asked() == ("tests", ())
+    assert asked("tests/test_a.py") == (None, ("tests/test_a.py",))
+    assert asked("tests/test_a.py", "--test-dir", "more") == ("more", ("tests/test_a.py",))

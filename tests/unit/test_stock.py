@@ -87,6 +87,21 @@ def test_what_the_first_in_turn_waits_for_is_not_lent_to_others(
     assert lending.seat_for("w", pieces[0].demand, pieces[0]) is not None, "it starves behind others"
 
 
+def test_a_claim_goes_over_to_the_piece_that_comes_before_the_one_that_made_it() -> None:
+    requirement = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
+    earlier, before_it = _piece(requirement), _piece(requirement)
+    lending = Lending()
+    lending.set_worker("w", Capability(devices=(Device(kind="cuda"),), memory_bytes=10, cpu_count=2))
+    holding = lending.seat_for("w", earlier.demand, earlier)
+    assert holding is not None
+    lending.open("s0", "w", holding)
+    lending.claim("w", earlier.demand, earlier)
+    lending.close("s0")
+    assert lending.seat_for("w", before_it.demand, before_it) is None
+    lending.claim("w", before_it.demand, before_it)
+    assert lending.seat_for("w", before_it.demand, before_it) is not None
+
+
 def _piece(requirement: Requirement) -> Piece:
     return Piece(file="a.py", needs=FileNeeds(path="a.py"), cases=("a.py::t",), requirement=requirement, expected_s=1.0)
 
