@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 import traceback
 from collections import deque
@@ -93,6 +94,7 @@ class Worklist:
                 self._must_clear = bool(command.get("clear"))
             elif operation == "interrupt":
                 self.is_interrupted = self.is_stopping = True
+                _heed_no_more_signals()
             elif operation == "stop":
                 self.is_stopping = True
 
@@ -126,7 +128,8 @@ class Worklist:
             if not self.is_interrupted:  # the signal took the command along with it, as it was read; no test runs here
                 self.apply([{"op": "interrupt"}])
             return
-        self.waited_s += _perf_counter() - started
+        finally:
+            self.waited_s += _perf_counter() - started
         self.apply([{"op": "stop"}] if command is None else [command])
 
     # --- what runs next ---------------------------------------------------------------------------------------------
@@ -252,6 +255,16 @@ def apart_from(item: Any, manager: Any) -> Iterator[None]:
             yield
         finally:
             manager.read_global_capture()
+
+
+def _heed_no_more_signals() -> None:
+    """
+    An interrupt is known: its signal, which may come later than its command, must not end what is torn down now.
+
+    What ignores a signal hands that on to the programs that it starts; a handler that does nothing stays here.
+    """
+    with contextlib.suppress(ValueError):  # not in the main thread, where no signal would be seen anyhow
+        signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def by_id(items: List[Any]) -> List[List[Any]]:
