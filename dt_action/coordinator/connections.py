@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import math
 import sys
 import time
@@ -16,6 +17,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dt_action.coordinator.protection import SECURITY_HEADERS
+
+_LOG = logging.getLogger("dt.coordinator")
 
 State = Literal["head", "body", "answer", "discard", "idle"]
 
@@ -101,7 +104,11 @@ class Connections:
         now = time.monotonic()
         for state in ("head", "discard", "body", "answer"):
             for connection in [*self._by_state[state]]:
-                connection.check(now)
+                try:
+                    connection.check(now)
+                except Exception:  # one connection's trouble must not end the limits of all others
+                    _LOG.exception("a connection could not be ended as it should, and is cut")
+                    connection.abandon()
         self._sweeper = None
         left = next(itertools.chain.from_iterable(self._by_state.values()), None)
         if left is not None:
@@ -111,7 +118,7 @@ class Connections:
 _ABSENT = object()
 
 
-class _Lingering:
+class Lingering:
     """A transport that is closed for us at once, and for the peer when it has sent what it is about to send."""
 
     def __init__(self, transport: asyncio.Transport, linger: Callable[[], bool]) -> None:
@@ -134,9 +141,12 @@ class _Lingering:
             self._transport.close()
             return
         self._is_lingering = True
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._transport.resume_reading()
+        try:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            self._transport.resume_reading()
+        except OSError:  # the peer has gone meanwhile
+            self._transport.abort()
 
 
 class Connection(H11Protocol):
@@ -154,7 +164,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
         """A connection begins, and with it the wait for its first request."""
-        super().connection_made(_Lingering(transport, self._may_linger))  # type: ignore[arg-type]  # it passes for one
+        super().connection_made(Lingering(transport, self._may_linger))  # type: ignore[arg-type]  # it passes for one
         self._since = time.monotonic()
         self._is_admitted = self.registry.admit(self)
         if not self._is_admitted:

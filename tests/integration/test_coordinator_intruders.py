@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -22,7 +23,7 @@ from coordinator_rig import wait_until
 from coordinator_server import Server, bearer, submission, submit, upload
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from dt_action.coordinator.connections import Timeouts
+from dt_action.coordinator.connections import Connection, Lingering, Timeouts
 from dt_action.coordinator.oidc import Oidc, Policy, read_policies
 from dt_action.coordinator.protection import InFlight
 from dt_action.coordinator.store import EVENTS
@@ -449,6 +450,42 @@ def test_a_body_that_comes_a_byte_at_a_time(impatient):
                 answered = sock.recv(4096)
                 break
         assert b" 408 " in answered
+
+
+def test_a_connection_that_cannot_be_ended_does_not_end_the_limits_of_the_others(impatient, monkeypatch):
+    checked, check = [], Connection.check
+
+    def broken_at_first(connection: Connection, now: float) -> None:
+        checked.append(connection)
+        if len(checked) == 1:
+            raise OSError(errno.ENOTCONN, "the peer has gone")
+        check(connection, now)
+
+    monkeypatch.setattr(Connection, "check", broken_at_first)
+    assert _after(impatient, b"GET /healthz HTTP/1.1\r\n") == b""
+    assert _after(impatient, b"GET /healthz HTTP/1.1\r\n") == b""
+    assert len(set(checked)) == 2
+
+
+def test_a_peer_that_goes_while_its_refusal_is_sent(impatient):
+    class Gone(asyncio.Transport):
+        aborted = False
+
+        def is_closing(self) -> bool:
+            return False
+
+        def can_write_eof(self) -> bool:
+            return True
+
+        def write_eof(self) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    gone = Gone()
+    Lingering(gone, lambda: True).close()
+    assert gone.aborted
 
 
 def test_an_answer_that_nobody_reads(impatient):
