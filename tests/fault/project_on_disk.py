@@ -88,7 +88,7 @@ def processes_marked(word: str) -> list[int]:
     return found
 
 
-def wait_until(condition: Any, limit_s: float = 30.0) -> None:
+def wait_until(condition: Any, limit_s: float = 120.0) -> None:
     """Poll a condition; the limit is only there to end a test that would fail."""
     deadline = time.monotonic() + limit_s
     while not condition():

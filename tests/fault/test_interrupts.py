@@ -146,7 +146,7 @@ def test_an_interrupted_client_waits_until_its_workers_have_torn_down(tmp_path: 
     try:
         with closing_all(worker):
             run = start_run(busy.root, coordinator.url, coordinator.key())
-            wait_until(lambda: len([*notes.glob("began-*")]) == 2, limit_s=60)
+            wait_until(lambda: len([*notes.glob("began-*")]) == 2)
             run.process.send_signal(signal.SIGINT)
             told = run.finish()
             assert len([*notes.glob("removed-*")]) == 2

@@ -34,7 +34,8 @@ def project(tmp_path: Path) -> Path:
 
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    environ = {**os.environ, "DT_WORKERS": "2", "PYTEST_ADDOPTS": "-p no:schemathesis"}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
+    environ = {**outside, "DT_WORKERS": "2", "PYTEST_ADDOPTS": "-p no:schemathesis"}
     return subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, timeout=300, check=False)
 
 
