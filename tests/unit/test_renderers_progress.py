@@ -69,6 +69,8 @@ def test_a_log_gets_a_line_when_nothing_else_was_said_for_long() -> None:
 def test_the_number_of_tests_is_a_guess_until_all_files_are_collected() -> None:
     assert " 10%  2 of ~20 tests" in told(collected("a.py", 5), *passing(2), files=4)
     assert " of 5 tests" in told(collected("a.py", 5), FileSkipped(file="b.py", reason=""), *passing(2), files=2)
+    again = FileCollected(file="a.py", cases=(), worker="local", slot="gw1")
+    assert " 10%  2 of ~20 tests" in told(collected("a.py", 5), again, again, again, *passing(2), files=4)
 
 
 def test_a_failure_is_told_when_it_happens() -> None:

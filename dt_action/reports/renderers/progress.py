@@ -52,7 +52,8 @@ class Progress:
         self._color, self._width, self._files, self._tells_all = color, width, files, tells_all
         self._began = self._shown_at = clock()
         self._shown_share = 0.0
-        self._collected_files = self._known = self._done = self._failing = self._skipped = 0
+        self._known = self._done = self._failing = self._skipped = 0
+        self._collected: set[str] = set()  # a file is told once for each slot that collects it
         self._running: dict[tuple[str, str], tuple[str, float]] = {}
         self._status = ""
 
@@ -63,10 +64,10 @@ class Progress:
         elif isinstance(event, CaseFinished):
             self._finished(event)
         elif isinstance(event, FileCollected):
-            self._collected_files += 1
+            self._collected.add(event.file)
             self._known += len(event.cases)
         elif isinstance(event, FileSkipped):
-            self._collected_files += 1
+            self._collected.add(event.file)
         elif isinstance(event, CaseUnplaced):
             self._done += 1
         elif isinstance(event, Notice):
@@ -124,16 +125,16 @@ class Progress:
 
     def _total(self) -> int:
         """The tests there will be: known once each file is collected, until then in proportion to the files."""
-        if self._files > self._collected_files > 0:
-            return max(round(self._known * self._files / self._collected_files), self._known, self._done)
+        if self._files > len(self._collected) > 0:
+            return max(round(self._known * self._files / len(self._collected)), self._known, self._done)
         return max(self._known, self._done)
 
     def _share(self) -> float:
         total = self._total()
-        return self._done / total if total and (self._collected_files or not self._files) else 0.0
+        return self._done / total if total and (self._collected or not self._files) else 0.0
 
     def _counts(self, now: float) -> str:
-        about = "~" if self._files > self._collected_files else ""
+        about = "~" if self._files > len(self._collected) else ""
         parts = [f"{int(100 * self._share()):3}%  {self._done:,} of {about}{self._total():,} tests"]
         if self._failing:
             parts.append(paint(f"{self._failing:,} failed", "red", color=self._color))
