@@ -6,11 +6,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError
 from dt_action.options import Settings, without_secrets
-from dt_action.workspace import interpreters
+from dt_action.workspace import interpreters, project_python
 
 
 def prepared(
@@ -20,6 +21,8 @@ def prepared(
     variables = without_secrets(environ)
     python = tests_python(settings, variables)
     is_version = bool(settings.python and interpreters.VERSION.fullmatch(settings.python))
+    if _looks_for_own(settings):
+        say(_told(_own(settings.root, tuple(sorted(variables.items())))))
     if not settings.requirements and not settings.setup and not is_version:
         return python, variables
     from dt_action.workspace.environments import prepare, run_command
@@ -60,10 +63,12 @@ def tests_python(settings: Settings, environ: Mapping[str, str]) -> str:
     """
     The absolute path of the interpreter in which the tests run; that of a version such as `3.12` is looked for.
 
+    Where none is named it is the one that runs dt, or the project's where dt was installed as a tool beside it.
     Raises ConfigurationError where it is not there.
     """
     if not settings.python:
-        return sys.executable
+        own = _own(settings.root, tuple(sorted(environ.items()))).python if _looks_for_own(settings) else None
+        return own or sys.executable
     told = settings.told_by("python")
     if interpreters.VERSION.fullmatch(settings.python):
         found = interpreters.find(settings.python, environ)
@@ -80,4 +85,26 @@ def tests_python(settings: Settings, environ: Mapping[str, str]) -> str:
     raise ConfigurationError(
         f"{told} is {settings.python!r}; expected a Python interpreter, found no such file",
         hint="name one such as .venv/bin/python or python3.13, or leave it out for the one that runs dt",
+    )
+
+
+def _looks_for_own(settings: Settings) -> bool:
+    """An environment that dt makes has all that the tests need, so that the project's own is no matter there."""
+    is_open = not settings.python and not settings.requirements and settings.isolation != "container"
+    return is_open and project_python.is_tool(Path(sys.prefix))
+
+
+@cache
+def _own(root: Path, environ: tuple[tuple[str, str], ...]) -> project_python.Found:
+    return project_python.find(root, dict(environ))
+
+
+def _told(found: project_python.Found) -> str:
+    passed = f"; passed over, since there is no pytest in it: {', '.join(found.without_pytest)}"
+    more = passed if found.without_pytest else ""
+    if found.python:
+        return f"environment: the tests run in {found.origin}, {found.python}{more}"
+    return (
+        f"environment: the tests run in dt's own, {sys.executable}: the project has none with pytest{more}; "
+        "name one with --python, or let dt make one with --requirements auto"
     )

@@ -423,7 +423,7 @@ class Settings:
         None,
         "interpreter in which the tests run",
         group="environment",
-        unset="the one that runs dt",
+        unset="the one that runs dt, or the project's own where dt is a tool beside it",
     )
     requirements: tuple[str, ...] = option(
         many(text("a requirements file", "requirements-test.txt")),
