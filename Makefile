@@ -37,6 +37,7 @@ format: $(VENV)/dev.stamp
 docs: $(VENV)/run.stamp  ## pages that are written from code
 	$(DT) config --reference > docs/options.md
 	$(BIN)/python tools/interfaces.py
+	$(BIN)/python tools/report_schema.py
 
 BENCHES := startup discovery analysis_speed reports_scale simulate
 

@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import runpy
+from pathlib import Path
 
+import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_samples import runs, sample_run
 
 from dt_action.errors import UnreadableError
 from dt_action.model.run import Run
+from dt_action.report import load
 from dt_action.reports.formats import run_json
+
+SCHEMA = Path(__file__).parents[2] / "docs/report.schema.json"
 
 
 @given(runs)
@@ -104,3 +110,32 @@ def test_the_error_names_the_place_that_is_wrong() -> None:
         UnreadableError, match=r"shard-2\.json, test 4: expected one of .* at attempts\[0\]\.outcome, found 'great'"
     ):
         run_json.read(json.dumps(report).encode(), source="shard-2.json")
+
+
+def test_the_published_schema_is_that_of_the_model() -> None:
+    written = runpy.run_path(str(SCHEMA.parents[1] / "tools/report_schema.py"))["text"]()
+    assert SCHEMA.read_text() == written, "run `make docs`"
+
+
+@settings(max_examples=25)
+@given(runs)
+def test_every_report_is_as_the_published_schema_says(run: Run) -> None:
+    VALIDATOR.validate(json.loads(run_json.write(run)))
+
+
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("schema_version", 2), ("tests", None), ("summary", 3), ("totals", {"passed": -1, "total": 0})]
+)
+def test_the_published_schema_refuses_what_no_report_is(key: str, value: object) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate({**json.loads(run_json.write(sample_run())), key: value})
+
+
+def test_a_program_reads_a_report_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes(run_json.write(sample_run()))
+    assert load(tmp_path / "report.json") == sample_run()
+    with pytest.raises(UnreadableError, match=r"gone\.json: expected a JSON report, No such file"):
+        load(tmp_path / "gone.json")
