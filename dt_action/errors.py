@@ -27,7 +27,7 @@ class DtError(Exception):
     `hint` says what to do about it; it is empty when nothing can be done.
     """
 
-    exit_code = ExitCode.BUG
+    exit_code: int = ExitCode.BUG
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -49,6 +49,14 @@ class ConfigurationError(DtError):
         if len(problems) == 1:
             return problems[0]
         return cls(f"{len(problems)} problems:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
+class PytestEndedError(DtError):
+    """pytest, or what the project told it, ended the session before any test. Its exit code is dt's, 0 as well."""
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class UnreadableError(DtError):
@@ -73,3 +81,10 @@ class PublishingError(DtError):
     """A CI service refused what was published. Only fatal when the user asked for strict publishing."""
 
     exit_code = ExitCode.PUBLISHING
+
+
+def no_session(message: str, *, hint: str, exit_code: int | None) -> DtError:
+    """Why pytest ran no test at all: it could not be started, or (`exit_code`) it ended by itself before any."""
+    if exit_code is None:
+        return ConfigurationError(message, hint=hint)
+    return PytestEndedError(message, exit_code=exit_code)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from dt_action import __version__
-from dt_action.errors import ConfigurationError, DtError, ExitCode
+from dt_action.errors import ConfigurationError, DtError, ExitCode, PytestEndedError
 
 COMMANDS = {
     "run": "run the tests",
@@ -57,6 +57,9 @@ def guarded(work: Callable[[], int], environ: Mapping[str, str]) -> int:
 
 def tell_error(error: Exception, environ: Mapping[str, str]) -> int:
     """Say on stderr what went wrong, a bug with its traceback; its exit code."""
+    if isinstance(error, PytestEndedError) and error.exit_code == 0:
+        print(error.message)
+        return 0
     if isinstance(error, DtError):
         _tell(f"error: {error}", environ)
         return int(error.exit_code)

@@ -85,7 +85,7 @@ class SqlStore:
         """See `engine.Store`."""
         self.kept.tally.add(event)
         if isinstance(event, Refuse):
-            self.note(wire.Refused(message=event.message, hint=event.hint))
+            self.note(wire.Refused(message=event.message, hint=event.hint, exit_code=event.exit_code))
             return
         number = self.note(event)
         if isinstance(event, CaseFinished) and not event.will_retry:

@@ -82,10 +82,15 @@ class Discard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
-    """Nowhere can pytest be started for this run; `hint` says what to do. The run's end follows."""
+    """
+    Nowhere can pytest be started for this run; `hint` says what to do. The run's end follows.
+
+    `exit_code` is pytest's own where it did start, and ended by itself before any test.
+    """
 
     message: str
-    hint: str
+    hint: str = ""
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

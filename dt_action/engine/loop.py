@@ -10,7 +10,7 @@ from dt_action.engine.actions import Discard, Kill, Refuse, Send, Start, StartCo
 from dt_action.engine.engine import Engine, MemoryStore
 from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Tick
 from dt_action.engine.run_state import RunState
-from dt_action.errors import ConfigurationError
+from dt_action.errors import no_session
 from dt_action.model.event import Event, LeftBehind
 from dt_action.model.slot_protocol import Artifact, Died, Message, Printed, Stop, Working
 from dt_action.ports import Happened, Heard, Interruption, Left, Place, SlotHost
@@ -52,7 +52,7 @@ class Loop:
         self._printed: dict[str, int] = {}
 
     def events(self) -> Iterator[Event]:
-        """See `ports.Fleet.execute`. Raises ConfigurationError where pytest cannot start or refuses its arguments."""
+        """See `ports.Fleet.execute`. Raises what `errors.no_session` says."""
         with self._interruption.heeded() if self._interruption is not None else nullcontext():
             yield from self._run()
 
@@ -144,7 +144,7 @@ class Loop:
                     self._host.kill(output.slot)
                     makes_room = True
                 case Refuse():
-                    raise ConfigurationError(output.message, hint=output.hint)
+                    raise no_session(output.message, hint=output.hint, exit_code=output.exit_code)
         if makes_room and not self._state.is_finished:
             yield from self._fill()
 

@@ -48,7 +48,7 @@ class _Process:
     It is `is_starting` until it has collected, `is_leaving` when it is to stop as soon as it has nothing in hand,
     `is_stopped` once it was told to, or leaves of its own will. One that `is_evicted`, since `evicted_at`, has some
     seconds to tear down. One that `confirms` runs failures once more, as plain pytest runs them. `kill` is why it is
-    being ended.
+    being ended, `exit_code` the one with which its session ended before it had collected.
     """
 
     worker: str
@@ -61,6 +61,7 @@ class _Process:
     evicted_at: float | None = None
     sent: int = 0
     kill: Kill | None = None
+    exit_code: int | None = None
 
 
 class RunState:
@@ -317,14 +318,15 @@ class RunState:
             return gone
         if process.is_starting and (died.how == "lost" or not self._brain.is_importing(slot)):
             left = self._follow(self._brain.slot_left(slot, now))
-            failed = [] if died.how == "lost" else self._failed_to_start(process.worker, died, now)
+            failed = [] if died.how == "lost" else self._failed_to_start(process, died, now)
             return [*gone, *left, *failed]
         outcome = process.kill.outcome if process.kill else "crashed"
         detail = crash_detail(died.log_tail)
         return gone + self._follow(self._brain.slot_lost(slot, outcome, died.reason, detail=detail, now=now))
 
-    def _failed_to_start(self, worker: str, died: Died, now: float) -> list[Output]:
+    def _failed_to_start(self, process: _Process, died: Died, now: float) -> list[Output]:
         """pytest could not start: the same for every slot, unless it had worked before, or was not to blame."""
+        worker = process.worker
         self._failed_starts[worker] = self._failed_starts.get(worker, 0) + 1
         message, conftest = last_words(died), conftest_of(died)
         if not self._is_ready and conftest:
@@ -340,10 +342,7 @@ class RunState:
             return self._stop_for(conftest or "pytest", message, died, now)
         if not self._is_alone and died.how == "ended":
             return self._go_alone(f"as one of several, pytest did not start: {message}", now)
-        return self._refuse(died, worker, why, now)
-
-    def _refuse(self, died: Died, worker: str, why: str, now: float) -> list[Output]:
-        refused = refusal(died, python=self._python, worker=worker)
+        refused = refusal(died, python=self._python, worker=worker, exit_code=process.exit_code)
         return [refused, *self._follow(self._brain.cancel("stopped", why, now))]
 
     def _stop_for(self, path: str, message: str, died: Died, now: float) -> list[Output]:
@@ -373,10 +372,7 @@ class RunState:
                 process.is_stopped = True
                 return outputs + self._follow(self._brain.slot_left(slot, now))
             case protocol.SessionEnded():
-                if self._interrupting.asked or process.is_evicted:
-                    message = replace(message, gate=False)  # the interrupt made the status what it is
-                is_news = message.gate or message.error or message.summary or message.exit_code is not None
-                return outputs + ([Tell(session_over(slot, message))] if is_news else [])
+                return outputs + self._session_ended(slot, process, message)
             case protocol.SettingUp() | protocol.Working():
                 return outputs + self._follow(self._brain.setting_up(slot, message, now))
             case protocol.Warned():
@@ -386,6 +382,16 @@ class RunState:
         if process.is_starting:
             return outputs + self._hear_starting(slot, process, message, at, now)
         return outputs + self._hear_working(slot, process, message, at, now)
+
+    def _session_ended(self, slot: str, process: _Process, message: protocol.SessionEnded) -> list[Output]:
+        """pytest's session is over. Of one that had not collected, its process's end tells what is to be done."""
+        if process.is_starting:
+            process.exit_code = message.exit_code
+            return []
+        if self._interrupting.asked or process.is_evicted:
+            message = replace(message, gate=False)  # the interrupt made the status what it is
+        is_news = message.gate or message.error or message.summary or message.exit_code is not None
+        return [Tell(session_over(slot, message))] if is_news else []
 
     def _hear_starting(
         self, slot: str, process: _Process, message: protocol.Message, at: float, now: float
@@ -439,7 +445,7 @@ class RunState:
     def _hear_controller(self, message: protocol.Message, now: float) -> list[Output]:
         if isinstance(message, Died):
             if not self._is_ready and self._controlling.state == "starting":
-                return self._refuse(message, CONTROLLER, f"pytest could not start: {last_words(message)}", now)
+                return self._go_alone(f"as the session of several, pytest did not start: {last_words(message)}", now)
             reason = f"the controller session: {message.reason}\n{message.log_tail}"
             return self._follow(self._controlling.died(reason))
         if isinstance(message, protocol.Exit):

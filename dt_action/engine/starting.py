@@ -7,6 +7,9 @@ import re
 from dt_action.engine.actions import Refuse
 from dt_action.model.slot_protocol import Died
 
+USAGE_ERROR = 4
+"""pytest.ExitCode.USAGE_ERROR."""
+
 _CONFTEST = re.compile(r"while loading conftest '(?P<path>[^'\n]+)'")
 
 
@@ -27,8 +30,12 @@ def crash_detail(log_tail: str) -> str:
     return log_tail[start:] if start >= 0 else "\n".join(log_tail.splitlines()[-20:])
 
 
-def refusal(died: Died, *, python: str, worker: str) -> Refuse:
-    """Nowhere can pytest be started for this run: what `python` on the last `worker` said, and what to do."""
+def refusal(died: Died, *, python: str, worker: str, exit_code: int | None = None) -> Refuse:
+    """
+    Nowhere can pytest be started for this run: what `python` on the last `worker` said, and what to do.
+
+    `exit_code` is pytest's own where it ended by itself. A usage error is one of those that a hint can help with.
+    """
     said = died.log_tail.strip() or "nothing"
     if died.how == "unmade":
         return Refuse(
@@ -47,6 +54,10 @@ def refusal(died: Died, *, python: str, worker: str) -> Refuse:
         )
     if "coverage cannot be measured" in said:
         return Refuse(message=said, hint="check the project's settings for coverage.py (docs/coverage.md)")
+    if exit_code is not None and exit_code != USAGE_ERROR:
+        return Refuse(
+            message=f"pytest ran no test and ended with exit code {exit_code}; it said:\n{said}", exit_code=exit_code
+        )
     return Refuse(
         message=f"pytest did not start ({died.reason}); it said:\n{said}",
         hint="check --test-dir, --pytest-args, pytest.ini",

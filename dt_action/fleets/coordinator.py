@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dt_action.errors import ConfigurationError, FleetError, UnreadableError
+from dt_action.errors import FleetError, UnreadableError, no_session
 from dt_action.fleets.coordinator_coverage import RemoteCoverage
 from dt_action.model.event import Ended, Event, Notice
 from dt_action.model.json_codec import from_jsonable
@@ -61,7 +61,7 @@ class CoordinatorFleet:
     pack: Callable[[Path], Bundle] = field(default=make_bundle)
 
     def execute(self, plan: Plan) -> Iterator[Event]:
-        """See `ports.Fleet`. Raises FleetError where the run cannot begin, ConfigurationError where pytest cannot."""
+        """See `ports.Fleet`. Raises FleetError where the run cannot begin, and what `errors.no_session` says."""
         try:
             run = self._begin(plan)
         except FleetError as error:
@@ -217,7 +217,7 @@ class Following:
     def _events(self) -> Iterator[Event]:
         for event in self._stream_events():
             if isinstance(event, wire.Refused):
-                raise ConfigurationError(event.message, hint=event.hint)
+                raise no_session(event.message, hint=event.hint, exit_code=event.exit_code)
             if isinstance(event, wire.Logged):
                 continue
             if isinstance(event, Ended) and not self._is_over:

@@ -36,7 +36,7 @@ class LocalFleet:
     interruption: Interruption | None = None
 
     def execute(self, plan: Plan) -> Iterator[Event]:
-        """See `ports.Fleet`. Raises ConfigurationError where pytest cannot be started or refuses its arguments."""
+        """See `ports.Fleet`. Raises what `errors.no_session` says."""
         session = self.host.session
         here = Place(worker=WORKER, capability=self.capability, slots=session.start.slots)
         start_controller = self.host.start_controller if isinstance(self.host, Host) else None

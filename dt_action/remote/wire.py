@@ -299,10 +299,11 @@ class Maintenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """An event of the stream: no worker could start pytest for the run at all."""
+    """An event of the stream: no worker could start pytest for the run, or (`exit_code`) pytest ran no test."""
 
     message: str
     hint: str = ""
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

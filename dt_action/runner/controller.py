@@ -17,7 +17,7 @@ from _pytest.junitxml import xml_key
 
 from . import posing
 from .channel import Channel, Message
-from .ending import Ending
+from .ending import Ending, status_of
 from .heading import Heading
 from .replaying import full_of, report_from, warning_from
 from .values import decoded, encoded, is_plain
@@ -30,7 +30,7 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
         status = int(pytest.main(list(config["args"]), plugins=[plugin, plugin.heading]))
     except BaseException as error:
         plugin.ending.broken(error)
-        channel.send("ended", **plugin.ending.told(1))
+        channel.send("ended", **plugin.ending.told(status_of(error)))
         raise
     finally:
         plugin.ending.release()
@@ -146,6 +146,7 @@ class ControllerPlugin:
     def pytest_runtestloop(self, session: Any) -> bool:
         """Say what the slots are given, and replay what they tell, until the fleet says stop."""
         self._session = session
+        self.ending.has_begun = self.ending.knows_tests = True
         self._channel.send(
             "configured",
             environ=self._changed_variables(),

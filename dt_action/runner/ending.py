@@ -33,17 +33,19 @@ class Ending:
     """
     Watches the end of a session. `told` is what the fleet learns of it.
 
-    A quiet one (a worker's) prints no summary at all, as xdist's workers; else what plugins add to it is kept.
+    `has_begun` tells that pytest collects, `knows_tests` that it has done so. A quiet one (a worker's) prints no
+    summary at all, as xdist's workers; else what plugins add to it is kept.
     """
 
     def __init__(self, *, is_quiet: bool) -> None:
         self._is_quiet = is_quiet
         self._reporter: Any = None
-        self._session: Any = None
         self._writer: Any = None
         self._text: Optional[io.StringIO] = None
         self._exit: Optional[BaseException] = None
         self._error = ""
+        self.has_begun = False
+        self.knows_tests = False
         self.failing_reports = 0
         self.status_before: Optional[int] = None
 
@@ -53,7 +55,6 @@ class Ending:
 
     def watch(self, session: Any) -> None:
         """From here on, the session ends."""
-        self._session = session
         config = session.config
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is None:
@@ -92,8 +93,10 @@ class Ending:
         """
         The fields of an `ended` event.
 
-        `gate` tells that the status is not what the tests' outcomes alone would give: a plugin or a conftest set it. It
-        is the run's exit code then, where the session is that of the whole run.
+        `exit_code` is one that somebody chose: by `pytest.exit`, in the last hooks, or by whatever ends a session
+        before its tests are known. One that began, knows none and is green comes of no choice. `gate` tells that the
+        status is not what the tests' outcomes alone would give: a plugin or a conftest set it. It is the run's exit
+        code then, where the session is that of the whole run.
         """
         before = self.status_before
         is_changed = before is not None and status != before
@@ -101,7 +104,7 @@ class Ending:
         fields: Dict[str, Any] = {"status": status, "gate": is_gate or bool(self._error)}
         if self._exit is not None and getattr(self._exit, "returncode", None) is not None:
             fields["exit_code"] = int(self._exit.returncode)  # type: ignore[attr-defined]
-        elif is_changed and not (self._is_quiet or self._error):
+        elif self._ended_early(status) or (is_changed and not (self._is_quiet or self._error)):
             fields["exit_code"] = status
         text = self._text.getvalue() if self._text is not None else ""
         text = "\n".join(line for line in text.split("\n") if line.strip() != "[100%]").strip("\n")
@@ -110,6 +113,16 @@ class Ending:
         if self._error:
             fields["error"] = shortened(self._error)
         return fields
+
+    def _ended_early(self, status: int) -> bool:
+        return not self.knows_tests and not (self.has_begun and status in GREEN)
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status of a program that nobody keeps from raising this."""
+    if not isinstance(error, SystemExit):
+        return 1
+    return error.code if isinstance(error.code, int) else int(error.code is not None)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:

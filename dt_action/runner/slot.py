@@ -15,7 +15,7 @@ import pytest
 from . import forking, posing, recording
 from .channel import Channel, Message
 from .collecting import Collection, is_wide
-from .ending import Ending
+from .ending import Ending, status_of
 from .fork_watch import Watch
 from .heading import Heading
 from .leaving import Leavings
@@ -52,7 +52,7 @@ def run(channel: Channel, config: Dict[str, Any], measuring: Any) -> int:
         status = int(pytest.main(list(config["args"]), plugins=plugins))
     except BaseException as error:
         slot.ending.broken(error)
-        channel.send("ended", **slot.ending.told(1))
+        channel.send("ended", **slot.ending.told(status_of(error)))
         raise
     finally:
         slot.ending.release()
@@ -209,6 +209,7 @@ class SlotPlugin:
         """Tell that pytest has started, and choose the way in which it collects."""
         config = session.config
         self._session = session
+        self.ending.has_begun = True
         self._tell_ready(config)
         self._worklist.apply_waiting()
         self._rewrite_share(config)
@@ -260,6 +261,7 @@ class SlotPlugin:
                 collection.complete()
         if self._watch is not None:
             self._fork(session, self._watch)
+        self.ending.knows_tests = True
         cases = self._worklist.open(collection, session.items if collection.is_whole else [])
         if not collection.is_whole:
             self._channel.send("collection", files=collection.files)

@@ -275,7 +275,8 @@ class SessionEnded:
     The session ended with pytest's exit status `status`.
 
     `gate` tells that a plugin or conftest made it so, and not the tests' outcomes. `exit_code` is the one that
-    `pytest.exit`, or a plugin in its last hooks, asked for. `summary` is what plugins printed at the end, `error` the
+    `pytest.exit`, or a plugin in its last hooks, asked for, or that of a session which ended before it had collected.
+    `summary` is what plugins printed at the end, `error` the
     traceback of what they raised.
     """
 
