@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dt_action.planning.changes import FileChange
     from dt_action.planning.import_graph import Graph
     from dt_action.planning.knowledge import Knowledge
-    from dt_action.planning.selection import Choice
+    from dt_action.planning.choice import Choice
 
 MOST_COMMITS = 6
 """Recordings of so many commits are held against what changed since."""
@@ -110,14 +110,14 @@ class Memory:
 
         `discovered` are all test files, of which other options may have left out some.
         """
-        from dt_action.planning import selection
+        from dt_action.planning.choice import only_failed
 
         settings = self._settings
         choice = None
         if settings.changed_since:
             choice = self._changed_since(files, settings.changed_since, discovered)
         if settings.only_failed:
-            failed = selection.only_failed(choice.files if choice else files, self.past.failed_last())
+            failed = only_failed(choice.files if choice else files, self.past.failed_last())
             choice = replace(failed, told=failed.told.after(choice.told)) if choice else failed
         return choice
 

@@ -15,7 +15,7 @@ from dt_action.app.memory import Memory
 from dt_action.discovery import discover
 from dt_action.model.build import Build
 from dt_action.options import Settings
-from dt_action.planning.selection import Choice
+from dt_action.planning.choice import Choice
 
 ENVIRON = {
     name: value

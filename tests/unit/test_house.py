@@ -19,10 +19,7 @@ LONGER = {
     "engine/run_state.py": 800,
     "engine/brain.py": 800,
     "engine/dealing.py": 600,
-    "app/wiring.py": 500,
     "coordinator/desk.py": 600,
-    "planning/selection.py": 500,
-    "runner/recording.py": 560,
 }
 """Modules that are longer, with the reason, or with how long they may be until they are divided: never longer."""
 
