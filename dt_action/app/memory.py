@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from dt_action.history import KnownPast, Store
     from dt_action.judging.quarantine import Quarantine
     from dt_action.planning.changes import FileChange
+    from dt_action.planning.choice import Choice
     from dt_action.planning.import_graph import Graph
     from dt_action.planning.knowledge import Knowledge
-    from dt_action.planning.choice import Choice
 
 MOST_COMMITS = 6
 """Recordings of so many commits are held against what changed since."""

@@ -12,9 +12,9 @@ from dt_action.model.case import TestFile
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.options import Settings
 from dt_action.planning import handed_on
+from dt_action.planning.choice import Choice
 from dt_action.planning.counting import Counted, Fixtures, count, fixtures_of
 from dt_action.planning.cut import Weight, cut, divide, whole
-from dt_action.planning.choice import Choice
 
 LEAST_CASES = 10
 LEAST_MS = 2000

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 
 from dt_action.app import readings
 from dt_action.app.interruption import Interruption
-from dt_action.hosts.process import Host
-from dt_action.hosts.session import Session
-from dt_action.model.holding import Visible
+from dt_action.app.starts import Starts
 from dt_action.model.slot_protocol import slot_name
 from dt_action.options import Settings, secret_values, secret_variables
 from dt_action.pipeline import Steps
-from dt_action.probes.processor import auto_slots, processors
 from dt_action.workspace import caches
 
 if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
@@ -28,12 +25,12 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.engine import Limits
     from dt_action.fleets.coordinator import CoordinatorFleet
     from dt_action.hosts.coverage_data import CoverageData
+    from dt_action.hosts.process import Host
     from dt_action.model.case import TestFile
     from dt_action.model.event import Event
     from dt_action.model.hardware import FileNeeds
     from dt_action.model.paths import Paths
     from dt_action.model.plan import Plan
-    from dt_action.model.pytest_start import PytestStart
     from dt_action.model.report import Publication
     from dt_action.model.run import Run
     from dt_action.ports import Fleet, Provider
@@ -57,16 +54,15 @@ class Wiring:
     say: Callable[[str], None]
     command: Callable[[str], None] | None = None
     names_files: bool = False
+    shows_pytest: bool = False
+    interruption: Interruption = field(default_factory=Interruption)
     _host: Host | None = None
     _memory: Memory | None = None
     _shards: Shards | None = None
     _attempts: Attempts | None = None
     _measurement: Measurement | None = None
     _recorder: Recorder | None = None
-    interruption: Interruption = field(default_factory=Interruption)
-    shows_pytest: bool = False
-    _python: str = ""
-    _slots: int = 0
+    _starts: Starts | None = None
     _pytest_cache: str = ""
 
     def __enter__(self) -> Wiring:
@@ -231,7 +227,7 @@ class Wiring:
             run,
             data_files,
             settings=self.settings,
-            python=self._python or tests_python(self.settings, self.environ),
+            python=self.starts.python or tests_python(self.settings, self.environ),
             change=self.memory.change,
             say=self.say,
             workspaces=workspaces,
@@ -247,6 +243,19 @@ class Wiring:
 
     def _coverage_elsewhere(self) -> CoverageData | None:
         return self.measurement().elsewhere() if self.settings.coverage else None
+
+    @property
+    def starts(self) -> Starts:
+        """How pytest is started."""
+        if self._starts is None:
+            self._starts = Starts(
+                settings=self.settings,
+                environ=self.environ,
+                say=self.say,
+                names_files=self.names_files,
+                shows_pytest=self.shows_pytest,
+            )
+        return self._starts
 
     @property
     def shards(self) -> Shards:
@@ -323,7 +332,7 @@ class Wiring:
 
             return ray_fleet(
                 settings,
-                self._start_elsewhere(plan),
+                self.starts.elsewhere(_paths(plan)),
                 self._limits(),
                 secret_variables(),
                 say=self.say,
@@ -340,10 +349,9 @@ class Wiring:
         if settings.isolation == "container":
             from dt_action.app.fleets import container_fleet
 
-            start = self._start_here(_paths(plan))
             return container_fleet(
                 settings,
-                start,
+                self.starts.here(_paths(plan)),
                 self._limits(),
                 self.environ,
                 say=self.say,
@@ -391,7 +399,9 @@ class Wiring:
             url=settings.coordinator or "",
             credential=lambda: settings.api_key or "",
             root=settings.root,
-            submission=readings.submission(settings, self.provider().build(), plan, self._start_elsewhere(plan)),
+            submission=readings.submission(
+                settings, self.provider().build(), plan, self.starts.elsewhere(_paths(plan))
+            ),
             coverage=self.measurement().remote() if settings.coverage else None,
             poll_interval_s=settings.poll_interval_s,
             connect_timeout_s=settings.connect_timeout_s,
@@ -399,63 +409,10 @@ class Wiring:
             fallback=(lambda: self._local_fleet(plan)) if settings.fallback == "local" else None,
         )
 
-    def _start(self, files: Sequence[str]) -> PytestStart:
-        """How pytest is started in each slot. `files` are those that it is to be given, where they were named."""
-        paths = tuple(files) if self.names_files else readings.collection_arguments(self.settings, files)
-        return replace(readings.pytest_start(self.settings, paths), shows_pytest=self.shows_pytest)
-
-    def _start_elsewhere(self, plan: Plan) -> PytestStart:
-        """The same, for slots on other machines, which prepare what the tests need."""
-        from dt_action.app.tests_environment import requirements_of
-
-        requirements = requirements_of(self.settings, self.say)
-        return replace(self._start(_paths(plan)), requirements=requirements, setup=self.settings.setup or "")
-
-    def _start_here(self, files: Sequence[str]) -> PytestStart:
-        """The same, for slots on this machine."""
-        from dt_action.hosts.session import new_run
-
-        return replace(self._start(files), run=new_run(), slots=self.processes)
-
-    @property
-    def processes(self) -> int:
-        """How many slots this machine has for the run."""
-        if self.settings.workers or self._slots:
-            return self.settings.workers or self._slots
-        self._slots, wished = auto_slots(), processors()
-        if self._slots < wished:
-            self.say(f"workers: {self._slots} instead of {wished}, since the memory limit leaves no more than that")
-        return self._slots
-
     def host(self, files: Sequence[str]) -> Host:
         """The processes on this machine. `files` are those that pytest is to be given, where they were named."""
-        self._python, variables = self.environment()
-        session = Session(
-            root=self.settings.root,
-            python=self._python,
-            fair_threads=max(1, processors() // self.processes),
-            start=self._start_here(files),
-            environ=variables,
-            data_file=self.measurement().data_file if self.settings.coverage else None,
-            recording=self.recorder.recording(),
-            visible=self._visible_to_plain(),
-        )
-        return Host(session)
-
-    def _visible_to_plain(self) -> Visible | None:
-        """What a process sees that is started before anybody knows what it will run: no device of this machine."""
-        from dt_action.probes import has_device_files, this_machine
-
-        if self.settings.gpu_sharing == "all" or not has_device_files(self.environ):
-            return None
-        kinds = frozenset(device.kind for device in this_machine(self.environ).devices)
-        return Visible(kinds=kinds) if kinds else None
-
-    def environment(self) -> tuple[str, Mapping[str, str]]:
-        """The tests' interpreter and environment variables, prepared as the settings ask."""
-        from dt_action.app.tests_environment import prepared
-
-        return prepared(self.settings, self.environ, self.say)
+        data_file = self.measurement().data_file if self.settings.coverage else None
+        return self.starts.host(files, data_file=data_file, recording=self.recorder.recording())
 
     def provider(self) -> Provider:
         """The CI service that the settings name, or that the environment belongs to."""

@@ -67,7 +67,7 @@ def _hand_over(flag: str, settings: Settings, environ: Mapping[str, str]) -> int
             hint="leave it out, or use --fleet local and --isolation session",
         )
     wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=_say)
-    python, variables = wiring.environment()
+    python, variables = wiring.starts.environment()
     paths = collection_arguments(settings, settings.test_files)
     _say(f"{flag} is pytest's own: handing over to it")
     start = ["-m", "pytest"] if settings.import_path == "cwd" else ["-c", "import pytest; pytest.console_main()"]

@@ -44,7 +44,7 @@ def main(config: pytest.Config, environ: Mapping[str, str]) -> int | None:
         say=lambda _: None,
         shows_pytest=True,
     )
-    if wiring.processes == 1:
+    if wiring.starts.processes == 1:
         return None
     statuses: list[int] = []
     with wiring.interruption.by_signals(), wiring:

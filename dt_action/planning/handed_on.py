@@ -11,8 +11,8 @@ from dt_action.model.case import TestFile
 from dt_action.model.change import Selection
 from dt_action.model.json_codec import from_jsonable, to_jsonable
 from dt_action.model.plan import Plan
-from dt_action.planning.cut import Weight
 from dt_action.planning.choice import Choice
+from dt_action.planning.cut import Weight
 
 VERSION = 1
 MOST_BYTES = 256 << 20

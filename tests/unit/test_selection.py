@@ -10,11 +10,11 @@ import pytest
 from dt_action.model.case import TestFile
 from dt_action.model.recording import CaseSeen, Recording
 from dt_action.planning.changes import FileChange
+from dt_action.planning.choice import only_failed
 from dt_action.planning.import_graph import Graph
 from dt_action.planning.knowledge import Knowledge
 from dt_action.planning.reach.repository import Repository
 from dt_action.planning.reach.source_facts import facts_of
-from dt_action.planning.choice import only_failed
 from dt_action.planning.selection import changed_since
 
 FILES = [TestFile(path=f"tests/test_{name}.py") for name in "abc"]
