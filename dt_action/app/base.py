@@ -45,7 +45,8 @@ def build_of_checkout(build: Build, git: Git) -> tuple[Build, str]:
         f"another commit is checked out than the one that the build is for: {head[:12]}, not {build.commit[:12]}; "
         "the results are remembered as those of what is checked out"
     )
-    return replace(build, commit=head), said
+    is_default_branch = build.is_default_branch and git.branch() == build.branch
+    return replace(build, commit=head, is_default_branch=is_default_branch), said
 
 
 def find_base(build: Build, git: Git) -> Base:

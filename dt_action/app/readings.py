@@ -91,7 +91,7 @@ def publishing(settings: Settings) -> Publishing:
     from dt_action.providers.settings import Settings as Publishing
 
     return Publishing(
-        token=settings.token or "",
+        token=(settings.token or "").strip(),  # one that was read from a file ends in a newline
         comment=cast("CommentMode", "off" if settings.part else settings.comment),
         is_part=settings.part,
         check_name=settings.check_name or "",

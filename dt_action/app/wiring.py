@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what `dt run` need not load before pytest has been started
     from dt_action.model.run import Run
     from dt_action.ports import Fleet, Provider
     from dt_action.remote.wire import Submitted
+    from dt_action.reports.redaction import Redactor
 
 Listener = Callable[["Event"], None]
 
@@ -173,9 +174,12 @@ class Wiring:
 
     def redact(self, run: Run) -> Run:
         """The run without secrets."""
+        return self._redactor().run(run)
+
+    def _redactor(self) -> Redactor:
         from dt_action.reports.redaction import Redactor
 
-        return Redactor(secret_values(self.settings, self.environ)).run(run)
+        return Redactor(secret_values(self.settings, self.environ))
 
     def _gathered(self, plan: Plan, events: Iterator[Event]) -> Run:
         """The events as a run, with what its tests left behind."""
@@ -316,11 +320,11 @@ class Wiring:
         return publication
 
     def publish(self, run: Run, publication: Publication) -> Sequence[str]:
-        """Show the run in the CI service, and tell whoever else wants to know."""
+        """Show the run in the CI service, and tell whoever else wants to know; refusals hold no secrets."""
         from dt_action.app.listeners import tell_others
 
-        refused = self.provider().publish(run, publication)
-        return (*refused, *tell_others(run, self.settings, self.environ))
+        refused = (*self.provider().publish(run, publication), *tell_others(run, self.settings, self.environ))
+        return self._redactor().value(refused)
 
     def fleet(self, plan: Plan) -> Fleet:
         """The fleet that the settings name."""

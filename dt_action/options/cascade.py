@@ -7,6 +7,7 @@ An image, or a workflow around dt, has defaults of its own: `DT_DEFAULT_*`, whic
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,15 +90,22 @@ def secret_variables() -> tuple[str, ...]:
     return tuple(name for row in OPTIONS if row.secret for name in row.environment)
 
 
+_SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY)$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/][^\s]{15,}\Z")
+"""Longer than the password of a database in a container, which tests may well have in their names."""
+
+
 def secret_values(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """
-    The values that no output may show: those of secret options, and those that the user asks to mask.
+    The values that no output may show: those of secret options, those that the user asks to mask, and long ones of
+    variables that are called like a secret.
 
     A workflow around dt names in `DT_REDACT_ALSO` what it keeps secret, whatever the user says besides.
     """
     values = [getattr(settings, row.name) for row in OPTIONS if row.secret]
     named = [*settings.redact, *environ.get("DT_REDACT_ALSO", "").split()]
-    return tuple(str(value) for value in [*values, *map(environ.get, named)] if value)
+    values += [value for name, value in environ.items() if _SECRET_NAME.search(name) and _SECRET_VALUE.match(value)]
+    return tuple(dict.fromkeys(str(value) for value in [*values, *map(environ.get, named)] if value))
 
 
 def _start(

@@ -95,6 +95,9 @@ class GitHub:
         server, repository = env.get("GITHUB_SERVER_URL", ""), env.get("GITHUB_REPOSITORY", "")
         run_id, attempt = env.get("GITHUB_RUN_ID", ""), _number(env.get("GITHUB_RUN_ATTEMPT", ""), 1)
         branch = event.head_branch or env.get("GITHUB_HEAD_REF", "") or env.get("GITHUB_REF_NAME", "")
+        # A schedule's event names no repository, but one runs on the default branch alone.
+        is_scheduled = env.get("GITHUB_EVENT_NAME", "") == "schedule"
+        default_branch = event.default_branch or (branch if is_scheduled else "")
         is_pull_request = event.pull_request is not None or event.is_workflow_run
         return Build(
             provider=self.name,
@@ -102,7 +105,7 @@ class GitHub:
             commit=event.head_commit or env.get("GITHUB_SHA", ""),
             base_commit=event.base_commit,
             base_branch=event.base_branch,
-            default_branch=event.default_branch,
+            default_branch=default_branch,
             is_forced=event.is_forced,
             branch=branch,
             pull_request=event.pull_request,
@@ -116,7 +119,7 @@ class GitHub:
             is_default_branch=not is_pull_request
             and env.get("GITHUB_REF_TYPE", "branch") == "branch"
             and bool(branch)
-            and branch == event.default_branch,
+            and branch == default_branch,
         )
 
     def publish(self, run: Run, publication: Publication) -> Sequence[str]:
@@ -287,7 +290,8 @@ class GitHub:
         )
 
     def _badges(self, run: Run, publication: Publication, build: Build) -> None:
-        if self._settings.badges and build.is_default_branch and publication.badges:
+        of_default_branch = run.build.is_default_branch if run.build.commit else build.is_default_branch
+        if self._settings.badges and of_default_branch and publication.badges:
             self.commit_badges(publication.badges, writer=run.id, shard=run.shard)
 
     def commit_badges(self, badges: Sequence[Badge], *, writer: str = "", shard: str = "") -> str:
@@ -311,7 +315,9 @@ class GitHub:
     def _refusal(self, what: str, error: Exception) -> str:
         hint = getattr(error, "hint", "")
         message = getattr(error, "message", "") or str(error)
-        if isinstance(error, ApiError) and _is_read_only(error):
+        if isinstance(error, ApiError) and error.status == 401:
+            hint = "the token is wrong, or is valid no more"
+        elif isinstance(error, ApiError) and (error.status == 404 or "not accessible by" in message.lower()):
             hint = _FORK_HINT if self._event.is_fork or self._is_dependabot else _PERMISSION_HINTS.get(what, "")
         return f"{what}: {message}" + (f" ({hint})" if hint else "")
 
@@ -386,7 +392,7 @@ def read_event(path: str, repository: str) -> Event:
 
 def _is_read_only(error: ApiError) -> bool:
     """404 too: that is what a token gets which may not even know of the repository."""
-    return error.status in (401, 403, 404)
+    return error.status in (401, 403, 404) and not error.is_rate_limit
 
 
 def _at(value: Any, *keys: str) -> Any:

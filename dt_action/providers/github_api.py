@@ -7,12 +7,13 @@ Every limit is in bytes of UTF-8, since that is what the server counts although 
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from dt_action.model.report import Annotation
-from dt_action.providers.rest import ApiError, Json, Rest, Transport
+from dt_action.providers.rest import ApiError, Json, Rest, Transport, understood
 from dt_action.reports.formats.markdown_fit import cut_bytes
 
 CHECK_TEXT_BYTES = 65_535
@@ -126,10 +127,11 @@ class GitHubApi:
         path = f"{self._repo}/check-runs/{check_id}"
         return _check_run(self._rest.request("PATCH", path, json=body, repeatable=not output.annotations))
 
-    def annotation_keys(self, check_id: int) -> set[tuple[str, int, str]]:
-        """Path, line and title of every annotation that a check run has."""
+    @understood
+    def annotation_keys(self, check_id: int) -> Counter[tuple[str, int, str]]:
+        """Path, line and title of the annotations that a check run has, and how many have them."""
         items = self._rest.pages(f"{self._repo}/check-runs/{check_id}/annotations")
-        return {(item["path"], item["start_line"], item.get("title") or "") for item in items}
+        return Counter((item["path"], item["start_line"], item.get("title") or "") for item in items)
 
     # pull requests and their comments
 
@@ -163,6 +165,7 @@ class GitHubApi:
             if error.status != 404:
                 raise
 
+    @understood
     def react(self, comment_id: int, content: str) -> tuple[int, bool]:
         """
         The id of this token's reaction of that kind to a comment, and whether it is a new one.
@@ -174,6 +177,7 @@ class GitHubApi:
         status, found = self._rest.answer("POST", path, json={"content": content}, repeatable=True, is_spaced=False)
         return int(found["id"]), status == 201
 
+    @understood
     def has_reaction(self, comment_id: int, content: str, reaction_id: int) -> bool:
         """True where a reaction is still there."""
         try:
@@ -211,10 +215,12 @@ class GitHubApi:
 
     # files in the repository
 
+    @understood
     def default_branch(self) -> str:
         """The repository's default branch."""
         return str(self._rest.get(self._repo)["default_branch"])
 
+    @understood
     def tip(self, ref: str) -> Tip | None:
         """Where `ref` (such as `heads/main`) points; None where there is no such ref."""
         try:
@@ -226,17 +232,20 @@ class GitHubApi:
         commit = str(found["object"]["sha"])
         return Tip(commit=commit, tree=str(self._rest.get(f"{self._repo}/git/commits/{commit}")["tree"]["sha"]))
 
+    @understood
     def file_shas(self, directory: str, commit: str) -> dict[str, str]:
         """The git blob ids of the files directly in a directory at a commit, by name; empty where there is none."""
         listing = self._contents(directory, commit)
         entries = listing if isinstance(listing, list) else []
         return {entry["name"]: entry["sha"] for entry in entries if entry["type"] == "file"}
 
+    @understood
     def file(self, path: str, commit: str) -> bytes | None:
         """A file's content at a commit; None where there is none."""
         found = self._contents(path, commit)
         return base64.b64decode(found["content"]) if isinstance(found, dict) and found.get("content") else None
 
+    @understood
     def commit_files(
         self, files: Mapping[str, str], message: str, parent: Tip | None, *, is_for_branch: bool = False
     ) -> str:
@@ -330,6 +339,7 @@ def _output(output: CheckOutput) -> Json:
     return {**made, "text": cut_bytes(output.text, CHECK_TEXT_BYTES)} if output.text else made
 
 
+@understood
 def _check_run(found: Json) -> CheckRun:
     output = found.get("output") or {}
     return CheckRun(
@@ -344,6 +354,7 @@ def _check_run(found: Json) -> CheckRun:
     )
 
 
+@understood
 def _comment(found: Json) -> Comment:
     return Comment(
         id=int(found["id"]),
@@ -353,6 +364,7 @@ def _comment(found: Json) -> Comment:
     )
 
 
+@understood
 def _pull_request(found: Json) -> PullRequest:
     base = found["base"].get("repo") or {}
     return PullRequest(

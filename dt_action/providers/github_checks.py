@@ -10,6 +10,7 @@ between: so whoever ends last leaves them all. No check run is ever unfinished, 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -165,8 +166,7 @@ def _append(api: GitHubApi, check_id: int, output: CheckOutput) -> None:
     """
     output = replace(output, summary=_fitted(output.summary))
     for round_ in range(1, _ROUNDS + 1):
-        shown = api.annotation_keys(check_id)
-        missing = _distinct([item for item in output.annotations if annotation_key(item) not in shown])
+        missing = _missing(output.annotations, api.annotation_keys(check_id))
         try:
             for start in range(0, len(missing), ANNOTATIONS_PER_REQUEST):
                 some = missing[start : start + ANNOTATIONS_PER_REQUEST]
@@ -189,5 +189,18 @@ def _shows(run: CheckRun, wanted: CheckOutput, conclusion: str) -> bool:
     return (run.title, run.summary.strip(), run.conclusion) == (wanted.title, wanted.summary.strip(), conclusion)
 
 
-def _distinct(annotations: Sequence[Annotation]) -> list[Annotation]:
-    return list({annotation_key(annotation): annotation for annotation in reversed(annotations)}.values())[::-1]
+def _missing(annotations: Sequence[Annotation], shown: Counter[tuple[str, int, str]]) -> list[Annotation]:
+    """
+    Those that are not shown yet; of several that look the same, as many as there are more than shown.
+
+    Tests with long names, such as the cases of one parametrised test, may well have one title and one line.
+    """
+    left = Counter(shown)
+    missing = []
+    for annotation in annotations:
+        key = annotation_key(annotation)
+        if left[key] > 0:
+            left[key] -= 1
+        else:
+            missing.append(annotation)
+    return missing

@@ -7,7 +7,7 @@ from functools import cached_property
 from urllib.parse import quote
 
 from dt_action.providers.board import board_in
-from dt_action.providers.rest import ApiError, Rest
+from dt_action.providers.rest import ApiError, Rest, understood
 from dt_action.providers.shared_comment import KEY, Comment, NoTurnsError, Page, Turn
 
 PAGE = Page(budget_bytes=60_000, note="*Shortened: see the job.*")
@@ -30,9 +30,11 @@ class GitLabThread:
         self._notes = f"projects/{quote(project, safe='')}/merge_requests/{quote(number)}/notes"
 
     @cached_property
+    @understood
     def _me(self) -> int:
         return int(self._rest.get("user")["id"])
 
+    @understood
     def ours(self) -> Sequence[Comment]:
         """See `shared_comment.Thread`."""
         found = []
@@ -42,11 +44,13 @@ class GitLabThread:
                 found.append(Comment(id=int(note["id"]), body=body))
         return sorted(found, key=lambda comment: comment.id)
 
+    @understood
     def create(self, body: str) -> Comment:
         """See `shared_comment.Thread`."""
         made = self._rest.request("POST", self._notes, json={"body": body})
         return Comment(id=int(made["id"]), body=str(made.get("body") or ""))
 
+    @understood
     def read(self, comment: int) -> str | None:
         """See `shared_comment.Thread`."""
         listed = next((found.body for found in self.ours() if found.id == comment), None)
@@ -89,6 +93,7 @@ class GitLabThread:
         """See `shared_comment.Thread`."""
         return self._delete(f"{self._notes}/{comment}/award_emoji/{turn}")
 
+    @understood
     def _award(self, comment: int) -> int | None:
         """The id of a new award; None where there is one already, which GitLab calls 404 Award Emoji ... taken."""
         path = f"{self._notes}/{comment}/award_emoji"
@@ -99,6 +104,7 @@ class GitLabThread:
                 return None
             raise NoTurnsError from error
 
+    @understood
     def _turns(self, comment: int) -> list[int]:
         """The ids of this user's awards to a note, the oldest first. Raises NoTurnsError."""
         try:

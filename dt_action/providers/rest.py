@@ -6,11 +6,12 @@ What a service's paths and JSON mean is not known here.
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from dt_action.errors import PublishingError
 
@@ -23,16 +24,42 @@ TIMEOUT_S = (10.0, 30.0)
 """Seconds to connect, and between two bytes of the answer."""
 
 
-class ApiError(PublishingError):
-    """The service refused a request. `status` is 0 where it could not be reached at all."""
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
-    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
+
+class ApiError(PublishingError):
+    """
+    The service refused a request. `status` is 0 where it could not be reached at all.
+
+    `is_rate_limit` tells that it would have been done at another time.
+    """
+
+    def __init__(self, message: str, *, status: int, hint: str = "", is_rate_limit: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.is_rate_limit = is_rate_limit
 
 
 class UncertainError(ApiError):
     """A write whose answer never came or was a 5xx: it may have been done. Look before writing again."""
+
+
+def understood(read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let a function that reads answers raise ApiError for one that is not what the service's reference promises."""
+
+    @functools.wraps(read)
+    def reading(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return read(*args, **kwargs)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ApiError(
+                f"an answer was not understood: {type(error).__name__}: {error}"[:300],
+                status=200,
+                hint="is the API's address right, and does a proxy stand in between?",
+            ) from error
+
+    return reading
 
 
 class Transport(Protocol):
@@ -79,12 +106,20 @@ class Rest:
         return self.request("GET", path, params=params, repeatable=True)
 
     def pages(self, path: str, key: str = "", **params: str | int) -> Iterator[Json]:
-        """Every item of a paged list, `PER_PAGE` a request; `key` names the list inside the answer."""
+        """
+        Every item of a paged list, at most `PER_PAGE` a request; `key` names the list inside the answer.
+
+        The service says whether another page follows: one may hold fewer items than were asked for and not be the last,
+        since GitLab takes out what this user may not see after it has counted.
+        """
         for page in range(1, 1000):
-            answer = self.get(path, per_page=PER_PAGE, page=page, **params)
-            items = answer[key] if key else answer
+            wanted = {"per_page": PER_PAGE, "page": page, **params}
+            response, answer = self._exchange("GET", path, params=wanted, repeatable=True)
+            items = answer.get(key) if key and isinstance(answer, dict) else answer
+            if not isinstance(items, list):
+                raise ApiError(f"GET {path} was answered with no list", status=response.status_code)
             yield from items
-            if len(items) < PER_PAGE:
+            if not (response.links.get("next") if "link" in response.headers else len(items) >= PER_PAGE):
                 return
 
     def request(
@@ -114,16 +149,32 @@ class Rest:
 
         A write that is not `is_spaced` is not held back: one of a few in a row that others wait for.
         """
+        response, answer = self._exchange(
+            method, path, json=json, params=params, repeatable=repeatable, is_spaced=is_spaced
+        )
+        return response.status_code, answer
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Json = None,
+        params: Mapping[str, str | int] | None = None,
+        repeatable: bool = False,
+        is_spaced: bool = True,
+    ) -> tuple[Response, Json]:
+        is_uncertain = method != "GET" and not repeatable
         attempt = 0
         while True:
             attempt += 1
             self._space_writes(method, is_spaced=is_spaced)
             response, cause = self._send(method, path, json, params)
             if response is not None and response.status_code < 400:
-                return response.status_code, _decoded(response, method, path)
+                return response, _decoded(response, method, path, uncertain=is_uncertain)
             wait_s = self._wait_before_retry(response, attempt, repeatable=repeatable)
             if wait_s is None or not self._has_patience(wait_s) or attempt >= self.tries:
-                raise _error(response, cause, method, path, uncertain=method != "GET" and not repeatable)
+                raise _error(response, cause, method, path, uncertain=is_uncertain)
             self.sleep(wait_s)
 
     def _send(
@@ -131,6 +182,12 @@ class Rest:
     ) -> tuple[Response | None, str]:
         import requests
 
+        if not all(_can_be_sent(value) for value in self.headers.values()):
+            raise ApiError(
+                "the token cannot be sent: it holds blanks, line ends or letters that no token has",
+                status=0,
+                hint="copy it once more",
+            )
         transport = self.transport = self.transport or requests.Session()
         if self._deadline is None:
             self._deadline = self.clock() + self.patience_s
@@ -189,13 +246,18 @@ def is_rate_limit(response: Response) -> bool:
     )
 
 
-def _decoded(response: Response, method: str, path: str) -> Json:
+def _can_be_sent(header: str) -> bool:
+    return header.isascii() and header.isprintable() and header == header.strip()
+
+
+def _decoded(response: Response, method: str, path: str, *, uncertain: bool) -> Json:
     if response.status_code == 204 or not response.content:
         return None
     try:
         return response.json()
-    except ValueError:
-        raise ApiError(
+    except (ValueError, RecursionError):
+        kind = UncertainError if uncertain else ApiError
+        raise kind(
             f"{method} {path} was answered with something that is not JSON: {response.text[:80]!r}",
             status=response.status_code,
             hint="is the API's address right, and does a proxy stand in between?",
@@ -207,8 +269,10 @@ def _error(response: Response | None, cause: str, method: str, path: str, *, unc
         kind = UncertainError if uncertain else ApiError
         return kind(f"{method} {path} was not answered: {cause}", status=0)
     kind = UncertainError if uncertain and response.status_code >= 500 else ApiError
-    limited = "; the rate limit did not end in time" if is_rate_limit(response) else ""
-    return kind(f"{method} {path}: {response.status_code} {_reason(response)}{limited}", status=response.status_code)
+    is_limited = is_rate_limit(response)
+    limited = "; the rate limit did not end in time" if is_limited else ""
+    said = f"{method} {path}: {response.status_code} {_reason(response)}{limited}"
+    return kind(said, status=response.status_code, is_rate_limit=is_limited)
 
 
 def _reason(response: Response) -> str:
@@ -220,7 +284,8 @@ def _reason(response: Response) -> str:
     if not isinstance(answer, dict):
         return response.reason or ""
     words = [str(answer.get("message") or answer.get("error") or response.reason or "")]
-    for item in answer.get("errors") or ():
+    errors = answer.get("errors") or []
+    for item in errors if isinstance(errors, list) else [errors]:
         words.append(str(item.get("message") or item.get("code") or "") if isinstance(item, dict) else str(item))
     return "; ".join(word for word in words if word)[:500]
 

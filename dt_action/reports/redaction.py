@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from dt_action.model.case import TestResult
 from dt_action.model.run import Run
+from dt_action.reports.formats.text import strip_ansi
 
 MASK = "***"
 _SHORTEST_SECRET = 4  # masking shorter ones would mask ordinary text
@@ -31,6 +32,7 @@ _KEY_SHAPED = {
     r"\bnpm_[A-Za-z0-9]{36}\b": ("npm_",),
     r"\bAIza[A-Za-z0-9_-]{35}": ("AIza",),
     r"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{10,2000}": (".eyJ",),
+    r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)": ("://",),  # RFC 3986, 3.2.1: user:password
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]{0,20000}?"
     r"(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)": ("-----BEGIN ",),
 }
@@ -39,6 +41,7 @@ The shapes that issuers document for their tokens, each with the words of which 
 looking for words first makes clean text cheap. Lengths are bounded, so that hostile text stays cheap too.
 """
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _RESULTS_AT_ONCE = 200
 
 T = TypeVar("T")
@@ -55,12 +58,18 @@ class Redactor:
         self._pattern: re.Pattern[str] | None = None
 
     def text(self, text: str) -> str:
-        """`text` with every secret replaced by `***`."""
+        """
+        `text` with every secret replaced by `***`, and every lone surrogate, which no service takes, by `\ufffd`.
+
+        Colours may stand in the middle of a secret; where they do, the text loses them.
+        """
         if not self._is_suspicious(text):
             return text
         if self._pattern is None:  # compiling takes longer than reporting a small run
             self._pattern = re.compile(self._source)
-        return self._pattern.sub(MASK, text)
+        masked = _SURROGATE.sub("\ufffd", self._pattern.sub(MASK, text))
+        bare = strip_ansi(masked)
+        return self._pattern.sub(MASK, bare) if bare is not masked and self._pattern.search(bare) else masked
 
     def run(self, run: Run) -> Run:
         """The run with every string in it masked. Clean results, which are most, are shared with the old run."""
@@ -72,7 +81,12 @@ class Redactor:
         return replace(rest, results=tuple(results))
 
     def _is_suspicious(self, text: str) -> bool:
-        return any(hint in text for hint in self._hints)
+        if not text.isascii() and _SURROGATE.search(text):
+            return True
+        bare = strip_ansi(text)
+        return any(hint in text for hint in self._hints) or (
+            bare is not text and any(hint in bare for hint in self._hints)
+        )
 
     def value(self, value: T) -> T:
         """The same dataclass (or tuple, list, dict, set) with every string in it masked; shared where nothing was."""

@@ -31,6 +31,9 @@ class GitLabDouble:
     """
     One project with merge request 7.
 
+    Of a page of notes those are left out that the user may not see (`unreadable`), so that one may be short, and be
+    followed by others; the header `link` says so (gitlab, lib/api/notes.rb).
+
     `has_awards` False is a GitLab, or a role, that knows none. `lets_two_in` True lets two awards of one user through
     that come at the same moment, since GitLab looks first and then writes. `refuses` is a status for every write.
     """
@@ -40,6 +43,7 @@ class GitLabDouble:
     has_awards: bool = True
     lets_two_in: bool = False
     refuses: int = 0
+    unreadable: set[int] = field(default_factory=set)
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     url: str = ""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(100))
@@ -77,7 +81,7 @@ class GitLabDouble:
             return 201, self.add_note(body["body"], user)
         if number is None:
             ordered = self.notes if query.get("sort") == "asc" else self.notes[::-1]
-            return 200, _page(ordered, query)
+            return 200, [note for note in _page(ordered, query) if note["id"] not in self.unreadable]
         note = self._note(int(number))
         if method == "GET":
             return 200, note
@@ -112,6 +116,13 @@ class GitLabDouble:
             raise RefusalError(404, "404 Award Emoji Not Found")
         del self.awards[int(award)]
         return 204, None
+
+    def link(self, target: str) -> str:
+        """What the header `link` of a list says."""
+        query = dict(parse_qsl(urlsplit(target).query))
+        page, size = int(query.get("page", 1)), int(query.get("per_page", 20))
+        followed = [f'<{self.url}{target}&page={page + 1}>; rel="next"'] if page * size < len(self.notes) else []
+        return ", ".join([*followed, f'<{self.url}{target}&page=1>; rel="first"'])
 
     def _note(self, number: int) -> Json:
         for note in self.notes:
@@ -153,6 +164,8 @@ def serving(double: GitLabDouble) -> Iterator[GitLabDouble]:
             data = b"" if status == 204 else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")
+            if isinstance(answer, list):
+                self.send_header("link", double.link(self.path))
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,11 @@ def test_a_hundred_and_twenty_annotations_go_to_the_jobs_own_check_in_three_requ
 
 def test_publishing_twice_adds_no_annotation_twice_and_makes_no_second_check(github: GitHubDouble, job: Job) -> None:
     run = run_of("failed")
+    told = publication_of(run, annotations=58)
+    alike = replace(told.annotations[0], title="failed: test[a name that was cut")  # two tests, one title and line
+    told = replace(told, annotations=(*told.annotations, alike, alike))
     for _ in range(2):
-        assert job.provider(check_name="dt", comment="always").publish(run, publication_of(run, annotations=60)) == []
+        assert job.provider(check_name="dt", comment="always").publish(run, told) == []
     assert [(check["name"], check["conclusion"]) for check in github.repository.checks.values()] == [("dt", "failure")]
     assert [len(items) for items in github.repository.annotations.values()] == [60]
     assert len(github.repository.comments) == 1

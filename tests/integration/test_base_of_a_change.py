@@ -231,6 +231,8 @@ def test_another_ref_checked_out_than_the_events_is_noticed_and_told_for_what_it
     found, said = build_of_checkout(pull(repository), Git(repository.root))
     assert repository.name_of(found.commit) == "C"
     assert f"{repository.id('C')[:12]}, not {repository.id('F2')[:12]}" in said
+    scheduled = replace(pull(repository), branch="main", is_default_branch=True)  # and a step checked out feature
+    assert not build_of_checkout(scheduled, Git(repository.root))[0].is_default_branch
     for name in ("M", "F2"):
         repository.git("checkout", "-q", name)
         assert build_of_checkout(pull(repository), Git(repository.root)) == (pull(repository), "")

@@ -55,6 +55,15 @@ def test_gitlab_tells_the_commit_that_was_pushed_and_not_the_merged_one() -> Non
     assert not build.is_default_branch
 
 
+def test_a_schedule_runs_on_githubs_default_branch_although_its_event_does_not_name_it(tmp_path: Path) -> None:
+    (tmp_path / "event.json").write_text('{"schedule": "0 3 * * *"}')
+    environ = {"GITHUB_EVENT_PATH": str(tmp_path / "event.json"), "GITHUB_REF_NAME": "trunk"}
+    assert (
+        make("github", environ | {"GITHUB_EVENT_NAME": "schedule"}, Settings(), write=print).build().is_default_branch
+    )
+    assert not make("github", environ, Settings(), write=print).build().is_default_branch
+
+
 def test_gitlabs_default_branch_is_told() -> None:
     environ = {"CI_COMMIT_BRANCH": "main", "CI_DEFAULT_BRANCH": "main", "CI_COMMIT_BEFORE_SHA": "0" * 40}
     build = make("gitlab", environ, Settings(), write=print).build()

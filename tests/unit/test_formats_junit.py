@@ -103,6 +103,8 @@ def test_a_large_run_is_split_into_files_that_gitlab_reads() -> None:
     assert [len(ET.fromstring(part).findall(".//testcase")) for part in parts] == [junit.CASES_PER_FILE, 1]
     long = tuple(result(f"a.py::test_{n}", attempt("failed", stdout="x" * 99_000)) for n in range(600))
     assert max(map(len, junit.write(Run(id="r", results=long)))) < 30_000_000
+    wide = tuple(result(f"a.py::test_{n}", attempt("failed", stdout="漢" * 99_000)) for n in range(110))
+    assert [len(part) < 30_000_000 for part in junit.write(Run(id="r", results=wide))] == [True, True]
 
 
 def test_another_reader_counts_the_same() -> None:

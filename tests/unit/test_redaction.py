@@ -25,6 +25,7 @@ SECRET = "p@ss word/with+signs=12"
         base64.b64encode(b"user:" + SECRET.encode()).decode(),
         base64.b64encode(b"ab" + SECRET.encode() + b"tail").decode(),
         base64.urlsafe_b64encode(b"a" + SECRET.encode() + b"?").decode(),
+        SECRET.replace("ss w", "ss\x1b[33m w\x1b[0m"),
     ],
 )
 def test_a_secret_is_masked_in_every_form_in_which_it_leaks(leak: str) -> None:
@@ -35,6 +36,17 @@ def test_a_secret_is_masked_in_every_form_in_which_it_leaks(leak: str) -> None:
     core = base64.b64encode(SECRET.encode()).decode()[4:-6]
     assert SECRET not in shown
     assert core not in shown
+
+
+def test_what_no_service_takes_is_replaced_in_everything_that_is_told() -> None:
+    """A file's name that is not UTF-8 gives lone surrogates."""
+    masked = Redactor().value(["test_\udcff.py", "größe"])
+    assert masked == ["test_\ufffd.py", "größe"]
+
+
+def test_a_password_in_an_address_is_masked_and_the_address_stays() -> None:
+    assert Redactor().text("at postgresql://app:hunter2@db:5432/x") == "at postgresql://***@db:5432/x"
+    assert Redactor().text("https://host:8080/a@b") == "https://host:8080/a@b"
 
 
 def test_a_secret_of_many_lines_is_masked_whole_and_line_by_line() -> None:
@@ -79,7 +91,8 @@ def test_short_secrets_do_not_mask_everything() -> None:
 
 @given(runs)
 def test_a_clean_run_is_left_as_it_is(run: Run) -> None:
-    assert Redactor(["a-secret-that-is-nowhere"]).run(run) == run
+    encodable = Redactor().run(run)
+    assert Redactor(["a-secret-that-is-nowhere"]).run(encodable) == encodable
 
 
 @given(st.text(alphabet="ab-_ghpsk:.eyJ\n", max_size=200))

@@ -135,3 +135,5 @@ def test_code_keeps_what_it_says() -> None:
 
 def test_a_fence_is_longer_than_any_in_the_text() -> None:
     assert fence("a\n`````\nb").startswith("``````\n")
+    shown = fence("``\x1b[0m`\n@everyone\n").splitlines()  # what colours held apart is a fence once they are gone
+    assert shown == ["````", "```", "@everyone", "````"]

@@ -48,7 +48,7 @@ def write(run: Run) -> list[bytes]:
     parts: list[list[_Entry]] = [[]]
     size = 0
     for entry in _entries(run):
-        length = len(entry.element)
+        length = len(entry.element) if entry.element.isascii() else len(entry.element.encode("utf-8"))
         if parts[-1] and (len(parts[-1]) == CASES_PER_FILE or size + length > BYTES_PER_FILE):
             parts.append([])
             size = 0

@@ -20,7 +20,8 @@ _CONTROLS = re.compile(
 """Characters that move a cursor, reverse the direction of writing, or cannot be encoded; tab and newline stay."""
 
 _ILLEGAL_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_NEEDS_CLEANING = re.compile(_CONTROLS.pattern[:-1] + r"\x1b]|#x1B\[|##\[")
+_LOG_COMMAND = re.compile(r"##(?=(?:vso|teamcity)?\[)")
+_NEEDS_CLEANING = re.compile(_CONTROLS.pattern[:-1] + r"\x1b]|#x1B\[|" + _LOG_COMMAND.pattern)
 
 
 def strip_ansi(text: str) -> str:
@@ -32,14 +33,14 @@ def plain(text: str) -> str:
     """
     Text that a terminal or a CI log can only show, not obey; lines end in a newline.
 
-    GitHub's runner obeys `##[command]` anywhere in a line, so that is broken up; a `::command::` counts at the
-    start of a line alone, where this project prints a word or a gutter of its own
-    (https://github.com/actions/runner, `ActionCommand.cs`).
+    GitHub's runner obeys `##[command]` anywhere in a line, Azure's `##vso[...]` and TeamCity `##teamcity[...]`, so
+    those are broken up; a `::command::` counts at the start of a line alone, where this project prints a word or a
+    gutter of its own (https://github.com/actions/runner, `ActionCommand.cs`).
     """
     if not _NEEDS_CLEANING.search(text):
         return text
-    text = strip_ansi(text).replace("\r\n", "\n").replace("\r", "\n").replace("##[", "# #[")
-    return _CONTROLS.sub(_visible, text)
+    text = strip_ansi(text).replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROLS.sub(_visible, _LOG_COMMAND.sub("# #", text))
 
 
 def one_line(text: str, limit: int = 0) -> str:

@@ -19,10 +19,10 @@ def limit_line(run: Run) -> str:
 
     The best possible is `Run.lower_bound_s`: tests and collection spread evenly over the slots, or the longest test.
     The parts of the rest are a mean over the slots, and left out where the run cannot tell them: a report merged of
-    several runs, or clocks that differ. Empty where nothing was measured.
+    several runs, or clocks that differ. Empty where nothing was measured, and in a report of other reports.
     """
     bound = run.lower_bound_s
-    if run.makespan_s <= 0 or bound <= 0:
+    if run.makespan_s <= 0 or bound <= 0 or run.slots <= 0:
         return ""
     took = f"{run.slots} slot{'s' * (run.slots != 1)}: {seconds(run.makespan_s)}"
     rest = run.makespan_s - bound

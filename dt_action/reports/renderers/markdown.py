@@ -83,10 +83,10 @@ def code(text: str) -> str:
 
 
 def fence(text: str, language: str = "") -> str:
-    """Hostile text as a block of code, in a fence longer than any in it."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    ticks = "`" * max(3, longest + 1)
+    """Hostile text as a block of code, in a fence longer than any in what is shown of it."""
     body = plain(text).rstrip("\n")
+    longest = max((len(run) for run in re.findall(r"`+", body)), default=0)
+    ticks = "`" * max(3, longest + 1)
     return f"{ticks}{language}\n{body}\n{ticks}\n"
 
 
