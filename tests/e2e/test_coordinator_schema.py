@@ -33,7 +33,7 @@ def tenants(tmp_path_factory):
     coordinator.stop()
 
 
-KINDS = [pytest.param(kind, marks=() if kind in ("nobody", "owner") else pytest.mark.long) for kind in Tenants.KINDS]
+KINDS = [pytest.param(kind, marks=() if kind == "owner" else pytest.mark.long) for kind in Tenants.KINDS]
 
 
 @pytest.mark.skipif(not SCHEMATHESIS, reason="schemathesis is not installed")

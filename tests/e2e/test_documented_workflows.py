@@ -41,7 +41,7 @@ def test_actionlint_and_zizmor_find_nothing_in_what_is_to_be_copied(
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.long) for number in (1, 2))])
 def test_a_documented_workflow_runs_and_remembers_a_red_run(number: int, act: Act, hub: GitHubDouble) -> None:
     text = workflows("github.md")[number]
     act.commit("tests.yml", text)

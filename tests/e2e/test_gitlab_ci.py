@@ -100,6 +100,7 @@ def test_parallel_jobs_are_shards_without_an_option_and_one_report_has_their_cov
     assert covered.attrib["line-rate"] == "1"
 
 
+@pytest.mark.long
 def test_a_leg_is_compared_with_its_own_history(runner: GitLabRunner) -> None:
     """Two legs, each with a test that fails from the start: nothing is new in the second pipeline."""
     text = TEMPLATE + (
@@ -115,6 +116,7 @@ def test_a_leg_is_compared_with_its_own_history(runner: GitLabRunner) -> None:
     assert second.stdout.count("Known failures: 1") == 2, second.stdout[-4000:]
 
 
+@pytest.mark.long
 def test_a_job_that_is_retried_runs_only_what_failed(runner: GitLabRunner) -> None:
     flaky = "import os\n\ndef test_flaky(): assert os.environ.get('FIXED')\ndef test_a(): ...\ndef test_b(): ...\n"
     write(runner.project, {"tests/test_a.py": flaky})
@@ -148,6 +150,7 @@ include:
     assert "FAIL  lab-report" in log
 
 
+@pytest.mark.long
 def test_the_guides_job_works_with_only_the_modules_name_changed(runner: GitLabRunner, export: Path) -> None:
     """Its image cannot be had here, so another Python stands in; there is no coordinator, so none is named."""
     subprocess.run(["cp", "-r", str(export / "dt_action"), str(runner.project)], check=True)
@@ -164,7 +167,13 @@ def test_the_guides_job_works_with_only_the_modules_name_changed(runner: GitLabR
     assert kinds == {".json", ".md", ".html", ".xml"}
 
 
-@pytest.mark.parametrize("number", range(len(blocks("gitlab.md", "yaml"))))
+BLOCKS = [
+    pytest.param(number, marks=() if number in (0, 3) else pytest.mark.long)
+    for number in range(len(blocks("gitlab.md", "yaml")))
+]
+
+
+@pytest.mark.parametrize("number", BLOCKS)
 def test_a_documented_block_runs(number: int, runner: GitLabRunner) -> None:
     """As it is printed, but for where `org/` is: the files of this checkout."""
     text = blocks("gitlab.md", "yaml")[number]

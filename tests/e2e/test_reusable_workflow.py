@@ -14,6 +14,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pytest
 import yaml
 from act_rig import WORKFLOW, Act, act, hub
 from github_double import GitHubDouble
@@ -131,6 +132,7 @@ def test_failed_jobs_run_again_run_only_what_failed_and_flaky_is_told(act: Act, 
     assert "passed" in hub.repository.comments[0]["body"].splitlines()[1]
 
 
+@pytest.mark.long
 def test_the_legs_of_a_matrix_are_one_report_and_one_comment(act: Act, hub: GitHubDouble) -> None:
     """One fails with a secret variable, and the only file of another one skips itself."""
     files = {
@@ -181,6 +183,7 @@ def lines(cobertura: Path) -> dict[str, dict[str, str]]:
     return found
 
 
+@pytest.mark.long
 def test_a_job_that_is_killed_in_the_middle_is_missed_and_runs_again_as_a_whole(act: Act) -> None:
     marker = act.shared / "container"
     waits = f"""

@@ -127,6 +127,7 @@ def dt(lab, *words: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_runs_and_workers_on_the_terminal(lab, endless):
     first = detach(lab, endless)
     for words, commands in (("runs", "show results cancel again"), ("workers", "drain resume remove readmit")):

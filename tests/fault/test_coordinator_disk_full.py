@@ -113,6 +113,7 @@ def _ready(coordinator: Coordinator) -> int:
         return error.code
 
 
+@pytest.mark.long
 def test_a_bundle_for_which_there_is_no_room_ends_the_run_with_the_reason(tmp_path, disk):
     small = disk("16m")
     coordinator = Coordinator(small.root / "c").start()
@@ -139,6 +140,7 @@ def test_a_coordinator_that_has_no_room_to_start_says_so(disk):
 # --- a worker's -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_worker_without_room_for_the_tree_leaves_the_run_to_others(tmp_path, disk):
     coordinator = Coordinator(tmp_path / "c").start()
     ids = make_project(tmp_path / "project", files=4, cases=20)

@@ -39,6 +39,7 @@ def _has_results(coordinator: Coordinator, least: int):
     return lambda: sum(results_of(coordinator).values()) >= least
 
 
+@pytest.mark.long
 def test_the_coordinator_is_killed_again_and_again_in_the_middle_of_a_run(tmp_path, coordinator):
     ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.1)
     worker = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "2")).start()

@@ -62,6 +62,7 @@ def test_a_cut_shorter_than_the_lease_costs_nothing_but_time(tmp_path, network: 
         _all_passed_once(coordinator, run.finish(), ids, lost=0, what="3 s away")
 
 
+@pytest.mark.long
 def test_what_a_worker_tells_after_its_leases_were_given_away_counts_for_nothing(tmp_path, network: Network):
     coordinator = _served(tmp_path, "--lease", "4s")
     ids = make_project(tmp_path / "project", files=6, cases=20, case_s=0.15)

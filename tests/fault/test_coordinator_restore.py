@@ -66,7 +66,7 @@ class PostgresqlKeeper:
         self._run("pg_restore", "--clean", "--if-exists", f"--dbname={self._uri}", str(self._copy))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def keeper(request, tmp_path):
     if request.param == "sqlite":
         return SqliteKeeper(tmp_path / "c", tmp_path)

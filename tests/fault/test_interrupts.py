@@ -56,7 +56,7 @@ def made(project: Project, word: str) -> set[str]:
     return {path.name.partition("-")[2] for path in project.root.glob(f"{word}-*")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 @pytest.mark.parametrize("start", ["spawn", "fork"])
 def test_an_interrupt_tears_down_and_tells_what_ran_how_long_and_where(busy: Project, number: int, start: str):
     process = busy.start("--start", start)

@@ -127,6 +127,7 @@ def test_what_no_node_can_satisfy_is_told_at_once(cluster: Any, root: Path) -> N
     assert outcomes(events) == {"test_good.py::test": "passed"}
 
 
+@pytest.mark.long
 def test_a_node_killed_in_the_middle_loses_no_case(cluster: Any, root: Path) -> None:
     expected = slow_cases(root)
     doomed = cluster.add_node(num_cpus=2)
@@ -188,6 +189,7 @@ def test_cancelling_frees_every_actor_and_ends_every_process(cluster: Any, root:
     wait_until(lambda: not processes_marked(mark))
 
 
+@pytest.mark.long
 def test_a_hanging_case_times_out_and_the_rest_goes_on(cluster: Any, root: Path) -> None:
     (root / "test_hang.py").write_text("import time\ndef test_hang(): time.sleep(600)\ndef test_after(): pass\n")
 

@@ -39,6 +39,7 @@ def test_a_ray_client_address_runs_tests_and_a_killed_client_leaves_nothing(
         wait_until(lambda: not _slots(mark), within_s=120.0, what="the end of the slots")
 
 
+@pytest.mark.long
 def test_a_cluster_with_a_token_wants_it_and_tests_do_not_see_it(project: Project, good: dict[str, str]) -> None:
     project.write("test_secret.py", f"import os\ndef test_secret(): assert {TOKEN!r} not in repr(dict(os.environ))\n")
     with cluster_elsewhere({"num_cpus": 2}, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=TOKEN) as address:

@@ -131,7 +131,7 @@ def test_a_node_killed_in_the_middle_loses_no_case(tmp_path: Path, coordinator: 
         wait_until(lambda: coordinator.rows(gone), what="the worker's goodbye")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGKILL])
 def test_a_worker_that_is_ended_leaves_no_actor_and_no_process(
     tmp_path: Path, coordinator: Coordinator, cluster: Any, how: signal.Signals
 ) -> None:
@@ -159,6 +159,7 @@ def test_a_worker_that_is_ended_leaves_no_actor_and_no_process(
         run.finish()
 
 
+@pytest.mark.long
 def test_a_cluster_whose_head_is_killed_loses_no_case(tmp_path: Path, coordinator: Coordinator) -> None:
     ids = make_project(tmp_path / "project", files=4, cases=15, case_s=0.2)
     plain = Worker(tmp_path / "w", coordinator.url, coordinator.token(), ("--slots", "1", "--name", "plain")).start()
@@ -180,6 +181,7 @@ def test_a_cluster_whose_head_is_killed_loses_no_case(tmp_path: Path, coordinato
             assert rays.process.wait(timeout=120) != 0, "its service manager starts it anew"
 
 
+@pytest.mark.long
 def test_a_crash_is_the_crash_of_one_case_on_an_actor_too(
     tmp_path: Path, coordinator: Coordinator, cluster: Any
 ) -> None:

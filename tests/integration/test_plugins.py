@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,12 @@ from support.side_by_side import Suite, compare, environment_of, packages_of, su
 SUITES = Path(__file__).parents[1] / "plugins" / "suites"
 
 
-def params() -> Iterator[Any]:
+def params() -> list[Any]:
     """Every suite; those that are not for CI are long, since an environment is made for each."""
-    for suite in suites_in(SUITES):
-        yield pytest.param(suite, id=suite.name, marks=() if suite.in_ci else (pytest.mark.long,))
+    return [
+        pytest.param(suite, id=suite.name, marks=() if suite.in_ci else (pytest.mark.long,))
+        for suite in suites_in(SUITES)
+    ]
 
 
 @pytest.mark.parametrize("suite", params())

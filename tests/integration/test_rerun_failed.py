@@ -74,6 +74,7 @@ def test_the_second_attempt_runs_only_what_failed_and_both_are_one_report(projec
     assert merged.stdout.splitlines()[-1] == "4 passed, 1 failed, 0 skipped"
 
 
+@pytest.mark.long
 def test_a_third_attempt_knows_both_before_it(project: Path) -> None:
     for _ in range(2):
         dt(project, "run", "--rerun-failed", "test_reports", "--output-dir", "test_reports")

@@ -68,6 +68,7 @@ def test_a_change_counts_whatever_the_files_time_and_size_say(project: Project) 
     assert len(project.entries) == 2, "an entry of old content is replaced"
 
 
+@pytest.mark.long
 def test_entries_that_are_broken_are_written_anew_or_passed_over(project: Project) -> None:
     told = project.run()
     for entry, content in zip(project.entries, (b"", b"\0" * 40), strict=True):

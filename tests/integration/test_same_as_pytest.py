@@ -47,36 +47,6 @@ FILES = {
         """,
         "test_other.py": "def test_other(): pass\n",
     },
-    "every outcome": {
-        "test_outcomes.py": """
-            import pytest, unittest
-            def test_pass(): pass
-            def test_fail(): assert 0
-            @pytest.fixture
-            def broken(): raise ValueError
-            @pytest.fixture
-            def broken_later(): yield; raise ValueError
-            def test_setup(broken): pass
-            def test_teardown(broken_later): pass
-            def test_both(broken_later): assert 0
-            @pytest.mark.skip(reason="no")
-            def test_skip(): pass
-            @pytest.mark.xfail
-            def test_xfail(): assert 0
-            @pytest.mark.xfail(strict=False)
-            def test_xpass(): pass
-            @pytest.mark.xfail(strict=True)
-            def test_xpass_strict(): pass
-            class TestU(unittest.TestCase):
-                def test_subs(self):
-                    for n in range(3):
-                        with self.subTest(n=n): self.assertNotEqual(n, 1)
-                def test_ok(self): pass
-                @unittest.skip("no")
-                def test_no(self): pass
-        """,
-        "test_skipped_file.py": "import pytest\npytest.skip('all of it', allow_module_level=True)\ndef test_never(): pass\n",
-    },
     "ids that are hard on formats": {
         "test_ids.py": """
             import pytest
@@ -84,35 +54,6 @@ FILES = {
             def test_id(x): pass
         """,
         "test_umläut.py": "def test_ä(): pass\n",
-    },
-    "doctests and files of a plugin's own": {
-        "pytest.ini": "[pytest]\naddopts = --doctest-modules --doctest-glob=*.md\n",
-        "lib.py": '"""\n>>> 1 + 1\n2\n"""\ndef f():\n    """\n    >>> 1\n    2\n    """\n',
-        "notes.md": ">>> 2 + 2\n4\n",
-        "conftest.py": """
-            import pytest
-            class Item(pytest.Item):
-                def runtest(self): assert self.name != "bad"
-            class File(pytest.File):
-                def collect(self):
-                    for name in self.path.read_text().split(): yield Item.from_parent(self, name=name)
-            def pytest_collect_file(file_path, parent):
-                if file_path.suffix == ".words": return File.from_parent(parent, path=file_path)
-        """,
-        "some.words": "good bad",
-        "test_plain.py": "def test_plain(): pass\n",
-    },
-    "a conftest that deselects, reorders and ignores": {
-        "conftest.py": """
-            collect_ignore = ["test_ignored.py"]
-            def pytest_collection_modifyitems(config, items):
-                gone = [item for item in items if "gone" in item.name]
-                config.hook.pytest_deselected(items=gone)
-                items[:] = [item for item in reversed(items) if item not in gone]
-        """,
-        "test_some.py": "def test_gone(): pass\ndef test_here(): pass\n",
-        "test_only_gone.py": "def test_gone(): pass\n",
-        "test_ignored.py": "raise SystemError\n",
     },
     "output of an import next to a test's": {
         "test_x.py": "print('import x')\ndef test_x(capsys):\n    print('hello')\n    assert capsys.readouterr().out == 'hello\\n'\n",

@@ -48,6 +48,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_shards_one_after_the_other_run_every_test_once_whatever_is_remembered(project: Path) -> None:
     assert dt(project, "run", "--output-dir", "all").returncode == 0
     everything = ran(project, "all")
@@ -127,6 +128,7 @@ def test_a_file_whose_ids_differ_from_process_to_process_is_told_and_not_green(t
     assert "pytest does not find the same tests of test_pids.py in each process" in merged.stdout
 
 
+@pytest.mark.long
 def test_what_pytest_finds_beside_the_plan_runs_in_one_shard(tmp_path: Path) -> None:
     documents = {f"docs/test_{n}.txt": ">>> 1 + 1\n2\n" for n in range(8)}
     write(tmp_path, {"test_a.py": "def test_a(): ...\n", "test_b.py": "def test_b(): ...\n", **documents})

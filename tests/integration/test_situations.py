@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ from support.side_by_side import Suite, compare, environment_of, packages_of, su
 SITUATIONS = Path(__file__).parents[1] / "situations"
 
 
-def params() -> Iterator[Any]:
+def params() -> list[Any]:
     """Every situation; those that are least likely to go wrong again only where time is no matter."""
-    for suite in suites_in(SITUATIONS):
-        yield pytest.param(suite, id=suite.name, marks=(pytest.mark.long,) if suite.is_long else ())
+    return [
+        pytest.param(suite, id=suite.name, marks=(pytest.mark.long,) if suite.is_long else ())
+        for suite in suites_in(SITUATIONS)
+    ]
 
 
 @pytest.mark.parametrize("suite", params())
