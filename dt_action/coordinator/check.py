@@ -132,9 +132,9 @@ def _replay(engine: sa.Engine) -> Iterator[Finding]:
     except Exception as error:
         yield Finding(level="problem", subject="runs", text=f"those under way cannot be taken up: {error!r}"[:500])
         return
-    for run, why in desk.unreadable.items():
+    for run, why in desk.live.unreadable.items():
         yield Finding(level="problem", subject="runs", text=f"run {run} cannot be taken up: {why}"[:500])
-    if not desk.unreadable:
+    if not desk.live.unreadable:
         yield Finding(level="ok", subject="runs", text=f"{len(desk.runs)} under way, all of which can be taken up")
 
 

@@ -1,4 +1,4 @@
-"""Who is here and what is under way: the state in memory, and each thing that may happen to it."""
+"""What workers and clients ask of the coordinator, and what time asks of it: each is one method."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ import sqlalchemy as sa
 from dt_action.coordinator import allocation
 from dt_action.coordinator.allocation import infeasible
 from dt_action.coordinator.live_run import LiveLease, LiveRun
+from dt_action.coordinator.live_state import LiveState
 from dt_action.coordinator.roster import (
     MOST_LOG_LINES,
-    PRESENT,
     Leases,
     LiveWorker,
     Owner,
     Patience,
     RowToBe,
-    worker_of,
 )
-from dt_action.coordinator.run_store import close_unreadable, inputs_of
-from dt_action.coordinator.store import EVENTS, LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
+from dt_action.coordinator.store import LEASES, RUNS, WORKERS, Changes, as_text, rows_of, storable
 from dt_action.coordinator.writer import RefusalError
-from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
+from dt_action.engine.inputs import Cancel, EndedEarly, Hear, Join, Leave, Open, Release, Tick
 from dt_action.model.hardware import Capability
-from dt_action.model.holding import combined_by_worker
 from dt_action.model.json_codec import to_jsonable
 from dt_action.model.slot_protocol import Died, Log, Message, Ready, parse_relayed
 from dt_action.remote import wire
@@ -48,9 +45,8 @@ STALL_S = 1.0
 
 class Desk:
     """
-    The coordinator's state. Only the writer's thread may call what takes `changes`; each such call is one job.
-
-    Everything here can be read anew from the database at any time: `load`.
+    Answers requests, over what is `live`. Only the writer's thread may call what takes `changes`; each such call is
+    one job.
     """
 
     def __init__(
@@ -61,13 +57,7 @@ class Desk:
         lease_token: Callable[[str], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.workers: dict[str, LiveWorker] = {}
-        self.runs: dict[str, LiveRun] = {}
-        self.leases = Leases()
-        self.unreadable: dict[str, str] = {}
-        self.changed_workers: set[str] = set()
-        self.changed_leases: set[str] = set()
-        self.changed_runs: set[str] = set()
+        self.live = LiveState(engine, clock)
         self._engine = engine
         self._patience = patience
         self._lease_token = lease_token
@@ -76,39 +66,23 @@ class Desk:
 
     def load(self) -> None:
         """Read everything from the database."""
-        now = self._ticked_at = self._clock()
-        rows = rows_of(self._engine, sa.select(WORKERS).where(WORKERS.c.state.in_(PRESENT)))
-        self.workers = {row.id: worker_of(row, now) for row in rows}
-        open_leases = rows_of(self._engine, sa.select(LEASES).where(LEASES.c.state == "open"))
-        leases = [
-            LiveLease(id=row.id, run=row.run, worker=row.worker, boot=row.boot, slot=row.slot, heard=row.heard)
-            for row in open_leases
-        ]
-        self.runs, self.leases, self.unreadable = {}, Leases(), {}
-        for row in rows_of(self._engine, sa.select(RUNS).where(RUNS.c.ended_at.is_(None))):
-            mine = [lease for lease in leases if lease.run == row.id]
-            try:
-                run = LiveRun(row, clock=self._clock)
-                run.replay(inputs_of(self._engine, run.id), mine, events=self._count(run.id))
-            except Exception as error:  # of another version of this program, or damaged: the others go on
-                _LOG.exception("run %s cannot be continued and is closed", row.id)
-                self.unreadable[row.id] = f"the coordinator, started anew, cannot read this run's record: {error}"
-                continue
-            self.runs[run.id] = run
-            for lease in mine:
-                self.leases.add(lease)
-        _LOG.info("%d workers, %d runs, %d leases", len(self.workers), len(self.runs), len(self.leases))
+        self._ticked_at = self._clock()
+        self.live.load()
 
-    def _count(self, run: str) -> int:
-        statement = sa.select(sa.func.max(EVENTS.c.seq)).where(EVENTS.c.run == run)
-        return rows_of(self._engine, statement)[0][0] or 0
+    @property
+    def workers(self) -> dict[str, LiveWorker]:
+        """Those that are enrolled, by id."""
+        return self.live.workers
 
-    def take_changed(self) -> tuple[set[str], set[str]]:
-        """The workers and the runs for which there is something new, since this was asked last."""
-        workers = self.changed_workers | {self.leases[id].worker for id in self.changed_leases if id in self.leases}
-        runs = self.changed_runs
-        self.changed_workers, self.changed_runs, self.changed_leases = set(), set(), set()
-        return workers, runs
+    @property
+    def runs(self) -> dict[str, LiveRun]:
+        """Those that are not done with, by id."""
+        return self.live.runs
+
+    @property
+    def leases(self) -> Leases:
+        """Those that are open."""
+        return self.live.leases
 
     # --- workers --------------------------------------------------------------------------------------------------
 
@@ -161,11 +135,13 @@ class Desk:
             changes.update(WORKERS, worker.id, boot=asked.boot)
         for lease in self.leases.on(worker.id):
             if lease.boot != worker.boot:
-                self._lose(changes, lease, f"worker {worker.name} was started anew")
+                self.live.lose(changes, lease, f"worker {worker.name} was started anew")
             elif lease.id in asked.given_up:
-                self._lose(changes, lease, f"worker {worker.name} gave its slot up: {asked.given_up[lease.id][:500]}")
+                self.live.lose(
+                    changes, lease, f"worker {worker.name} gave its slot up: {asked.given_up[lease.id][:500]}"
+                )
             elif lease.is_missed(lease.id in asked.holding, self._clock()):
-                self._lose(changes, lease, f"worker {worker.name} no longer has its slot")
+                self.live.lose(changes, lease, f"worker {worker.name} no longer has its slot")
         if asked.capability is not None and asked.capability != worker.capability:
             worker.capability = asked.capability
             changes.update(WORKERS, worker.id, capability=as_text(to_jsonable(asked.capability)))
@@ -189,8 +165,8 @@ class Desk:
         changes.update(WORKERS, worker.id, state="draining")
         changes.audit(who, "worker drained", worker.name)
         for lease in self.leases.on(worker.id):
-            self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
-        self.changed_workers.add(worker.id)
+            self.live.put(changes, self.runs[lease.run], Release(slot=lease.slot))
+        self.live.changed_workers.add(worker.id)
 
     def resume(self, changes: Changes, worker_id: str, *, who: str) -> None:
         """Let a draining worker work again."""
@@ -200,7 +176,7 @@ class Desk:
         changes.update(WORKERS, worker.id, state="active", reason="")
         changes.audit(who, "worker resumed", worker.name)
         self._fill(changes, worker)
-        self.changed_workers.add(worker.id)
+        self.live.changed_workers.add(worker.id)
 
     def leave(self, changes: Changes, worker_id: str, *, reason: str) -> None:
         """The worker says goodbye, or somebody removes it."""
@@ -220,17 +196,17 @@ class Desk:
     def _join(self, changes: Changes, run: LiveRun, worker: LiveWorker) -> None:
         if not allocation.takes(worker.capability, run.submission.start.isolation):
             return
-        self._put(changes, run, Join(worker=worker.name, capability=worker.capability, slots=worker.slots))
+        self.live.put(changes, run, Join(worker=worker.name, capability=worker.capability, slots=worker.slots))
 
     def _remove(self, changes: Changes, worker: LiveWorker, reason: str) -> None:
         for lease in self.leases.on(worker.id):
-            self._lose(changes, lease, f"worker {worker.name} left: {reason}")
+            self.live.lose(changes, lease, f"worker {worker.name} left: {reason}")
         self.workers.pop(worker.id, None)
         changes.update(WORKERS, worker.id, state="gone")
         changes.audit(worker.name, "worker left", reason)
         for run in [*self.runs.values()]:
             if worker.name in run.state.workers and not run.is_over:
-                self._put(changes, run, Leave(worker=worker.name, reason=reason))
+                self.live.put(changes, run, Leave(worker=worker.name, reason=reason))
 
     def _heard_of(self, changes: Changes, worker: LiveWorker) -> None:
         worker.heard_at, worker.is_silent = self._clock(), False
@@ -266,17 +242,17 @@ class Desk:
                 for message in messages:
                     self._hear(changes, run, lease, message)
             else:
-                self._put(changes, run, Hear(slot=lease.slot, messages=tuple(messages), at=time.time()))
+                self.live.put(changes, run, Hear(slot=lease.slot, messages=tuple(messages), at=time.time()))
         if fresh and lease.id in self.leases:
             changes.update(LEASES, lease.id, heard=lease.heard)
-        self.changed_leases.discard(lease.id)  # this answer brings its commands
+        self.live.changed_leases.discard(lease.id)  # this answer brings its commands
         return wire.Taken(heard=lease.heard, commands=lease.after(told.seen))
 
     def _hear(self, changes: Changes, run: LiveRun, lease: LiveLease, message: Message) -> None:
         """What the worker's agent tells of the slot's process."""
         if isinstance(message, Died):
             was_starting = lease.slot in run.state.starting
-            self._bury(changes, lease, replace(message, log_tail=message.log_tail[-MOST_LOG_TAIL:]), "closed")
+            self.live.bury(changes, lease, replace(message, log_tail=message.log_tail[-MOST_LOG_TAIL:]), "closed")
             worker = self.workers.get(lease.worker)
             if worker is not None:
                 if was_starting:
@@ -284,7 +260,7 @@ class Desk:
                 self._fill(changes, worker)
         elif isinstance(message, Log):
             run.log(changes, lease, message.text)
-            self.changed_runs.add(run.id)
+            self.live.changed_runs.add(run.id)
 
     def _start_failed(self, changes: Changes, worker: LiveWorker, run: LiveRun, died: Died) -> None:
         """A worker on which run after run does not start is put aside, and tried again after a while."""
@@ -295,18 +271,6 @@ class Desk:
             worker.state, worker.aside_until = "aside", self._clock() + RETRY_ASIDE_S
             changes.update(WORKERS, worker.id, state="aside", reason=storable(worker.reason, 2000))
             changes.audit("coordinator", "worker put aside", f"{worker.name}: {worker.reason}")
-
-    def _lose(self, changes: Changes, lease: LiveLease, reason: str) -> None:
-        self.changed_workers.add(lease.worker)
-        self._bury(changes, lease, Died(reason=reason, how="lost"), "lost")
-
-    def _bury(self, changes: Changes, lease: LiveLease, died: Died, state: str) -> None:
-        if not self.leases.remove(lease.id):
-            return  # it ended with its run just now
-        run = self.runs[lease.run]
-        run.close_lease(changes, lease, state)
-        self._put(changes, run, Hear(slot=lease.slot, messages=(died,)))
-        self._forget_when_done(run)
 
     def _offer(self, lease: LiveLease) -> wire.Lease:
         submission = self.runs[lease.run].submission
@@ -368,8 +332,8 @@ class Desk:
             closed_at=None,
         )
         run.leases[slot] = lease
-        self._put(changes, run, Open(worker=worker.name))
-        self.changed_workers.add(worker.id)
+        self.live.put(changes, run, Open(worker=worker.name))
+        self.live.changed_workers.add(worker.id)
 
     # --- runs -----------------------------------------------------------------------------------------------------
 
@@ -403,7 +367,7 @@ class Desk:
         run = LiveRun(RowToBe(columns), clock=self._clock)
         self.runs[run.id] = run
         changes.add(RUNS, **columns)
-        self._share_reservations(changes)
+        self.live.share_reservations(changes)
         changes.audit(owner.name, "run submitted", f"{run.id} of {run.repository or 'no repository'}")
         for worker in self.workers.values():
             self._join(changes, run, worker)
@@ -418,12 +382,12 @@ class Desk:
         if run is None or run.is_over:
             return
         changes.audit(who, "run cancelled", run_id)
-        self._put(changes, run, Cancel(status=status, reason=reason or f"cancelled by {who}"))
+        self.live.put(changes, run, Cancel(status=status, reason=reason or f"cancelled by {who}"))
 
     def tick(self, changes: Changes) -> None:
         """Time passed: look for what is overdue, for workers that are silent, and for places that are free."""
         self._forgive_stall()
-        self._close_unreadable(changes)
+        self.live.close_unreadable(changes)
         for worker in [*self.workers.values()]:
             silent_s = self.silence_s(worker)
             if silent_s > self._patience.eviction_timeout_s:
@@ -431,22 +395,16 @@ class Desk:
             elif silent_s > self._patience.lease_s and not worker.is_silent:
                 worker.is_silent = True
                 for lease in self.leases.on(worker.id):
-                    self._lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
+                    self.live.lose(changes, lease, f"worker {worker.name} was not heard of for {silent_s:.0f} s")
             elif worker.state == "aside" and self._clock() > worker.aside_until:
                 worker.state = "active"  # the next start that fails there puts it aside again
                 changes.update(WORKERS, worker.id, state="active")
         for run in [*self.runs.values()]:
-            self._put(changes, run, Tick())
-            self._forget_when_done(run)
+            self.live.put(changes, run, Tick())
+            self.live.forget_when_done(run)
         for worker in [*self.workers.values()]:
             self._fill(changes, worker)
             self._make_room(changes, worker)
-
-    def _close_unreadable(self, changes: Changes) -> None:
-        for run, reason in self.unreadable.items():
-            close_unreadable(changes, self._engine, run, reason)
-            self.changed_runs.add(run)
-        self.unreadable.clear()
 
     def _forgive_stall(self) -> None:
         """While a full disk or a busy machine kept the coordinator from listening, nobody was silent."""
@@ -479,50 +437,7 @@ class Desk:
         if chosen is not None:
             lease = self.leases[chosen]
             lease.is_leaving = True
-            self._put(changes, self.runs[lease.run], Release(slot=lease.slot))
-
-    def _put(self, changes: Changes, run: LiveRun, what: Input) -> None:
-        had = run.state.reserved, run.state.lending_version
-        self._put_alone(changes, run, what)
-        if (run.state.reserved, run.state.lending_version) != had and len(self.runs) > 1:
-            self._share_reservations(changes)
-
-    def _put_alone(self, changes: Changes, run: LiveRun, what: Input) -> None:
-        events = run.events
-        run.put(changes, what)
-        for slot in run.discarded:
-            self._discard(changes, run, slot)
-        run.discarded.clear()
-        if run.events != events:
-            self.changed_runs.add(run.id)
-        self.changed_leases |= run.changed_leases
-        run.changed_leases.clear()
-
-    def _share_reservations(self, changes: Changes) -> None:
-        """What a test of one run has for itself, no test of another run may have."""
-        while True:
-            held = {run.id: (run.state.reserved, run.state.lent) for run in self.runs.values()}
-            for run in self.runs.values():
-                others = [mine for id, mine in held.items() if id != run.id]
-                names = frozenset[str]().union(*(names for names, _ in others))
-                lent = combined_by_worker([lent for _, lent in others])
-                if (names, lent) != (run.state.reserved_elsewhere, run.state.lent_elsewhere) and not run.is_over:
-                    self._put_alone(changes, run, Reserve(names=names, lent=lent))  # it may reserve something in turn
-                    break
-            else:
-                return
-
-    def _discard(self, changes: Changes, run: LiveRun, slot: str) -> None:
-        """The run does not want this slot: its worker will see that the lease is no longer its own."""
-        lease = run.leases.get(slot)
-        if lease is not None and self.leases.remove(lease.id):
-            run.close_lease(changes, lease, "closed")
-            self.changed_workers.add(lease.worker)
-
-    def _forget_when_done(self, run: LiveRun) -> None:
-        if run.is_over and not run.leases:
-            self.runs.pop(run.id, None)
-            self.changed_runs.add(run.id)  # somebody may wait for its coverage
+            self.live.put(changes, self.runs[lease.run], Release(slot=lease.slot))
 
     def _capabilities(self) -> dict[str, Capability]:
         return {worker.name: worker.capability for worker in self.workers.values()}

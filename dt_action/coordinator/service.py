@@ -193,7 +193,7 @@ class Service:
         self._loop.call_soon_threadsafe(give)
 
     def _delivered(self) -> None:
-        workers, runs = self.desk.take_changed()
+        workers, runs = self.desk.live.take_changed()
         if (workers or runs) and self._notifier is not None:
             self._notifier.notify_from_thread([*workers, *runs])
 

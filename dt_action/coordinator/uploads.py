@@ -95,7 +95,7 @@ def keep(desk: Desk, engine: sa.Engine, changes: Changes, lease_id: str, *, dige
         slot=lease.slot,
         bytes=size,
     )
-    desk.changed_runs.add(lease.run)
+    desk.live.changed_runs.add(lease.run)
 
 
 def uploads_of(engine: sa.Engine, run: str) -> wire.CoverageUploads:

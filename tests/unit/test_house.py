@@ -19,7 +19,6 @@ LONGER = {
     "engine/run_state.py": 800,
     "engine/brain.py": 800,
     "engine/dealing.py": 600,
-    "coordinator/desk.py": 600,
 }
 """Modules that are longer, with the reason, or with how long they may be until they are divided: never longer."""
 
