@@ -11,9 +11,11 @@ from dt_action.engine.actions import Action, Kill, Limits, Send, Tell
 from dt_action.engine.backlog import Backlog
 from dt_action.engine.confirming import Doubt
 from dt_action.engine.dealing import Dealer
+from dt_action.engine.intake import Intake
 from dt_action.engine.interrupting import Met, attempt_met
 from dt_action.engine.ledger import Ledger
 from dt_action.engine.lending import Lending
+from dt_action.engine.locks import Locks
 from dt_action.engine.pace import Pace
 from dt_action.engine.singles import Conflict, Singles
 from dt_action.engine.slots import Slot
@@ -50,7 +52,18 @@ class Dispatcher:
         self._verdicts = Verdicts(self._ledger, self._backlog, pace, now=now)
         single = {name: [file.path for file in plan.files if name in file.single] for name in plan.single_fixtures}
         self._singles = Singles(single)
-        self._dealer = Dealer(limits, self._ledger, self._backlog, pace, self._verdicts, self._singles)
+        self._locks = Locks()
+        self._intake = Intake(self._ledger, self._backlog.lending, pace, self._verdicts)
+        self._dealer = Dealer(
+            limits,
+            self._ledger,
+            self._backlog,
+            pace,
+            self._verdicts,
+            intake=self._intake,
+            locks=self._locks,
+            singles=self._singles,
+        )
         self._suspects: set[str] = set()
         self._started_at = now
         self._is_dealt = False
@@ -87,7 +100,7 @@ class Dispatcher:
 
     def why_waiting(self) -> Iterator[tuple[str, str]]:
         """The file of each piece that waits, and what it waits for."""
-        locked = self._dealer.locked
+        locked = self._locks.locked
         for piece in self._backlog:
             names = piece.exclusive & locked
             yield (
@@ -98,12 +111,12 @@ class Dispatcher:
     @property
     def reserved(self) -> frozenset[str]:
         """The names of what some slot has for itself."""
-        return self._dealer.reserved
+        return self._locks.reserved
 
     @property
     def reserved_elsewhere(self) -> frozenset[str]:
         """The names of what other runs have for themselves, as far as was told."""
-        return self._dealer.reserved_elsewhere
+        return self._locks.elsewhere
 
     @property
     def lending(self) -> Lending:
@@ -112,9 +125,9 @@ class Dispatcher:
 
     def reserve_elsewhere(self, names: frozenset[str], lent: Mapping[str, Holding]) -> list[Action]:
         """Other runs have this for themselves now, and nothing else any more; `lent` is by worker."""
-        is_freed = bool(self._dealer.reserved_elsewhere - names)
+        is_freed = bool(self._locks.elsewhere - names)
         is_freed |= self._backlog.lending.note_elsewhere(lent)
-        self._dealer.reserved_elsewhere = names
+        self._locks.elsewhere = names
         return self._dealer.feed_resting() if is_freed and self._is_dealt and not self.is_finished else []
 
     # --- workers and slots come and go ----------------------------------------------------------------------------
@@ -250,7 +263,7 @@ class Dispatcher:
         self._ledger.set_files(own, add=not self._plan.is_selection)
         planned = self._ledger.in_order_of(own)
         told = Tell(FilesKnown(files=tuple(files)))
-        return [told, *self._dealer.open(planned, max(1, places)), *self._after(now)]
+        return [told, *self._intake.open(planned, max(1, places)), *self._after(now)]
 
     def collection_known(self, slot: str, collection: Collection, now: float, *, places: int = 1) -> list[Action]:
         """
@@ -283,7 +296,7 @@ class Dispatcher:
             *(
                 path
                 for path, file in self._ledger.files.items()
-                if file.portion is not None or self._dealer.needs_devices(file)
+                if file.portion is not None or self._intake.needs_devices(file)
             ),
         }
         segments = segments_of(collection.cases)
@@ -308,9 +321,9 @@ class Dispatcher:
             if wanted:
                 is_whole = len(wanted) == len(self._listed[path]) == len(cases)
                 opened.append((self._ledger.files[path], wanted, is_whole))
-        actions += self._dealer.open_cases(opened, places)
+        actions += self._intake.open_cases(opened, places)
         left = [file for file in self._ledger.in_order_of(collection.files) if file.path in late]
-        return [*actions, *self._dealer.open(left, places), *self._after(now)]
+        return [*actions, *self._intake.open(left, places), *self._after(now)]
 
     def wants(self, slot: str, now: float) -> list[Action]:
         """The slot can begin nothing more: it has no credit, or no cases."""
@@ -326,7 +339,7 @@ class Dispatcher:
             return [action for piece in pieces for action in self._verdicts.admit(piece)] + self.wants(slot, now)
         if state.has_work:
             return self._dealer.grant(state)
-        if self._dealer.holds_exclusively(state) and state.running:
+        if self._locks.has_some(slot) and state.running:
             return [self._dealer.rest(state, clear=True)]  # others wait for what it holds
         return self._dealer.feed(state) + self._after(now)
 
@@ -446,7 +459,7 @@ class Dispatcher:
         self._dealer.ended_case(state)
         if state.is_resting:
             self._dealer.unlock(slot)
-        self._dealer.learn(state, case, attempt.duration_s)
+        self._intake.learn(state.file_of(case), case, attempt.duration_s)
         self._took_s[case] = attempt.duration_s
         placed = replace(attempt, worker=state.worker, slot=slot)
         file = self._ledger[case].case.file

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import closing
 
 from dt_action.engine.actions import Action, Limits, Send
 from dt_action.engine.backlog import Backlog
+from dt_action.engine.intake import Intake
 from dt_action.engine.ledger import Ledger
+from dt_action.engine.locks import Locks
 from dt_action.engine.pace import Pace
-from dt_action.engine.pieces import Allowance, Piece, parts_of
+from dt_action.engine.pieces import Allowance, Piece
 from dt_action.engine.singles import Singles
 from dt_action.engine.slots import Slot
 from dt_action.engine.stealing import Busy, Rules, choose_transfer
 from dt_action.engine.verdicts import Verdicts
-from dt_action.model.hardware import Requirement
-from dt_action.model.holding import NO_HOLDING, Visible, demand_of
-from dt_action.model.plan import PlannedFile
+from dt_action.engine.withdrawal import Withdrawal
+from dt_action.model.holding import NO_HOLDING, Visible
 from dt_action.model.slot_protocol import Assign, Drop, Grant, Recall, Rest, Stop, Unit
 
 WORTH_A_SLOT_S = 2.0
 """So much work that a busy slot could give up makes one more process worth its start."""
-
-EARLY_SHARE = 0.1
-"""A file with a case longer than this part of a slot's share starts early: at the end, others would wait for it."""
-
-LONG_SHARE = 0.1
-"""A case is long when it takes this share of what a slot has left, if all work were shared out evenly."""
-
-LONG_TO_COLLECT = 4.0
-"""A case is worth collecting its file once more when it takes so many times as long as that."""
 
 OVERSTAYED = 4
 """A case that runs for so many windows of credit longer than expected holds up what waits: it goes to idle slots."""
@@ -46,7 +38,16 @@ class Dealer:
     """
 
     def __init__(
-        self, limits: Limits, ledger: Ledger, backlog: Backlog, pace: Pace, verdicts: Verdicts, singles: Singles
+        self,
+        limits: Limits,
+        ledger: Ledger,
+        backlog: Backlog,
+        pace: Pace,
+        verdicts: Verdicts,
+        *,
+        intake: Intake,
+        locks: Locks,
+        singles: Singles,
     ) -> None:
         self.slots: dict[str, Slot] = {}
         self.singles = singles
@@ -57,11 +58,11 @@ class Dealer:
         self._backlog = backlog
         self._pace = pace
         self._verdicts = verdicts
+        self._intake = intake
+        self._withdrawal = Withdrawal(limits, ledger, backlog, verdicts)
+        self._locks = locks
         self._resting: dict[str, Slot] = {}
         self._busy = Busy()
-        self._locks: dict[str, frozenset[str]] = {}
-        self.reserved_elsewhere: frozenset[str] = frozenset()
-        self._left_s = 0.0
         self._held: dict[str, Slot] = {}
         self._lending = backlog.lending
         self._promised: dict[str, Piece] = {}
@@ -76,78 +77,21 @@ class Dealer:
         """How many slots keep the fixtures of a case that is over but for its teardown."""
         return len(self._held)
 
-    def open(self, files: Sequence[PlannedFile], places: int) -> list[Action]:
-        """Let files that are collected in their turn wait for slots, of which there will be about so many."""
-        self._left_s += sum(file.expected_s for file in files)
-        share_s = self._left_s / places
-        actions: list[Action] = []
-        for file in files:
-            longest_s = max(file.cases_s.values(), default=0.0)
-            parts = parts_of(file.needs, self._takes) if self._takes_something(file) else [(file.needs, None)]
-            if len(parts) > 1:
-                self._ledger.divide(file.path, [part for _, part in parts])
-            for needs, part in parts:
-                piece = Piece(
-                    file=file.path,
-                    needs=needs,
-                    requirement=needs.default,
-                    expected_s=file.expected_s / len(parts),
-                    chosen=file.chosen,
-                    portion=file.portion,
-                    goes_first=file.goes_first or longest_s > EARLY_SHARE * share_s,
-                    part=part if len(parts) > 1 else None,
-                )
-                actions += self._verdicts.admit(piece)
-        return actions
-
-    def _takes_something(self, file: PlannedFile) -> bool:
-        return any(self._takes(requirement) for requirement in (file.needs.default, *file.needs.cases.values()))
-
-    def _takes(self, requirement: Requirement) -> bool:
-        """True for tests that take something of their worker while they run."""
-        return not demand_of(requirement).is_nothing and self._lending.anybody_lends(requirement)
-
-    def needs_devices(self, file: PlannedFile) -> bool:
-        """True where tests of the file see devices, so that each part of it is collected by who sees the same."""
-        needs = (file.needs.default, *file.needs.cases.values())
-        return any(demand_of(need).width and self._takes(need) for need in needs)
-
-    def open_cases(self, segments: Sequence[tuple[PlannedFile, Sequence[str], bool]], places: int) -> list[Action]:
-        """
-        Let cases that are all known wait for slots, in pytest's order.
-
-        A segment is cases of one file that follow each other, and whether they are all there is of the file.
-        """
-        self._left_s += sum(self._pace.of_case(file.path, case) for file, cases, _ in segments for case in cases)
-        share_s = self._left_s / places
-        actions: list[Action] = []
-        for file, cases, is_whole in segments:
-            longest_s = max((self._pace.of_case(file.path, case) for case in cases), default=0.0)
-            goes_first = file.goes_first or (file.is_measured and longest_s > EARLY_SHARE * share_s)
-            pieces = self._verdicts.pieces(file.path, cases)
-            for piece in pieces:
-                piece.in_order = True
-                piece.goes_first = goes_first
-                piece.is_whole = is_whole and len(pieces) == 1
-                actions += self._verdicts.admit(piece)
-        return actions
-
     # --- processes that see devices -----------------------------------------------------------------------------------
 
     def wants_seat_on(self, worker: str) -> bool:
         """True where a process with devices of the worker could be started now, and has something to do."""
-        return self._backlog.seat_on(worker, self.locked) is not None
+        return self._backlog.seat_on(worker, self._locks.locked) is not None
 
     def start(self, slot: str, worker: str, *, sees_none: bool) -> Visible | None:
         """A process is started: what it sees of the worker's devices; None for all that is there."""
-        found = None if sees_none else self._backlog.seat_on(worker, self.locked)
+        found = None if sees_none else self._backlog.seat_on(worker, self._locks.locked)
         if found is None:
             return self._lending.open(slot, worker, NO_HOLDING)
         piece, holding = found
         self._backlog.take_out(piece)
         self._promised[slot] = piece
-        if piece.exclusive:
-            self._locks[slot] = piece.exclusive
+        self._locks.lock(slot, piece.exclusive)
         return self._lending.open(slot, worker, holding)
 
     def process_gone(self, slot: str) -> list[Action]:
@@ -168,7 +112,7 @@ class Dealer:
             return False
         state = self.slots[slot]
         return not state.has_work and not self._backlog.has_seat_work(
-            slot, state.worker, self.locked, self._not_for(state)
+            slot, state.worker, self._locks.locked, self._not_for(state)
         )
 
     # --- slots ----------------------------------------------------------------------------------------------------
@@ -267,25 +211,9 @@ class Dealer:
                     return True
         return False
 
-    # --- what only one may have at a time -------------------------------------------------------------------------
-
-    def holds_exclusively(self, slot: Slot) -> bool:
-        """True where the slot has something that no other one may have before it is torn down."""
-        return slot.name in self._locks
-
     def unlock(self, name: str) -> None:
         """What the slot had for itself is anybody's."""
-        self._backlog.has_news |= self._locks.pop(name, None) is not None
-
-    @property
-    def reserved(self) -> frozenset[str]:
-        """The names of what some slot has for itself."""
-        return frozenset().union(*self._locks.values()) if self._locks else frozenset()
-
-    @property
-    def locked(self) -> frozenset[str]:
-        """The names of what nobody can have now, since some slot of this run or of another one has it for itself."""
-        return self.reserved | self.reserved_elsewhere
+        self._backlog.has_news |= self._locks.unlock(name)
 
     # --- credit ---------------------------------------------------------------------------------------------------
 
@@ -366,51 +294,20 @@ class Dealer:
         return actions
 
     def spread(self, slot: Slot, file: str) -> list[Action]:
-        """
-        Deal the long cases of a file just collected anew, where they would begin too late to end with all the others.
-
-        An idle slot would take them over in the end, but a case that is as long as what is left of the run must
-        begin now.
-        """
-        shared = self._share_out(slot, file)
+        """Deal anew what of a file just collected would begin too late where it is, or waits for what it takes."""
+        shared = self._withdrawal.of_demanding(slot, file)
         self._busy.note(slot)
-        fair_s = self._left_s / len(self.slots)
-        worth_s = max(fair_s * LONG_SHARE, self._limits.steal_s, slot.collect_s[file] * LONG_TO_COLLECT)
-        late: list[str] = []
-        ahead_s = 0.0
-        for index, case in enumerate(slot.queue):
-            expected_s = slot.expected_s(case)
-            is_movable = index >= max(slot.credit, 1) and not self._ledger[case].group
-            if is_movable and expected_s > worth_s and ahead_s + expected_s > fair_s and len(self.slots) > 1:
-                late.append(case)
-            else:
-                ahead_s += expected_s
-        if not late:
+        if len(self.slots) == 1:
             return shared
-        slot.give_up((), late, self._verdicts.pieces)
-        admitted = [action for case in late for action in self._verdicts.admit_cases(slot.file_of(case), [case])]
-        return [*shared, Send(slot=slot.name, command=Drop(cases=tuple(late))), *admitted]
+        return [*shared, *self._withdrawal.of_late(slot, file, fair_s=self._intake.left_s / len(self.slots))]
 
-    def _share_out(self, slot: Slot, file: str) -> list[Action]:
-        """What takes something of the worker waits for that case by case, but for what may have begun already."""
-        sure = max(slot.credit, 1)
-        begun = {self._ledger[case].group for case in itertools.islice(slot.queue, sure)} - {""}
-        late = [
-            case
-            for case in itertools.islice(slot.queue, sure, None)
-            if self._ledger[case].group not in begun
-            and self._backlog.demands(slot.worker, self._ledger[case].case.requirement)
-        ]
-        if not late:
-            return []
-        slot.give_up((), late, self._verdicts.pieces)
-        return [Send(slot=slot.name, command=Drop(cases=tuple(late))), *self._verdicts.admit_cases(file, late)]
+    def keep_off(self, slot: Slot) -> list[Action]:
+        """Take away what needs a fixture that only another slot can have, and may not begin without asking."""
+        return self._withdrawal.of_barred(slot, self.singles.barred(slot.name))
 
-    def learn(self, slot: Slot, case: str, duration_s: float) -> None:
-        """A case of the slot took so long: so much less is left, and others of its file may take as long."""
-        file = slot.file_of(case)
-        self._left_s = max(0.0, self._left_s - self._pace.of_case(file, case))
-        self._pace.learn(file, duration_s)
+    def take_rest(self, slot: Slot) -> list[Action]:
+        """Take away what may not begin without asking, but for groups that the slot has begun."""
+        return self._withdrawal.of_uncommitted(slot)
 
     def _deal(self, slot: Slot) -> list[Action]:
         """A batch from the backlog."""
@@ -420,17 +317,16 @@ class Dealer:
         got_s = 0.0
         promised = self._promised.pop(slot.name, None)
         if promised is not None:
-            if promised.exclusive:
-                self._locks[slot.name] = promised.exclusive
+            self._locks.lock(slot.name, promised.exclusive)
             allowance = self._backlog.allowance(slot.worker, promised)
-            rest = self._backlog.take_rest_of(promised, slot.worker, self.locked, self._not_for(slot))
+            rest = self._backlog.take_rest_of(promised, slot.worker, self._locks.locked, self._not_for(slot))
             together = sorted([promised, *rest], key=lambda piece: piece.turn)
             return [self._assign(slot, together, [self._unit(piece, allowance) for piece in together])]
         while not pieces or got_s < target_s:
             taken = self._backlog.take(
                 slot.worker,
                 slot.name,
-                self.locked,
+                self._locks.locked,
                 self._not_for(slot),
                 is_torn_down=not slot.running,
                 may_demand=not pieces,
@@ -438,15 +334,13 @@ class Dealer:
             if taken is None:
                 break
             piece, allowance = taken
-            rest = self._backlog.take_rest_of(piece, slot.worker, self.locked, slot.lacks)
+            rest = self._backlog.take_rest_of(piece, slot.worker, self._locks.locked, slot.lacks)
             together = sorted([piece, *rest], key=lambda piece: piece.turn)
             pieces += together
             units += [self._unit(one, allowance) for one in together]
             got_s += sum(one.expected_s for one in together)
-            if piece.exclusive:
-                self._locks[slot.name] = piece.exclusive
-                break
-            if self._backlog.demands(slot.worker, piece.requirement):
+            self._locks.lock(slot.name, piece.exclusive)
+            if piece.exclusive or self._backlog.demands(slot.worker, piece.requirement):
                 break
         return [self._assign(slot, pieces, units)] if pieces else []
 
@@ -468,34 +362,6 @@ class Dealer:
         units = [self._unit(piece, self._backlog.allowance(taker.worker, piece)) for piece in pieces]
         taken = Send(slot=giver.name, command=Drop(cases=transfer.cases, files=transfer.files))
         return [taken, self._assign(taker, pieces, units)]
-
-    def keep_off(self, slot: Slot) -> list[Action]:
-        """
-        Take away from the slot what needs a fixture that only another slot can have, and may not begin without asking.
-
-        What it may begin it has perhaps prepared for, and fails there; that is no outcome (`Dispatcher.case_finished`).
-        """
-        barred = self.singles.barred(slot.name)
-        cases = tuple(case for case in slot.uncommitted() if slot.file_of(case) in barred)
-        held = {slot.file_of(case) for case in slot.queue}
-        files = tuple({piece.file: None for piece in slot.spare_pieces() if piece.file in barred - held})
-        if not (cases or files):
-            return []
-        pieces = slot.give_up(files, cases, self._verdicts.pieces)
-        admitted = [action for piece in pieces for action in self._verdicts.admit(piece)]
-        return [Send(slot=slot.name, command=Drop(cases=cases, files=files)), *admitted]
-
-    def take_rest(self, slot: Slot) -> list[Action]:
-        """Take away from the slot what it may not begin without asking, but for groups that it has begun."""
-        group_of = {case: self._ledger[case].group for case in slot.queue}
-        stays = {group_of[case] for case in itertools.islice(slot.queue, slot.credit)} | slot.begun_groups
-        stays |= {group for group in group_of.values() if self._ledger.spans(group)}
-        cases = tuple(case for case in slot.uncommitted() if not group_of[case] or group_of[case] not in stays)
-        if not cases:
-            return []
-        pieces = slot.give_up((), cases, self._verdicts.pieces)
-        admitted = [action for piece in pieces for action in self._verdicts.admit(piece)]
-        return [Send(slot=slot.name, command=Drop(cases=cases)), *admitted]
 
     def _not_for(self, slot: Slot) -> Collection[str]:
         """The files of which the slot is to run nothing: it does not find their tests, or cannot have a fixture."""

@@ -18,7 +18,6 @@ LONGER = {
     "options/table.py": "one row for each option, and nothing else",
     "engine/run_state.py": 800,
     "engine/brain.py": 800,
-    "engine/dealing.py": 600,
 }
 """Modules that are longer, with the reason, or with how long they may be until they are divided: never longer."""
 
