@@ -9,7 +9,7 @@ from typing import Literal
 
 from dt_action.engine.actions import Action, Kill, Limits, Send, Tell
 from dt_action.engine.backlog import Backlog
-from dt_action.engine.confirming import Doubt
+from dt_action.engine.confirming import Doubt, PlainOrder
 from dt_action.engine.dealing import Dealer
 from dt_action.engine.intake import Intake
 from dt_action.engine.interrupting import Met, attempt_met
@@ -73,6 +73,7 @@ class Dispatcher:
         self._doubts: dict[str, Doubt] = {}
         self._ran_in: dict[str, set[str]] = {}
         self._took_s: dict[str, float] = {}
+        self._plain_order: PlainOrder | None = None
         self.is_finished = False
 
     @property
@@ -149,9 +150,10 @@ class Dispatcher:
             actions += self.slot_lost(slot, "crashed", f"worker {worker} was lost: {reason}", now=now)
         return actions + self._after(now)
 
-    def stop_lending(self) -> None:
-        """One process runs all tests: it has everything."""
+    def run_in_one_process(self) -> None:
+        """One process runs all tests, as plain pytest's: it has everything, and what it tells is what pytest tells."""
         self._backlog.lending.is_off = True
+        self._plain_order = PlainOrder()
 
     def wants_seat_on(self, worker: str) -> bool:
         """True where a process with devices of the worker could be started now, and has something to do."""
@@ -316,6 +318,8 @@ class Dispatcher:
             actions.append(Tell(FileCollected(file=path, cases=fresh, worker=state.worker, slot=state.name)))
         opened = []
         self._order = [(path, tuple(case.id for case in cases)) for path, cases in segments]
+        if self._plain_order is not None:
+            self._plain_order.expect(self._order)
         for path, cases in segments:
             wanted = [case.id for case in cases if case.id in self._listed.get(path, ())]
             if wanted:
@@ -443,6 +447,8 @@ class Dispatcher:
         if not state.begin_case(case, now, self._ledger[case].group):
             return []
         self._ran_in.setdefault(state.file_of(case), set()).add(slot)
+        if self._plain_order is not None:
+            self._plain_order.began(slot, case)
         told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))
         return [told, *self._dealer.began(state, case)]
 
@@ -535,6 +541,8 @@ class Dispatcher:
 
     def _is_doubtful(self, case: str, attempt: Attempt, worker: str) -> bool:
         is_asked = self._limits.confirm_budget_s > 0 and not self._limits.fail_fast
+        if self._plain_order is not None and self._plain_order.is_kept:
+            return False
         if not is_asked or attempt.outcome not in ("failed", "error") or self._ledger.may_retry(case):
             return False
         # One that runs alone with its devices is not run again beside all the others, which have none.

@@ -7,7 +7,7 @@ tests than there, may fail for that alone. Pure: messages and time in, commands 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -197,6 +197,29 @@ class Confirming:
 
     def _sum_s(self, cases: Sequence[str]) -> float:
         return sum(map(self._seconds, cases))
+
+
+class PlainOrder:
+    """
+    Whether the tests that one process ran are those that plain pytest would have run so far, one after the other.
+
+    What fails then fails under plain pytest, and running it once more would only cost time, and do twice whatever the
+    project's hooks do about a failure.
+    """
+
+    def __init__(self) -> None:
+        self.is_kept = True
+        self._slot = ""
+        self._expected: Iterator[str] = iter(())
+
+    def expect(self, order: Sequence[Segment]) -> None:
+        """All cases in pytest's order."""
+        self._expected = iter([case for _, cases in order for case in cases])
+
+    def began(self, slot: str, case: str) -> None:
+        """A process began a case."""
+        self._slot = self._slot or slot
+        self.is_kept = self.is_kept and slot == self._slot and next(self._expected, None) == case
 
 
 def _up_to_last(order: Sequence[Segment], doubts: Mapping[str, Doubt]) -> list[Segment]:

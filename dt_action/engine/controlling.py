@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 from dt_action.engine.actions import Action, Send, StartController, Tell
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.event import CaseFinished, FileCollected, Notice, SessionOver
-from dt_action.model.slot_protocol import CONTROLLER
+from dt_action.model.slot_protocol import CONTROLLER, Warned
 
 
 class Controlling:
@@ -98,7 +99,7 @@ class Controlling:
                 return [_to_controller(protocol.NodeReady(slot=slot))]
             case protocol.Uncollectable() | protocol.FileSkipped() if message.report:
                 return [_to_controller(protocol.ReplayCollect(report=message.report))]
-            case protocol.Warned() if message.full:
+            case protocol.Warned() if message.full and message.when != "config":  # it has its own of these
                 return [_to_controller(protocol.ReplayWarning(warning=message))]
             case protocol.SuiteProperty():
                 return [_to_controller(protocol.ReplayProperty(name=message.name, value=message.value))]
@@ -142,6 +143,28 @@ class Controlling:
     def _configure(self, slot: str) -> list[Action]:
         self._nodes.add(slot)
         return [_to_controller(protocol.ConfigureNode(slot=slot))]
+
+
+class EarlyWarnings:
+    """
+    Warnings of what each slot does for itself, configuring and collecting, told as often as one process has them.
+
+    That is as often as the slot has them that has them most often.
+    """
+
+    def __init__(self) -> None:
+        self._told: Counter[Warned] = Counter()
+        self._heard: Counter[tuple[str, Warned]] = Counter()
+
+    def is_repeated(self, slot: str, warning: Warned) -> bool:
+        """True where another slot has given the warning that `slot` now gives."""
+        if warning.when not in ("config", "collect"):
+            return False
+        self._heard[slot, warning] += 1
+        if self._heard[slot, warning] <= self._told[warning]:
+            return True
+        self._told[warning] += 1
+        return False
 
 
 def told_at_start(header: str) -> list[Tell]:

@@ -10,7 +10,7 @@ from dt_action.engine.actions import Action, Discard, Kill, Limits, Output, Send
 from dt_action.engine.attempts import attempt_of
 from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
-from dt_action.engine.controlling import Controlling, session_over, told_at_start
+from dt_action.engine.controlling import Controlling, EarlyWarnings, session_over, told_at_start
 from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
 from dt_action.engine.interrupting import GRACE_S, Interrupting
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
@@ -97,8 +97,9 @@ class RunState:
         self._limits = replace(limits, batch_s=0.0, one_by_one=one_by_one) if self._has_fresh_processes else limits
         self._brain = Dispatcher(plan, self._limits, now=now)
         if is_alone:
-            self._brain.stop_lending()
+            self._brain.run_in_one_process()
         self._controlling = Controlling(is_possible=has_controller)
+        self._early_warnings = EarlyWarnings()
         self._confirming = Confirming(budget_s=limits.confirm_budget_s)
         self._interrupting = Interrupting()
         self._confirms_on = ""
@@ -303,7 +304,7 @@ class RunState:
     def _go_alone(self, reason: str, now: float) -> list[Output]:
         """Only one process can run these tests, as plain pytest does it: the others end before they began."""
         self._is_alone = True
-        self._brain.stop_lending()
+        self._brain.run_in_one_process()
         told = Tell(Notice(level="info", text=f"all tests run in one process: {reason}"))
         return [told, *self._discard([*self._processes], now)]
 
@@ -361,6 +362,8 @@ class RunState:
             return []
         if process.confirms:
             return self._hear_confirming(slot, process, message, now)
+        if isinstance(message, protocol.Warned) and self._early_warnings.is_repeated(slot, message):
+            return []
         outputs = self._follow(self._controlling.slot_heard(slot, message))
         match message:
             case Died():
@@ -513,7 +516,7 @@ class RunState:
         self._plan = self._plan.renamed(lambda path: _named_from(rootdir, base, path))
         self._brain = Dispatcher(self._plan, self._limits, now=now)
         if self._is_alone:
-            self._brain.stop_lending()
+            self._brain.run_in_one_process()
         for slot, process in self._processes.items():
             self._brain.start(slot, process.worker, sees_none=True)
         for worker, (capability, _) in self._workers.items():

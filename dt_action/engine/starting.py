@@ -56,7 +56,7 @@ def refusal(died: Died, *, python: str, worker: str, exit_code: int | None = Non
         return Refuse(message=said, hint="check the project's settings for coverage.py (docs/coverage.md)")
     if exit_code is not None and exit_code != USAGE_ERROR:
         return Refuse(
-            message=f"pytest ran no test and ended with exit code {exit_code}; it said:\n{said}", exit_code=exit_code
+            message=f"pytest ended by itself, with exit code {exit_code}; it said:\n{said}", exit_code=exit_code
         )
     return Refuse(
         message=f"pytest did not start ({died.reason}); it said:\n{said}",

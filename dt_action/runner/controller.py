@@ -161,10 +161,7 @@ class ControllerPlugin:
             self._tell_stop(session)
         if not self._config["shows_pytest"]:
             self.ending.watch(session)
-        if session.shouldfail:
-            raise session.Failed(session.shouldfail)
-        if session.shouldstop:
-            raise session.Interrupted(session.shouldstop)
+        self.ending.leave_as_pytest(session)
         return True
 
     def _tell_stop(self, session: Any) -> None:
@@ -247,7 +244,7 @@ class ControllerPlugin:
         self._pytest.hook.pytest_warning_recorded.call_historic(
             kwargs={
                 "warning_message": warning_from(told),
-                "when": full["when"],
+                "when": told["when"],
                 "nodeid": told.get("id", ""),
                 "location": full["location"],
             }

@@ -43,6 +43,7 @@ class Ending:
         self._writer: Any = None
         self._text: Optional[io.StringIO] = None
         self._exit: Optional[BaseException] = None
+        self._is_stopped = False
         self._error = ""
         self.has_begun = False
         self.knows_tests = False
@@ -80,6 +81,14 @@ class Ending:
         """The session is left by `pytest.exit`."""
         self._exit = leaving
 
+    def leave_as_pytest(self, session: Any) -> None:
+        """Leave pytest's loop as it does where a plugin, or `-x`, wants the session to end."""
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            self._is_stopped = True
+            raise session.Interrupted(session.shouldstop)
+
     def broken(self, error: BaseException) -> None:
         """Something was raised where nobody catches it: in a plugin's last hooks."""
         self._error = "".join(traceback.format_exception(type(error), error, error.__traceback__))
@@ -104,7 +113,7 @@ class Ending:
         fields: Dict[str, Any] = {"status": status, "gate": is_gate or bool(self._error)}
         if self._exit is not None and getattr(self._exit, "returncode", None) is not None:
             fields["exit_code"] = int(self._exit.returncode)  # type: ignore[attr-defined]
-        elif self._ended_early(status) or (is_changed and not (self._is_quiet or self._error)):
+        elif self._ended_early(status) or ((is_changed or self._is_stopped) and not (self._is_quiet or self._error)):
             fields["exit_code"] = status
         text = self._text.getvalue() if self._text is not None else ""
         text = "\n".join(line for line in text.split("\n") if line.strip() != "[100%]").strip("\n")

@@ -158,9 +158,9 @@ def why_controller(config: Any) -> List[str]:
 def why_one_process(config: Any) -> str:
     """Why the tests must run in one process, as plain pytest does it; empty where they need not."""
     option = config.option
-    for name, flag in (("usepdb", "--pdb"), ("trace", "--trace"), ("stepwise", "--sw"), ("setupplan", "--setup-plan"),
-                       ("setuponly", "--setup-only"), ("setupshow", "--setup-show"),
-                       ("collectonly", "--collect-only")):  # fmt: skip
+    for name, flag in (("usepdb", "--pdb"), ("trace", "--trace"), ("stepwise", "--sw"), ("stepwise_skip", "--sw-skip"),
+                       ("stepwise_reset", "--sw-reset"), ("setupplan", "--setup-plan"), ("setuponly", "--setup-only"),
+                       ("setupshow", "--setup-show"), ("collectonly", "--collect-only")):  # fmt: skip
         if getattr(option, name, False):
             return "%s follows one process" % flag
     if config.pluginmanager.hasplugin("benchmark") or hasattr(option, "benchmark_json"):

@@ -50,6 +50,7 @@ def warning_data(warning: Any, when: str, nodeid: str, location: Any, *, full: b
         "file": str(warning.filename),
         "line": int(warning.lineno or 0),
         "id": nodeid,
+        "when": when,
     }
     if full:
         args = getattr(message, "args", None)
@@ -60,7 +61,6 @@ def warning_data(warning: Any, when: str, nodeid: str, location: Any, *, full: b
                     "class": type(message).__name__,
                     "args": args if is_plain(args) else None,
                     "category": [warning.category.__module__, warning.category.__name__] if warning.category else None,
-                    "when": when,
                     "location": location,
                 }
             )

@@ -311,6 +311,8 @@ class SlotPlugin:
         finally:
             self._cases.close()
             self.ending.watch(session)
+        if not self._is_worker:
+            self.ending.leave_as_pytest(session)
         return True
 
     def _run_cases(self, session: Any) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fake_slot import FakeCase, FakeFile
@@ -9,9 +12,10 @@ from support.scenes import Scene
 from support.scenes import run as run_scene
 
 from dt_action.engine import Limits
-from dt_action.engine.actions import Send, StartController
+from dt_action.engine.actions import Send, StartController, Tell
+from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Doubt, Settled
-from dt_action.engine.controlling import Controlling
+from dt_action.engine.controlling import Controlling, EarlyWarnings
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
 from dt_action.model.event import CaseFinished, Event, OrderDependent
@@ -134,3 +138,43 @@ def test_what_runs_again_beside_a_controller_session_is_a_node_of_it_and_writes_
     begun = controlling.hear(protocol.NodeConfigured(slot="gw2", workerinput={"x": 1}))
     begin = protocol.Begin(workerinput={"x": 1}, environ={"A": "1"}, looks_alone=True)
     assert begun == [Send(slot="gw2", command=begin)]
+
+
+@pytest.mark.parametrize(
+    ("in_one_process", "begins", "is_confirmed"),
+    [
+        pytest.param(True, ["a.py::t0", "a.py::t1"], False, id="as plain pytest runs them"),
+        pytest.param(True, ["a.py::t1"], True, id="another order"),
+        pytest.param(False, ["a.py::t0", "a.py::t1"], True, id="one of several processes"),
+    ],
+)
+def test_what_one_process_runs_in_pytests_order_is_not_run_once_more(
+    in_one_process: bool, begins: list[str], is_confirmed: bool
+) -> None:
+    plan = Plan(files=(PlannedFile(path="a.py", needs=FileNeeds(path="a.py")),))
+    brain = Dispatcher(plan, Limits(confirm_budget_s=60.0))
+    if in_one_process:
+        brain.run_in_one_process()
+    brain.worker_joined("w0", Capability(), 0.0)
+    brain.slot_joined("gw0", "w0", 0.0)
+    cases = tuple(protocol.Found(id=f"a.py::t{number}", line=1) for number in range(2))
+    brain.collection_known("gw0", protocol.Collection(files=("a.py",), whole=("a reason",), cases=cases), 0.0, places=1)
+    brain.wants("gw0", 0.0)
+    brain.collecting("gw0", "a.py", 0.0)
+    brain.collected("gw0", protocol.Collected(file="a.py", cases=cases, duration_s=0.0), 0.0)
+    for case in begins:
+        assert brain.case_started("gw0", case, 0.0)
+        told = brain.case_finished("gw0", case, FAILED, 0.0)
+    has_outcome = any(isinstance(action, Tell) and isinstance(action.event, CaseFinished) for action in told)
+    assert has_outcome is not is_confirmed
+
+
+def test_a_warning_of_collecting_is_told_as_often_as_one_process_gives_it() -> None:
+    warnings = EarlyWarnings()
+    old = protocol.Warned(category="UserWarning", text="old", file="a.py", line=1, id="a.py", when="collect")
+    assert [warnings.is_repeated("gw0", old) for _ in range(2)] == [False, False]
+    assert [warnings.is_repeated("gw1", old) for _ in range(3)] == [True, True, False]
+    other = replace(old, line=2)
+    assert not warnings.is_repeated("gw1", other)
+    of_a_test = replace(old, when="runtest")
+    assert not any(warnings.is_repeated(slot, of_a_test) for slot in ("gw0", "gw1"))

@@ -82,3 +82,25 @@ def test_what_is_no_failure_is_no_error(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr() == ("owners: alice\n", "")
     assert tell_error(no_session("no database", hint="", exit_code=7), {}) == 7
     assert tell_error(no_session("no pytest", hint="install it", exit_code=None), {}) == 4
+
+
+class Stopped:
+    """pytest's session, which somebody has told to end."""
+
+    Failed, Interrupted = pytest.Session.Failed, pytest.Session.Interrupted
+    shouldfail: str | bool = False
+    shouldstop: str | bool = False
+
+
+def test_a_session_that_is_told_to_stop_ends_as_pytest_ends() -> None:
+    ending, session = Ending(is_quiet=False), Stopped()
+    ending.has_begun = ending.knows_tests = True
+    ending.leave_as_pytest(session)
+    assert "exit_code" not in ending.told(0)
+    session.shouldstop = "quota"
+    with pytest.raises(Stopped.Interrupted, match="quota"):
+        ending.leave_as_pytest(session)
+    assert ending.told(int(pytest.ExitCode.INTERRUPTED))["exit_code"] == 2
+    session.shouldfail = "fuse"
+    with pytest.raises(Stopped.Failed, match="fuse"):
+        ending.leave_as_pytest(session)

@@ -232,7 +232,11 @@ class SuiteProperty:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """A warning was recorded. `id` is the test's, or empty; `full` is what a controller session needs to tell it."""
+    """
+    A warning was recorded. `id` is the test's, or empty; `full` is what a controller session needs to tell it.
+
+    `when` is pytest's word: `config`, `collect` or `runtest`.
+    """
 
     word: ClassVar[str] = "warning"
 
@@ -241,6 +245,7 @@ class Warned:
     file: Text
     line: Count = 0
     id: Text = ""
+    when: Text = ""
     full: str = ""
 
 
