@@ -29,6 +29,13 @@ class Base:
     problem: str = ""
 
 
+def untested_commit(build: Build, git: Git) -> str:
+    """The build's commit where git knows that HEAD does not hold it; empty where it does, or nobody knows."""
+    head = git.resolve("HEAD") if build.commit else ""
+    is_tested = not head or _stands_for(build, head, git) or git.is_ancestor(build.commit, head)
+    return "" if is_tested else build.commit
+
+
 def build_of_checkout(build: Build, git: Git) -> tuple[Build, str]:
     """
     The build with the commit that is really checked out, and a sentence where that is another one than was announced.

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dt_action.app.base import Base, build_of_checkout, find_base, more_history
+from dt_action.app.base import Base, build_of_checkout, find_base, more_history, untested_commit
 from dt_action.app.readings import in_sight
 from dt_action.errors import ConfigurationError
 from dt_action.model.build import Build
@@ -55,6 +55,7 @@ class Memory:
         self._git = Git(settings.root)
         self._notices: list[Notice] = []
         self._runs_here = False
+        self._untested_commit = ""
 
     def prepare(self) -> None:
         """Read what a person wrote, so that a mistake in it is told before the tests run and not after."""
@@ -73,6 +74,7 @@ class Memory:
             return build
         if said:
             self._warn(said)
+            self._untested_commit = untested_commit(build, self._git)
         return found
 
     @cached_property
@@ -236,6 +238,7 @@ class Memory:
         from dt_action.judging.baseline import compare
 
         run = replace(run, build=self.build)
+        run = replace(run, untested_commit=run.untested_commit or self._untested_commit)
         past = self.past
         self._store.record(run, self._recorded())
         run = replace(run, change=compare(run, self._baseline(past, run)))

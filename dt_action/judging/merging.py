@@ -74,6 +74,7 @@ def merge(runs: Iterable[Run], expected_shards: Iterable[str] = ()) -> Run:
         single_fixtures=_unique(fixture for run in last for fixture in run.single_fixtures),
         not_run=_unique(id for run in last for id in run.not_run),
         missing_shards=missing,
+        untested_commit=next((run.untested_commit for run in last if run.untested_commit), ""),
         change=_same([run.change for run in last], None),
         tolerated=_unique(item for run in last for item in run.tolerated),
         breaches=_unique(breach for run in last for breach in run.breaches),

@@ -134,7 +134,8 @@ class Run:
     that tests recorded of the whole session. `is_selection` tells that some tests were left out on purpose. `shard`
     names the static share that this run was, such as `2/4`, and `share` what of the plan that is. `paths` says where
     the files lie that the results are of; None where nobody knows. `output_dir` is where the reports and what tests
-    left lie, from where dt was started.
+    left lie, from where dt was started. `untested_commit` is the commit that the build is for, where something else was
+    checked out that does not hold it: what the run says is nothing that this commit could be called green for.
     """
 
     id: str
@@ -173,6 +174,7 @@ class Run:
     command: str = ""
     paths: Paths | None = None
     output_dir: str = ""
+    untested_commit: str = ""
 
     def totals(self) -> Totals:
         """Count the results by outcome."""

@@ -245,8 +245,13 @@ def board_in(body: str, key: str) -> Board | None:
 
 
 def entry_of(run: Run, job: Job, *, title: str, commit: str, url: str, text: str) -> Entry:
-    """What a job says of its run."""
+    """What a job says of its run. A commit is never called green where other code was tested than it holds."""
     standing = standing_of(run)
+    conclusion = standing.conclusion
+    if run.untested_commit and conclusion in ("passed", "skipped"):
+        conclusion = "no-tests"
+        words = f"not tested: what was checked out does not hold commit `{run.untested_commit[:7]}`"
+        text = f"## {SIGNS[conclusion]} {words}\n\n{_HEADING.sub('', text, count=1)}"
     return Entry(
         key=job.key,
         writer=job.writer,
@@ -255,7 +260,7 @@ def entry_of(run: Run, job: Job, *, title: str, commit: str, url: str, text: str
         run=job.run,
         attempt=job.attempt,
         commit=commit,
-        conclusion=standing.conclusion,
+        conclusion=conclusion,
         passed=standing.passed,
         failed=run.totals().failing,
         skipped=standing.skipped,

@@ -175,6 +175,16 @@ def test_a_comment_among_hundreds_is_found_and_only_our_own_is_changed(github: G
     assert len(repository.comments) == 133
 
 
+def test_a_commit_is_not_called_green_where_other_code_was_tested(github: GitHubDouble, job: Job) -> None:
+    """`pull_request_target` without a `ref` checks the target out."""
+    run = replace(run_of("passed"), untested_commit=HEAD)
+    assert job.provider(check_name="dt", comment="always").publish(run, publication_of(run, "## ✅ passed: 1\n")) == []
+    assert [check["conclusion"] for check in github.repository.checks.values()] == ["neutral"]
+    body = github.repository.comments[0]["body"]
+    assert "not tested: what was checked out does not hold commit `aaaaaaa`" in body
+    assert "✅" not in body
+
+
 def test_a_late_comment_of_an_older_run_is_not_written(github: GitHubDouble, job: Job) -> None:
     run = run_of("failed")
     job.environ["GITHUB_RUN_ID"] = "2000"

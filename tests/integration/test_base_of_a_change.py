@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dt_action.app.base import build_of_checkout, find_base
+from dt_action.app.base import build_of_checkout, find_base, untested_commit
 from dt_action.model.build import Build
 from dt_action.workspace.git import Git
 
@@ -231,11 +231,15 @@ def test_another_ref_checked_out_than_the_events_is_noticed_and_told_for_what_it
     found, said = build_of_checkout(pull(repository), Git(repository.root))
     assert repository.name_of(found.commit) == "C"
     assert f"{repository.id('C')[:12]}, not {repository.id('F2')[:12]}" in said
+    assert untested_commit(pull(repository), Git(repository.root)) == repository.id("F2")
     scheduled = replace(pull(repository), branch="main", is_default_branch=True)  # and a step checked out feature
     assert not build_of_checkout(scheduled, Git(repository.root))[0].is_default_branch
     for name in ("M", "F2"):
         repository.git("checkout", "-q", name)
         assert build_of_checkout(pull(repository), Git(repository.root)) == (pull(repository), "")
+    repository.commit("formatted")  # by the job itself, on top of what was pushed
+    assert build_of_checkout(pull(repository), Git(repository.root))[1]
+    assert untested_commit(pull(repository), Git(repository.root)) == ""
 
 
 def test_what_lies_here_says_nothing_of_a_build_that_is_not_checked_out(repository: Repository) -> None:
