@@ -53,6 +53,15 @@ class Backlog:
         queues = (*self._queues.values(), *self._demanding.values())
         yield from (entry.piece for queue in queues for entry in queue)
 
+    def why_waiting(self, locked: frozenset[str]) -> Iterator[tuple[str, str]]:
+        """The file of each piece, and what it waits for. Nobody can have what is `locked`."""
+        for piece in self:
+            names = piece.exclusive & locked
+            yield (
+                piece.file,
+                f"waits for {', '.join(sorted(names))}" if names else f"waits for a slot with {piece.requirement}",
+            )
+
     def add(self, piece: Piece) -> None:
         """Let a piece wait. Plain files are to come in pytest's order."""
         self.expected_s += piece.expected_s

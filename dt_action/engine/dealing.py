@@ -44,7 +44,6 @@ class Dealer:
         backlog: Backlog,
         pace: Pace,
         verdicts: Verdicts,
-        *,
         intake: Intake,
         locks: Locks,
         singles: Singles,

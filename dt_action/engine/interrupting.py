@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dt_action.engine.inputs import Cancel
+from dt_action.engine.slots import Slot
 from dt_action.model.case import Attempt
 from dt_action.model.slot_protocol import Interrupted
 
@@ -22,6 +23,15 @@ class Met:
     worker: str
     duration_s: float
     where: str = ""
+
+
+def met_by(slots: Iterable[Slot], now: float) -> list[Met]:
+    """The cases that run now, but for those of which only the teardown is left."""
+    return [
+        Met(case=slot.running, slot=slot.name, worker=slot.worker, duration_s=max(0.0, now - slot.since))
+        for slot in slots
+        if slot.running and not slot.is_held
+    ]
 
 
 def attempt_met(met: Met, status: str, reason: str) -> Attempt:

@@ -12,7 +12,7 @@ from dt_action.engine.brain import Dispatcher
 from dt_action.engine.confirming import Confirming, Settled
 from dt_action.engine.controlling import Controlling, EarlyWarnings, session_over, told_at_start
 from dt_action.engine.inputs import Cancel, Hear, Input, Join, Leave, Open, Release, Reserve, Tick
-from dt_action.engine.interrupting import GRACE_S, Interrupting
+from dt_action.engine.interrupting import GRACE_S, Interrupting, met_by
 from dt_action.engine.starting import conftest_of, crash_detail, last_words, refusal
 from dt_action.model import slot_protocol as protocol
 from dt_action.model.case import Attempt
@@ -202,7 +202,7 @@ class RunState:
             return False
         if (self._confirming.wants_process and worker == self._confirms_on) or self._brain.wants_seat_on(worker):
             return True
-        if len(self.starting) >= max(1, self._brain.waiting if self._is_ready else len(self._plan.files)):
+        if len(self.starting) >= max(1, len(self._brain.backlog) if self._is_ready else len(self._plan.files)):
             return False
         return not self.resting_on(worker) and self._brain.wants_slot_on(worker)
 
@@ -218,35 +218,35 @@ class RunState:
     @property
     def reserved(self) -> frozenset[str]:
         """What tests of this run have for themselves now, by name."""
-        return frozenset() if self.is_over else self._brain.reserved
+        return frozenset() if self.is_over else self._brain.locks.reserved
 
     @property
     def reserved_elsewhere(self) -> frozenset[str]:
         """The same of other runs, as far as was told."""
-        return self._brain.reserved_elsewhere
+        return self._brain.locks.elsewhere
 
     @property
     def lending_version(self) -> int:
         """A number that changes with what is lent."""
-        return self._brain.lending.version
+        return self._brain.backlog.lending.version
 
     @property
     def lent(self) -> dict[str, Holding]:
         """What tests of this run have of each worker now."""
-        return {} if self.is_over else self._brain.lending.lent()
+        return {} if self.is_over else self._brain.backlog.lending.lent()
 
     @property
     def lent_elsewhere(self) -> Mapping[str, Holding]:
         """The same of other runs, as far as was told."""
-        return self._brain.lending.elsewhere
+        return self._brain.backlog.lending.elsewhere
 
     def needs_waiting(self) -> Iterator[tuple[Requirement, float]]:
         """What waits needs, each with the seconds that it is expected to take."""
-        return self._brain.needs_waiting()
+        return ((piece.requirement, piece.expected_s) for piece in self._brain.backlog)
 
     def why_waiting(self) -> Iterator[tuple[str, str]]:
         """The file of each piece of work that waits, and what it waits for."""
-        return self._brain.why_waiting()
+        return self._brain.backlog.why_waiting(self._brain.locks.locked)
 
     # --- workers and slots come and go ----------------------------------------------------------------------------
 
@@ -285,7 +285,8 @@ class RunState:
         if process is None or process.is_starting:
             return []
         process.is_leaving = True
-        if self._brain.is_held(slot):
+        held = self._brain.slots.get(slot)
+        if held is not None and held.is_held:
             return self._follow(self._brain.let_go(slot))
         if self.is_resting(slot):
             return self._make_way(slot, process, now)
@@ -317,7 +318,9 @@ class RunState:
             gone += self._follow(self._brain.process_gone(slot, now))
         if self.is_finished or self._interrupting.asked:
             return gone
-        if process.is_starting and (died.how == "lost" or not self._brain.is_importing(slot)):
+        state = self._brain.slots.get(slot)
+        is_importing = state is not None and bool(state.importing)
+        if process.is_starting and (died.how == "lost" or not is_importing):
             left = self._follow(self._brain.slot_left(slot, now))
             failed = [] if died.how == "lost" else self._failed_to_start(process, died, now)
             return [*gone, *left, *failed]
@@ -369,7 +372,7 @@ class RunState:
             case Died():
                 return outputs + self._died(slot, process, message, now)
             case protocol.Interrupted():
-                self._interrupting.heard(self._brain.running(now), slot, message)
+                self._interrupting.heard(met_by(self._brain.slots.values(), now), slot, message)
                 return outputs
             case protocol.Spent():
                 process.is_stopped = True
@@ -405,7 +408,7 @@ class RunState:
                 return self._go_alone(message.reason, now)
             case protocol.NeedsController():
                 return self._follow(self._controlling.needed(slot, message.reasons))
-            case protocol.Ready() if not self._brain.has_slot(slot):
+            case protocol.Ready() if slot not in self._brain.slots:
                 return self._ready(slot, process, message, now)
             case protocol.Garbled():
                 return self._follow([Kill(slot=slot, outcome="crashed", reason=message.what)])
@@ -531,10 +534,10 @@ class RunState:
         if self._confirming.is_under_way:
             outputs = self._settle(self._confirming.tick(now), now)
         elif self._brain.can_confirm:
-            doubts, order = self._brain.doubts()
+            doubts = self._brain.doubts.waiting()
             self._confirms_on = doubts[0].attempt.worker  # where it failed, since another one may have other devices
             here = [doubt for doubt in doubts if doubt.attempt.worker == self._confirms_on]
-            outputs = self._settle(self._confirming.begin(here, order, self._brain.seconds_of), now)
+            outputs = self._settle(self._confirming.begin(here, self._brain.order, self._brain.doubts.seconds_of), now)
             self._has_learnt, self._has_waited_for_place = True, False
         if not self._confirming.wants_process or self.is_finished or self._interrupting.asked:
             return outputs
@@ -567,19 +570,23 @@ class RunState:
 
         So does one that sees devices which nobody needs as they are, for one that sees others.
         """
-        if self._brain.holds_work(slot) or self.is_finished:
+        if self.is_finished or self._has_work(slot):
             return self._brain.wants(slot, now)
         process.is_leaving |= self._has_fresh_processes and process.is_used
         process.is_used = True
         process.is_leaving |= self._brain.is_done_with(slot)
         if not process.is_leaving:
             return self._brain.wants(slot, now)
-        if self._brain.is_running(slot):
+        if slot in self._brain.slots and self._brain.slots[slot].running:
             return self._brain.let_go(slot)  # first the teardown, which belongs to the last test
         return self._stop(slot, process, now)
 
+    def _has_work(self, slot: str) -> bool:
+        state = self._brain.slots.get(slot)
+        return state is not None and state.has_work
+
     def _make_way(self, slot: str, process: _Process, now: float) -> list[Output]:
-        if not process.is_leaving or process.is_stopped or self.is_finished or self._brain.holds_work(slot):
+        if not process.is_leaving or process.is_stopped or self.is_finished or self._has_work(slot):
             return []
         return self._follow(self._stop(slot, process, now))
 
@@ -595,7 +602,7 @@ class RunState:
             here = {slot: process for slot, process in self._processes.items() if process.worker == worker}
             if any(process.is_leaving for process in here.values()):
                 continue
-            plain = [slot for slot in here if not self._brain.lending.sees(slot) and not here[slot].confirms]
+            plain = [slot for slot in here if not self._brain.backlog.lending.sees(slot) and not here[slot].confirms]
             resting = [slot for slot in self._brain.resting if slot in plain]
             for slot in [*resting, *(slot for slot in plain if not here[slot].is_starting)][:1]:
                 outputs += self._release(slot, now)
@@ -626,7 +633,7 @@ class RunState:
         """Let the tests that run tear down what they have set up before the run ends; asked again, it ends at once."""
         if self.is_finished or self._interrupting.asked:
             return self._end_interrupted(now) if self._interrupting.asked and not self.is_finished else []
-        self._interrupting.begin(asked, self._brain.running(now), now)
+        self._interrupting.begin(asked, met_by(self._brain.slots.values(), now), now)
         slots = [slot for slot, process in self._processes.items() if not (process.is_starting or process.confirms)]
         return self._follow([Send(slot=slot, command=protocol.Interrupt()) for slot in slots])
 
@@ -642,7 +649,7 @@ class RunState:
         has_reports = self._start.measures or self._controlling.is_open or self._is_alone  # whose status is the run's
         self._closes_by = now + (SAVE_GRACE_S if has_reports else STOP_GRACE_S)
         if self._controlling.is_open:
-            unknown = [slot for slot in self.starting if not self._brain.has_slot(slot)]
+            unknown = [slot for slot in self.starting if slot not in self._brain.slots]
             stops = [Send(slot=slot, command=protocol.Stop()) for slot in unknown]
             return [*self._discard(confirming, now), *self._follow(stops)]
         return self._discard([*confirming, *self.starting], now)

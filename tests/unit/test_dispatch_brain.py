@@ -284,11 +284,11 @@ def test_slots_that_keep_fixtures_for_work_that_nobody_has_let_them_go() -> None
     brain.case_started("s0", "a.py::t0", 0.0)
     brain._dealer.slots["s0"].give_up((), ["a.py::t1"], brain._verdicts.pieces)  # a bug, if there is one
     brain.wants("s0", 0.0)
-    assert brain.is_held("s0")
+    assert brain.slots["s0"].is_held
 
     brain.tick(1.0)
 
-    assert not brain.is_held("s0")
+    assert not brain.slots["s0"].is_held
 
 
 def test_the_time_for_which_a_slot_waits_for_more_work_is_not_its_tests() -> None:

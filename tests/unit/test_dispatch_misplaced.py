@@ -113,13 +113,13 @@ def test_memory_that_others_wait_for_is_not_kept_with_the_fixtures() -> None:
     brain.collecting("s0", "a.py", 0.0)
     brain.collected("s0", Collected(file="a.py", cases=(Found(id="a.py::t"),), duration_s=0.0), 0.0)
     brain.case_started("s0", "a.py::t", 0.0)
-    assert brain.lending.lent()["w0"].memory_bytes == 10
+    assert brain.backlog.lending.lent()["w0"].memory_bytes == 10
 
     (rests,) = brain.wants("s0", 0.0)
     assert isinstance(rests, Send)
     assert rests.command == Rest(clear=True)
     brain.case_finished("s0", "a.py::t", PASSED, 0.0)
-    assert not brain.lending.lent()
+    assert not brain.backlog.lending.lent()
 
 
 def told(actions: list[Action], kind: type) -> list[object]:
