@@ -294,8 +294,14 @@ class Dispatcher:
         told = Tell(CaseStarted(case=case, worker=state.worker, slot=slot, at=at))
         return [told, *self._dealer.began(state, case)]
 
-    def case_finished(self, slot: str, case: str, attempt: Attempt, now: float) -> list[Action]:
-        """The slot ended the case that it ran. One that it was not to run any more, or told before, is ignored."""
+    def case_finished(
+        self, slot: str, case: str, attempt: Attempt, now: float, *, made_files: bool = False
+    ) -> list[Action]:
+        """
+        The slot ended the case that it ran. One that it was not to run any more, or told before, is ignored.
+
+        A failure of one that `made_files` which are still there is told as it is: they may make it pass from now on.
+        """
         state = self._dealer.slots.get(slot)
         if state is None or self.is_finished:
             return []
@@ -313,7 +319,7 @@ class Dispatcher:
         file = self._ledger[case].case.file
         if attempt.outcome in ("failed", "error") and file in self._singles.barred(slot):
             return [*self._verdicts.admit_cases(file, [case]), *self._after(now)]  # it wanted what only one can have
-        if self.doubts.is_doubtful(case, attempt, state.worker):
+        if not made_files and self.doubts.is_doubtful(case, attempt, state.worker):
             self.doubts.add(case, file, placed)
             return self._after(now)
         has_torn_down = state.is_leaving or state.is_resting

@@ -465,7 +465,7 @@ class RunState:
             case protocol.Started():
                 return brain.case_started(slot, message.id, now, at=at)
             case protocol.Finished():
-                return brain.case_finished(slot, message.id, attempt_of(message), now)
+                return brain.case_finished(slot, message.id, attempt_of(message), now, made_files=message.made_files)
             case protocol.Importing():
                 return brain.importing(slot, message.file, now)
             case protocol.Collecting():

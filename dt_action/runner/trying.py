@@ -11,6 +11,7 @@ import pytest
 
 from .channel import Channel
 from .ending import Ending
+from .new_files import NewFiles
 from .outcomes import CaseRecord
 from .replaying import report_data
 from .time_off import time_off
@@ -46,12 +47,14 @@ class CaseRunner:
         self._records: Dict[str, CaseRecord] = {}
         self._ran: Set[Any] = set()
         self._waited_s = 0.0
+        self._new_files = NewFiles()
         self._setup_state: Any = None
         self._teardown_exact: Any = None
 
     def open(self, session: Any) -> None:
         """Settle from now on, at each teardown, what comes next."""
         self._setup_state = session._setupstate
+        self._new_files = NewFiles(str(session.config.rootpath), _STARTED_IN)
         self._teardown_exact = self._setup_state.teardown_exact
         self._setup_state.teardown_exact = self._tear_down
 
@@ -84,7 +87,8 @@ class CaseRunner:
             if record.is_left:
                 return
             self._send_left(name, tries, is_failing=record.is_failing)
-            self._channel.send("finished", id=name, **record.finished())
+            made = record.is_failing and self._new_files.left_by(str(items[0].path), record.started_at)
+            self._channel.send("finished", id=name, **record.finished(), **({"made_files": True} if made else {}))
             if not self._may_try_again(record) or session.shouldstop:
                 return
 

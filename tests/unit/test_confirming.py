@@ -141,15 +141,16 @@ def test_what_runs_again_beside_a_controller_session_is_a_node_of_it_and_writes_
 
 
 @pytest.mark.parametrize(
-    ("in_one_process", "begins", "is_confirmed"),
+    ("in_one_process", "made_files", "begins", "is_confirmed"),
     [
-        pytest.param(True, ["a.py::t0", "a.py::t1"], False, id="as plain pytest runs them"),
-        pytest.param(True, ["a.py::t1"], True, id="another order"),
-        pytest.param(False, ["a.py::t0", "a.py::t1"], True, id="one of several processes"),
+        pytest.param(True, False, ["a.py::t0", "a.py::t1"], False, id="as plain pytest runs them"),
+        pytest.param(True, False, ["a.py::t1"], True, id="another order"),
+        pytest.param(False, False, ["a.py::t0", "a.py::t1"], True, id="one of several processes"),
+        pytest.param(False, True, ["a.py::t0", "a.py::t1"], False, id="it may have written what it missed"),
     ],
 )
-def test_what_one_process_runs_in_pytests_order_is_not_run_once_more(
-    in_one_process: bool, begins: list[str], is_confirmed: bool
+def test_a_failure_that_plain_pytest_has_too_is_not_run_once_more(
+    in_one_process: bool, made_files: bool, begins: list[str], is_confirmed: bool
 ) -> None:
     plan = Plan(files=(PlannedFile(path="a.py", needs=FileNeeds(path="a.py")),))
     brain = Dispatcher(plan, Limits(confirm_budget_s=60.0))
@@ -164,7 +165,7 @@ def test_what_one_process_runs_in_pytests_order_is_not_run_once_more(
     brain.collected("gw0", protocol.Collected(file="a.py", cases=cases, duration_s=0.0), 0.0)
     for case in begins:
         assert brain.case_started("gw0", case, 0.0)
-        told = brain.case_finished("gw0", case, FAILED, 0.0)
+        told = brain.case_finished("gw0", case, FAILED, 0.0, made_files=made_files)
     has_outcome = any(isinstance(action, Tell) and isinstance(action.event, CaseFinished) for action in told)
     assert has_outcome is not is_confirmed
 

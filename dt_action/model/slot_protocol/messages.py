@@ -162,7 +162,11 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A case is over; the fields are those of `model.case.Attempt`. `reports` are pytest's, as in `Uncollectable`."""
+    """
+    A case is over; the fields are those of `model.case.Attempt`. `reports` are pytest's, as in `Uncollectable`.
+
+    `made_files` tells that it failed, and left new files in the project.
+    """
 
     word: ClassVar[str] = "finished"
 
@@ -176,6 +180,7 @@ class Finished:
     stderr: Text = ""
     properties: tuple[Property, ...] = ()
     reports: tuple[str, ...] = ()
+    made_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
