@@ -22,7 +22,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _propose(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Edit the quarantine's file, and print each change; nothing where the history proposes none."""
-    parser = Parser("quarantine propose", "put flaky tests into the quarantine, and take out what passed for long")
+    parser = Parser("dt quarantine propose", "put flaky tests into the quarantine, and take out what passed for long")
     parser.add_argument("--dry-run", action="store_true", help="print the changes and leave the file alone")
     settings, given = settings_from(parser, argv, environ)
     wiring = Wiring(settings=settings, environ=environ, listener=lambda _: lambda _: None, say=print)
