@@ -7,7 +7,7 @@ import threading
 from typing import Any, Callable, Dict, NamedTuple, Optional, Set, Tuple
 
 from .keeping import Stores
-from .lasting import EVERYBODY, Place
+from .lasting import EVERYBODY, Place, identity
 
 _get_ident = threading.get_ident
 _PLAIN_METHODS = frozenset(("function", "property", "classmethod", "staticmethod"))
@@ -30,11 +30,11 @@ class Keeper(NamedTuple):
 class Extent:
     """A call of a keeper: what is entered from its begin until nothing of that can be stored any more."""
 
-    __slots__ = ("code", "ident", "keeper", "mark", "number", "places", "seen")
+    __slots__ = ("code", "ident", "keeper", "mark", "number", "outer", "places", "seen")
 
     def __init__(self, number: int, keeper: Keeper, code: Any, frame: Any) -> None:
         self.number, self.keeper, self.code = number, keeper, code
-        self.mark, self.ident = id(frame), _get_ident()
+        self.mark, self.outer, self.ident = identity(frame), identity(frame.f_back), _get_ident()
         self.seen: Set[int] = {number}
         self.places: Dict[Tuple[int, str], Place] = {}
 
@@ -45,16 +45,20 @@ class Extent:
 
     def is_call(self, frame: Any) -> bool:
         """True for the frame of this call."""
-        return id(frame) == self.mark and frame.f_code is self.code
+        return identity(frame) == self.mark and frame.f_code is self.code
 
     def is_left(self, frame: Any) -> bool:
         """True where a frame does not lie within it any more, as far as that can be told."""
         if _get_ident() != self.ident:
             return False
+        mark, outer = self.mark, self.outer
         while frame is not None:
-            if self.is_call(frame):
+            found = identity(frame)
+            if found == mark and self.is_call(frame):
                 stores = self.keeper.stores
                 return stores is not None and not stores.is_ahead(frame.f_lasti)
+            if found == outer:  # its caller runs something else
+                return True
             frame = frame.f_back
         return True
 
@@ -62,11 +66,11 @@ class Extent:
 def of_module(variables: Any) -> Place:
     """Where a module's code puts what it makes: it lasts as long as it is imported."""
     name = variables.get("__name__", "")
-    mark = id(variables)
+    mark = identity(variables)
 
     def lasts() -> bool:
         module = sys.modules.get(name)
-        return module is not None and id(vars(module)) == mark
+        return module is not None and identity(vars(module)) == mark
 
     return Place(lasts, (mark, ""), variables.get("__file__") or EVERYBODY)
 

@@ -7,9 +7,12 @@ import sys
 import types
 import weakref
 from itertools import islice
-from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Set, Tuple
 
 from .keeping import ATTRIBUTE, CELL, INSIDE, ITEM, VARIABLE, Chain, Store
+
+identity = object.__hash__
+"""What `id` tells, without the audit event that Python raises for each `id`."""
 
 _MISSING = object()
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes))
@@ -64,20 +67,23 @@ class Lasting:
         self._home: Any = None
         self._held: Dict[int, Tuple[Any, FrozenSet[int]]] = {}
         self._watched: Dict[Tuple[int, str], Callable[[], bool]] = {}
+        self._new: Set[Any] = set()
 
     def begin_case(self, variables: Any) -> None:
         """Another test begins, whose module has these variables."""
         self._home = variables
         self._held.clear()
         self._watched.clear()
+        self._new.clear()
 
     def share(self, value: Any, fixture: str) -> None:
         """What a fixture of wider scope made; it is known by its identity, as long as it lives."""
-        self._shared[id(value)] = fixture
+        self._shared[identity(value)] = fixture
+        self._new.clear()
 
     def forget(self, value: Any) -> None:
         """The fixture's end has come, and another object may lie there later."""
-        self._shared.pop(id(value), None)
+        self._shared.pop(identity(value), None)
 
     def place(self, store: Store, frame: Any) -> Optional[Place]:
         """Where a store goes, in a frame that is about to do it or has just begun; None where it ends with the test."""
@@ -132,7 +138,7 @@ class Lasting:
         """What was there before the first store of this test is what counts: it may be put back."""
         if owner is sys and name in _EXCHANGED:
             return None
-        key = (id(owner), name)
+        key = (identity(owner), name)
         if key not in self._watched:
             self._watched[key] = watch(owner, name)
         return Place(self._watched[key], key, home, fixture)
@@ -140,7 +146,19 @@ class Lasting:
     # --- what outlives a test -------------------------------------------------------------------------------------
 
     def _of_object(self, owner: Any, frame: Any) -> Optional[Tuple[str, str]]:
-        """The home and fixture of an object that was there before; None for one that this test made."""
+        """
+        The home and fixture of an object that was there before; None for one that this test made.
+
+        What lies later where a new object lay is newer still, so that its identity tells enough until the test ends.
+        """
+        if identity(owner) in self._new:
+            return None
+        told = self._of_unknown(owner, frame)
+        if told is None:
+            self._new.add(identity(owner))
+        return told
+
+    def _of_unknown(self, owner: Any, frame: Any) -> Optional[Tuple[str, str]]:
         kind = type(owner)
         if issubclass(kind, types.ModuleType):
             return _file(vars(owner)), ""
@@ -148,7 +166,7 @@ class Lasting:
             return (EVERYBODY, "") if self._is_old_class(owner) else None
         if kind is types.FunctionType:
             return None if self._is_new(owner.__globals__, owner.__code__) else (EVERYBODY, "")
-        fixture = self._shared.get(id(owner))
+        fixture = self._shared.get(identity(owner))
         if fixture is not None:
             return EVERYBODY, fixture
         home = self._module_with(owner, frame, kind)
@@ -167,12 +185,22 @@ class Lasting:
         return all(variables is not self._home and self._is_ours(_file(variables)) for variables in files)
 
     def _of_container(self, owner: Any, base: Any, frame: Any) -> Optional[Tuple[str, str]]:
+        """The same of a container, or None where nobody is known to hold it; `base` has it as an attribute."""
+        key = (identity(owner), identity(base), identity(frame.f_globals))
+        if key in self._new:
+            return None
+        told = self._of_unknown_container(owner, base, frame)
+        if told is None:
+            self._new.add(key)
+        return told
+
+    def _of_unknown_container(self, owner: Any, base: Any, frame: Any) -> Optional[Tuple[str, str]]:
         if base is not owner and base is not _MISSING:
             for above in _classes(base)[:-1]:
                 if any(value is owner for value in _class_attributes(above).values()):
                     return (EVERYBODY, "") if self._is_old_class(above) else None
             return self._of_object(base, frame)
-        fixture = self._shared.get(id(owner))
+        fixture = self._shared.get(identity(owner))
         if fixture is not None:
             return EVERYBODY, fixture
         home = self._module_with(owner, frame, type(owner))
@@ -188,26 +216,26 @@ class Lasting:
         for variables in (self._home, frame.f_globals, vars(others) if others is not None else None):
             if variables is None:
                 continue
-            held = self._held.get(id(variables))
+            held = self._held.get(identity(variables))
             if held is None:
-                held = self._held[id(variables)] = (variables, frozenset(map(id, [*variables.values()])))
-            if id(owner) in held[1]:
+                held = self._held[identity(variables)] = (variables, frozenset(map(identity, [*variables.values()])))
+            if identity(owner) in held[1]:
                 return self._only_home(owner, variables)
         return None
 
     def _only_home(self, owner: Any, variables: Any) -> str:
         """The file of a module that has an object; `EVERYBODY` where others of the project have it, too."""
-        home = self._homes.get(id(owner))
+        home = self._homes.get(identity(owner))
         if home is None:
             home = _file(variables)
             for module in [*sys.modules.values()]:
                 others = _attributes_of(module)
                 if not others or others is variables or not self._is_ours(_file(others)):
                     continue
-                if id(owner) in map(id, [*others.values()]):
+                if identity(owner) in map(identity, [*others.values()]):
                     home = EVERYBODY
                     break
-            self._homes[id(owner)] = home
+            self._homes[identity(owner)] = home
         return home
 
     def _is_old_class(self, kind: type) -> bool:
@@ -308,7 +336,7 @@ def _always() -> bool:
 
 def _mark(value: Any) -> Any:
     """What tells a value from another one; it keeps nothing alive that could notice."""
-    return (type(value), value) if type(value) in _PLAIN else (type(value), id(value))
+    return (type(value), value) if type(value) in _PLAIN else (type(value), identity(value))
 
 
 def _deep_mark(value: Any) -> Any:

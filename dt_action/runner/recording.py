@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from .extents import Extent, Keeper, is_kept_by_class, of_cache, of_module
 from .keeping import stores_of
-from .lasting import EVERYBODY, Lasting
+from .lasting import EVERYBODY, Lasting, identity
 from .observing import CHILD, FOREIGN, IMPORTS, REPORTS, STANDARD, Observer, Places
 from .sources import Monitoring, Tracing
 
@@ -191,7 +191,7 @@ class Recording:
             return False
         if code.co_filename.startswith("<") and self._is_ours(frame.f_globals.get("__file__") or ""):
             owner = self._places.owner(frame.f_globals["__file__"])  # a dataclass's methods, say
-        cache = self._caches.get(id(code))
+        cache = self._caches.get(identity(code))
         if owner in (STANDARD, IMPORTS, FOREIGN):
             if cache is None and not code.co_filename.endswith(_MULTIPROCESSING):
                 return False
@@ -202,7 +202,7 @@ class Recording:
             unit = (owner, getattr(code, "co_qualname", ""), code.co_firstlineno, name)
             keeper = self._keeper(code, frame, cache)
         self._kept_codes.append(code)
-        number = self._numbers[id(code)] = len(self._units)
+        number = self._numbers[identity(code)] = len(self._units)
         self._units.append(unit)
         if unit[1]:
             self._by_name[frame.f_globals.get("__name__", ""), unit[1]] = number
@@ -219,10 +219,15 @@ class Recording:
         is_descriptor = is_kept_by_class(code, frame)
         return Keeper(stores, cache, is_descriptor=is_descriptor) if stores or cache or is_descriptor else None
 
+    def needs_frame(self, code: Any) -> bool:
+        """True where `enter` looks at the frame of a call."""
+        return bool(self._extents) or self._numbers[identity(code)] in self._keepers
+
     def enter(self, code: Any, frame: Any) -> bool:
         """A function of the project is entered. True where it need not be told again until contexts change."""
-        number = self._numbers[id(code)]
-        self._leave_extents(frame)
+        number = self._numbers[identity(code)]
+        if self._extents:
+            self._leave_extents(frame)
         for seen in self._stack:
             seen.add(number)
         if not self._fixture:
@@ -277,7 +282,7 @@ class Recording:
 
     def stored(self, code: Any, offset: int, frame: Any) -> None:
         """A store of a keeper that is watched is about to be done."""
-        number = self._numbers[id(code)]
+        number = self._numbers[identity(code)]
         stores = self._keepers[number].stores
         place = self._lasting.place(stores.by_offset[offset], frame) if stores is not None and self._case else None
         if place is None:
@@ -293,7 +298,7 @@ class Recording:
 
     def watched(self, code: Any) -> Any:
         """The offsets of stores in a function."""
-        stores = self._keepers[self._numbers[id(code)]].stores
+        stores = self._keepers[self._numbers[identity(code)]].stores
         return stores.by_offset if stores is not None else ()
 
     def _leave_extents(self, frame: Any) -> None:
@@ -337,7 +342,7 @@ class Recording:
 
         False also for one that a fixture of wider scope ran as well: it is not known whose an object is.
         """
-        number = self._numbers.get(id(code))
+        number = self._numbers.get(identity(code))
         if number is None:
             return None
         return number in self._own and number not in self._of_fixtures
@@ -356,7 +361,7 @@ class Recording:
         def note(function: Any, wrapper: Any) -> Any:
             code = getattr(function, "__code__", None)
             if code is not None:
-                self._caches[id(code)] = weakref.ref(wrapper)
+                self._caches[identity(code)] = weakref.ref(wrapper)
                 self._kept_codes.append(code)
             return wrapper
 

@@ -7,6 +7,8 @@ import sys
 import threading
 from typing import Any, Dict, List, Set
 
+from .lasting import identity
+
 _getframe = sys._getframe
 _RESUMED = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -50,13 +52,13 @@ class Monitoring:
         tool, set_local, watched = self._tool, self._set_local, self._watched
         start, both = self._start, self._start | self._resume
         for code in fired:
-            if not watched or id(code) not in watched:
+            if not watched or identity(code) not in watched:
                 set_local(tool, code, both if code.co_flags & _RESUMED else start)
 
     def watch(self, code: Any, _: Any) -> None:
         """Hear the stores of a function, until `rest`."""
-        if id(code) not in self._watched:
-            self._watched[id(code)] = code
+        if identity(code) not in self._watched:
+            self._watched[identity(code)] = code
             self._set_local(self._tool, code, self._calls(code))
             self._set_local(self._tool, code, self._calls(code) | self._instruction)
 
@@ -76,15 +78,16 @@ class Monitoring:
         return self._disable
 
     def _on_start(self, code: Any, _: int) -> None:
-        if id(code) not in self._over:
-            self._enter(code, _getframe(1), is_armed=True)
+        if identity(code) not in self._over:
+            is_of_interest = self._recording.needs_frame(code)  # each frame that is asked for costs
+            self._enter(code, _getframe(1) if is_of_interest else None, is_armed=True)
 
     def _enter(self, code: Any, frame: Any, *, is_armed: bool) -> None:
         self._fired.append(code)
         is_over = self._recording.enter(code, frame)
-        if id(code) in self._watched:
+        if identity(code) in self._watched:
             if is_over:
-                self._over.add(id(code))
+                self._over.add(identity(code))
         elif is_over == is_armed:
             self._set_local(self._tool, code, 0 if is_over else self._calls(code))
 
@@ -114,7 +117,7 @@ class Tracing:
 
     def watch(self, code: Any, _: Any) -> None:
         """Hear the stores of a function, also of the call that is just being entered, until `rest`."""
-        self._watched.add(id(code))
+        self._watched.add(identity(code))
 
     def rest(self) -> None:
         """Hear no stores any more."""
@@ -122,7 +125,7 @@ class Tracing:
 
     def _trace(self, frame: Any, event: str, _: Any) -> Any:
         code = frame.f_code
-        key = id(code)
+        key = identity(code)
         if key in self._foreign:
             return None
         if key in self._over:
