@@ -84,6 +84,7 @@ TAKES_NONE = frozenset(
         "--noconftest",
         "--pyargs",
         "--runxfail",
+        "--setup-show",
         "--showlocals",
         "--stepwise",
         "--stepwise-skip",
@@ -92,6 +93,7 @@ TAKES_NONE = frozenset(
         "--strict-markers",
         "--sw",
         "--sw-skip",
+        "--trace-config",
         "--cov",
         "--snapshot-update",
         "-q",
@@ -113,9 +115,7 @@ HANDED_OVER = frozenset(
         "--pdb",
         "--setup-only",
         "--setup-plan",
-        "--setup-show",
         "--trace",
-        "--trace-config",
     ]
 )
 """What only pytest itself can do, in one process with the terminal: such a run is handed over to it."""

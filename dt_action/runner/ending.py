@@ -55,7 +55,9 @@ class Ending:
         self.failing_reports += bool(report.failed)
 
     def watch(self, session: Any) -> None:
-        """From here on, the session ends."""
+        """From here on, the session ends, and what is printed is kept. A second call changes nothing."""
+        if self._reporter is not None:
+            return
         config = session.config
         reporter = config.pluginmanager.getplugin("terminalreporter")
         if reporter is None:

@@ -302,6 +302,8 @@ class SlotPlugin:
     def pytest_runtestloop(self, session: Any) -> bool:
         """Run what the fleet hands out, until it says stop."""
         self._capture_manager = session.config.pluginmanager.getplugin("capturemanager")
+        if getattr(session.config.option, "setupshow", False) and not self._is_worker:
+            self.ending.watch(session)  # what it shows comes between the tests
         try:
             if not session.config.option.collectonly:
                 self._cases.open(session)

@@ -8,6 +8,7 @@ import pytest
 
 from dt_action.cli.arguments import Parser, settings_with_pytest
 from dt_action.cli.config import reference
+from dt_action.cli.pytest_words import handed_over
 from dt_action.errors import ConfigurationError
 from dt_action.options import OPTIONS
 
@@ -80,3 +81,9 @@ def test_paths_on_the_command_line_come_in_the_place_of_the_projects_test_folder
     assert asked() == ("tests", ())
     assert asked("tests/test_a.py") == (None, ("tests/test_a.py",))
     assert asked("tests/test_a.py", "--test-dir", "more") == ("more", ("tests/test_a.py",))
+
+
+@pytest.mark.parametrize("flag", ["--setup-show", "--trace-config"])
+def test_an_option_with_which_tests_run_as_always_is_not_handed_over_and_costs_no_report(flag: str) -> None:
+    assert handed_over([flag]) == ""
+    assert handed_over([flag, "--setup-plan"]) == "--setup-plan"
