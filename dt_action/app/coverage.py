@@ -105,7 +105,8 @@ def covered(
             types=_files_by_type(run),
         )
     except (DtError, OSError) as error:
-        return replace(run, notices=(*run.notices, Notice(level="error", text=f"coverage: {error}")))
+        # What one of several reports says of its own part is not theirs together.
+        return replace(run, coverage=None, notices=(*run.notices, Notice(level="error", text=f"coverage: {error}")))
     for path in combined.written:
         say(f"coverage: {path.relative_to(settings.root) if path.is_relative_to(settings.root) else path}")
     coverage = None if is_part else combined.coverage

@@ -84,5 +84,6 @@ def append_outputs(path: Path, outputs: Mapping[str, str]) -> None:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
             raise ValueError(f"{name!r} cannot be the name of an output")
     entries = "".join(f"{prepare_key_value_message(name, value)}\n" for name, value in outputs.items())
+    before = path.read_bytes() if path.exists() else b""  # what the step wrote itself may lack its line end
     with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(entries)
+        file.write(("\n" if before and not before.endswith(b"\n") else "") + entries)

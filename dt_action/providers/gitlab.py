@@ -125,13 +125,14 @@ class GitLab:
     def _note(self, run: Run, publication: Publication) -> None:
         """Add this job's line to the one note; `CI_JOB_TOKEN` cannot write notes, so it is not tried."""
         env, settings = self._environ, self._settings
-        number = env.get("CI_MERGE_REQUEST_IID", "")
+        number = env.get("CI_MERGE_REQUEST_IID", "") or _open_merge_request(env)
         if not settings.token or not number or settings.comment == "off":
             return
         rest = self._connect(env.get("CI_API_V4_URL", "") or f"{env.get('CI_SERVER_URL', '')}/api/v4", settings.token)
         project = env.get("CI_MERGE_REQUEST_PROJECT_ID") or env.get("CI_PROJECT_ID", "")
         entry = self._entry(run, publication)
-        page = replace(PAGE, server_url=env.get("CI_SERVER_URL", ""), repository=env.get("CI_PROJECT_PATH", ""))
+        repository = f"{path}/-" if (path := env.get("CI_PROJECT_PATH", "")) else ""
+        page = replace(PAGE, server_url=env.get("CI_SERVER_URL", ""), repository=repository)
         writer = Writer(thread=GitLabThread(rest, project, number), page=page, sleep=self._sleep)
         try:
             board = writer.publish(entry, may_create=is_news(settings.comment, run, entry))
@@ -165,11 +166,23 @@ class GitLab:
             attempt=_number(env.get("CI_JOB_ID", "")) or 1,
         )
         title = named(build.job or "tests", label if label not in build.job else "")
-        return entry_of(run, job, title=title, commit=build.commit, url=build.url, text=publication.summary_markdown)
+        entry = entry_of(run, job, title=title, commit=build.commit, url=build.url, text=publication.summary_markdown)
+        # What a merge with the target does says nothing of the branch alone, nor the other way round.
+        key = key_of(entry.key, "merge") if env.get("CI_MERGE_REQUEST_IID") else entry.key
+        return replace(entry, key=key, trigger=env.get("CI_PIPELINE_SOURCE", ""))
 
 
 def _connect(url: str, token: str) -> Rest:
     return Rest(url=url, headers={"PRIVATE-TOKEN": token, "User-Agent": "distributed-testing"}, write_pause_s=0.2)
+
+
+def _open_merge_request(env: Mapping[str, str]) -> str:
+    """The number of the first merge request of this project that a branch pipeline's branch is the source of."""
+    for name in env.get("CI_OPEN_MERGE_REQUESTS", "").split(","):
+        project, _, number = name.strip().partition("!")
+        if number.isdecimal() and project == env.get("CI_PROJECT_PATH", ""):
+            return number
+    return ""
 
 
 def _real(commit: str) -> str:

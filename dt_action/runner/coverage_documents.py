@@ -100,11 +100,36 @@ def _totals(path: str) -> Any:
     return totals
 
 
+_LABELLING = (
+    "insert or replace into line_bits (file_id, context_id, numbits) select one.file_id, :new,"
+    " case when other.numbits is null then one.numbits else numbits_union(one.numbits, other.numbits) end"
+    " from line_bits one left join line_bits other on other.file_id = one.file_id and other.context_id = :new"
+    " where one.context_id = :old",
+    "insert or ignore into arc select file_id, :new, fromno, tono from arc where context_id = :old",
+    "delete from line_bits where context_id = :old",
+    "delete from arc where context_id = :old",
+    "delete from context where id = :old",
+)
+"""Adds what ran in one context to another one, in coverage.py's data (coverage/sqldata.py, schema 7)."""
+
+
 def _label(path: str, test_type: str) -> None:
-    """All that ran belongs to tests of one type: said in the data, for when that of other types is added to it."""
+    """
+    All that ran belongs to tests of one type: said in the data, for when that of other types is added to it.
+
+    What is said of it already, by another job, is added to: a job that ran no test does not say it.
+    """
+    from coverage.numbits import register_sqlite_functions
+
     connection = sqlite3.connect(path)
+    register_sqlite_functions(connection)
+    label, find = TYPE_CONTEXT + test_type, "select id from context where context = ?"
     with connection:
-        connection.execute("update context set context = ? where context = ''", (TYPE_CONTEXT + test_type,))
+        connection.execute("insert or ignore into context (context) values (?)", (label,))
+        (new,) = connection.execute(find, (label,)).fetchone()
+        for (old,) in connection.execute(find, ("",)).fetchall():
+            for statement in _LABELLING:
+                connection.execute(statement, {"old": old, "new": new})
     connection.close()
 
 

@@ -109,7 +109,11 @@ def gitlab_job(double: GitLabDouble, tmp_path: Path, job: str, *, pipeline: int 
         "CI_JOB_ID": str(settings.pop("job_id", 500)),
         "CI_JOB_NAME": job,
         "CI_JOB_URL": "https://gitlab.example/team/app/-/jobs/5",
+        "CI_PIPELINE_SOURCE": "merge_request_event",
     }
+    if settings.pop("is_branch_pipeline", False):
+        environ |= {"CI_OPEN_MERGE_REQUESTS": "other/fork!3,team/app!7", "CI_PIPELINE_SOURCE": "push"}
+        del environ["CI_MERGE_REQUEST_IID"]
     options = {"token": "glpat-bot", "comment": "always", "output_dir": str(tmp_path / job), **settings}
     return GitLab(
         environ,

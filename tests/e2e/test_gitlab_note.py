@@ -65,6 +65,17 @@ def test_a_pipeline_that_ends_late_does_not_replace_a_newer_ones_result(gitlab: 
     assert "0 passed, 1 failed" in gitlab.notes[0]["body"]
 
 
+def test_a_branch_pipeline_and_one_of_the_merge_request_each_have_their_lines_in_its_note(
+    gitlab: GitLabDouble, tmp_path: Path
+) -> None:
+    assert publish(gitlab, tmp_path, run_of("failed"), is_branch_pipeline=True) == []
+    assert publish(gitlab, tmp_path, run_of("passed"), pipeline=100) == []
+    (note,) = gitlab.notes
+    assert "❌ failed: 1 passed, 1 failed" in note["body"]
+    assert "`test (push)`" in note["body"]
+    assert "`test (merge_request_event)`" in note["body"]
+
+
 def test_a_job_that_was_tried_again_replaces_its_first_try(gitlab: GitLabDouble, tmp_path: Path) -> None:
     publish(gitlab, tmp_path, run_of("failed"), job_id=500)
     publish(gitlab, tmp_path, run_of("passed"), job_id=501)

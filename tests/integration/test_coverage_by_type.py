@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
 pytest.importorskip("coverage")
 
@@ -125,3 +126,35 @@ def test_tests_of_one_type_are_not_told_apart_and_no_context_is_switched(tmp_pat
         data.read()
         assert data.measured_contexts() == {""}
     assert shares(combined(root, tmp_path / "data", one)) == {}
+
+
+@pytest.mark.parametrize("has_arcs", [False, True])
+def test_a_job_that_ran_no_test_of_the_one_type_adds_to_what_the_others_covered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_arcs: bool
+) -> None:
+    """What came of collecting alone belongs to no type; what another job labelled lies beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "calc.py").write_text("a = 1\nb = 2\nc = 3\n")
+    for number, line in enumerate((1, 2)):
+        data = CoverageData(str(tmp_path / f"{number}.data"))
+        data.set_context("")
+        if has_arcs:
+            data.add_arcs({"calc.py": {(-1, line), (line, -1)}})
+        else:
+            data.add_lines({"calc.py": {line}})
+        data.write()
+
+    def together(*names: str) -> Combined:
+        return combine(
+            [tmp_path / name for name in names],
+            root=tmp_path,
+            python=sys.executable,
+            output_dir=tmp_path / "out",
+            formats=(),
+            types={"unit": ["test_a.py"]},
+        )
+
+    together("0.data")
+    found = together("out/coverage.data", "1.data")
+    assert found.lines == {"calc.py": (frozenset({1, 2}), frozenset({3}))}
+    assert CoverageData(str(tmp_path / "out/coverage.data")).measured_contexts() in (set(), {"type:unit"})
