@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dt_action.errors import ConfigurationError, UnreadableError
+from dt_action.model.report import is_json_report
 from dt_action.model.run import Run
 from dt_action.reports.formats import run_json
 
 MOST_FILES = 10_000
-_OTHER_JSON = (".ctrf.json", ".codequality.json")
 
 
 def find_parts(paths: Sequence[Path]) -> list[Path]:
@@ -52,7 +52,7 @@ def _reports_in(start: Path) -> Iterator[Path]:
         yield start
         return
     for path in start.rglob("test_report_*.json"):
-        if path.is_file() and not path.is_symlink() and not path.name.endswith(_OTHER_JSON):
+        if path.is_file() and not path.is_symlink() and is_json_report(path.name):
             yield path
 
 

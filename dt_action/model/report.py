@@ -29,8 +29,15 @@ FORMATS: Mapping[str, ReportFormat] = {
     "xml": ReportFormat(suffix=".xml", output="junit", aliases=("junit",)),
     "ctrf": ReportFormat(suffix=".ctrf.json", output="ctrf"),
     "codequality": ReportFormat(suffix=".codequality.json", aliases=("gitlab",)),
+    "sarif": ReportFormat(suffix=".sarif"),
 }
 """The formats by their word for `--report-formats`. `xml` is JUnit and is always written."""
+
+
+def is_json_report(name: str) -> bool:
+    """True where a file of this name is the report that holds everything, and not one of another format in JSON."""
+    others = tuple(form.suffix for word, form in FORMATS.items() if word != "json")
+    return name.endswith(FORMATS["json"].suffix) and not name.endswith(others)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

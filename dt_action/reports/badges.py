@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dt_action.errors import ConfigurationError, UnreadableError
-from dt_action.model.report import Badge, Standing
+from dt_action.model.report import Badge, Standing, is_json_report
 from dt_action.model.run import Conclusion
 from dt_action.reports.formats import run_json, shields
 from dt_action.reports.renderers.badge import (
@@ -138,7 +138,7 @@ def newest_reports(directory: Path) -> list[Path]:
     """The newest JSON report of each folder below a directory, sorted by folder."""
     by_folder: dict[Path, Path] = {}
     for path in sorted(directory.rglob("test_report_*.json")):
-        if not path.name.endswith((".ctrf.json", ".codequality.json")):
+        if is_json_report(path.name):
             by_folder[path.parent] = path  # the name holds the time, so that the last one is the newest
     return [*by_folder.values()]
 

@@ -166,6 +166,12 @@ def _codequality(told: _Told) -> list[bytes]:
     return [codequality.write(told.remarks)]
 
 
+def _sarif(told: _Told) -> list[bytes]:
+    from dt_action.reports.formats import sarif
+
+    return [sarif.write(told.remarks)]
+
+
 def _ctrf(told: _Told) -> list[bytes]:
     from dt_action.reports.formats import ctrf
 
@@ -190,6 +196,7 @@ RENDERERS: Mapping[str, Callable[[_Told], list[bytes]]] = {
     "xml": lambda told: junit.write(told.run),
     "ctrf": _ctrf,
     "codequality": _codequality,
+    "sarif": _sarif,
 }
 """How each of `FORMATS` is made: as one document or, where its readers take only so much, as several."""
 

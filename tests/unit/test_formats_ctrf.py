@@ -9,9 +9,9 @@ import jsonschema
 from hypothesis import given, settings
 from report_samples import attempt, result, runs, sample_run
 
-from dt_action.model.report import Annotation
+from dt_action.model.report import FORMATS, Annotation, is_json_report
 from dt_action.model.run import Run
-from dt_action.reports.formats import codequality, ctrf
+from dt_action.reports.formats import codequality, ctrf, sarif
 
 TEXT = {"type": "string"}
 NAME = {"type": "string", "minLength": 1}
@@ -139,3 +139,24 @@ def test_known_and_new_failures_are_told_apart() -> None:
     assert tests["test_segv"]["extra"] == {"newFailure": True}
     assert "extra" not in tests["test_total"], "it failed before, and counts"
     assert "extra" not in tests["test_empty"]
+
+
+def test_sarif_has_what_code_scanning_reads_and_odd_paths_are_addresses() -> None:
+    log = json.loads(sarif.write([remark(), remark("a b\\ü.py", line=0), remark(path="")]))
+    first, second = log["runs"][0]["results"]
+    assert (log["version"], first["level"], first["message"]["text"]) == ("2.1.0", "error", "failed: t: boom")
+    assert first["ruleId"] in {rule["id"] for rule in log["runs"][0]["tool"]["driver"]["rules"]}
+    place = second["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"] == {"uri": "a%20b/%C3%BC.py", "uriBaseId": "%SRCROOT%"}
+    assert place["region"] == {"startLine": 1}
+    assert first["partialFingerprints"] != second["partialFingerprints"]
+
+
+def test_no_more_results_than_github_takes() -> None:
+    many = [remark(title=f"failed: t{number}") for number in range(sarif.MOST_RESULTS + 1)]
+    assert len(json.loads(sarif.write(many))["runs"][0]["results"]) == sarif.MOST_RESULTS
+
+
+def test_reports_of_other_formats_are_not_taken_for_the_one_that_holds_everything() -> None:
+    names = [f"test_report_1{form.suffix}" for form in FORMATS.values()]
+    assert [name for name in names if is_json_report(name)] == ["test_report_1.json"]
