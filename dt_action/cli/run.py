@@ -167,11 +167,11 @@ def masked(listener: Listener, secrets: Sequence[str], *, tells_all: bool = Fals
 
     def listen(event: Event) -> None:
         if isinstance(event, CaseStarted):  # by hand: there are many, and one word of them is shown
-            event = replace(event, case=redactor.text(event.case))
+            event = replace(event, case=redactor.id(event.case))
         elif isinstance(event, (Notice, CaseUnplaced)) or (
             isinstance(event, CaseFinished) and (tells_all or event.attempt.is_failing)
         ):
-            event = redactor.value(event)
+            event = redactor.value(event, () if isinstance(event, Notice) else (event.case.id,))
         listener(event)
 
     return listen

@@ -91,20 +91,22 @@ def secret_variables() -> tuple[str, ...]:
 
 
 _SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY)$", re.IGNORECASE)
+_USER_AND_PASSWORD = re.compile(r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)")
 _SECRET_VALUE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/][^\s]{15,}\Z")
 """Longer than the password of a database in a container, which tests may well have in their names."""
 
 
 def secret_values(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
     """
-    The values that no output may show: those of secret options, those that the user asks to mask, and long ones of
-    variables that are called like a secret.
+    The values that no output may show: those of secret options, those that the user asks to mask, long ones of
+    variables that are called like a secret, and user and password of every address in a variable.
 
     A workflow around dt names in `DT_REDACT_ALSO` what it keeps secret, whatever the user says besides.
     """
     values = [getattr(settings, row.name) for row in OPTIONS if row.secret]
     named = [*settings.redact, *environ.get("DT_REDACT_ALSO", "").split()]
     values += [value for name, value in environ.items() if _SECRET_NAME.search(name) and _SECRET_VALUE.match(value)]
+    values += [found for value in environ.values() if "://" in value for found in _USER_AND_PASSWORD.findall(value)]
     return tuple(dict.fromkeys(str(value) for value in [*values, *map(environ.get, named)] if value))
 
 

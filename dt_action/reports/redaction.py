@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -16,6 +17,9 @@ from dt_action.reports.formats.text import strip_ansi
 MASK = "***"
 _SHORTEST_SECRET = 4  # masking shorter ones would mask ordinary text
 _SHORTEST_LINE = 8  # of a secret of many lines: `}` or `-----` alone must not be masked everywhere
+
+_USER_INFO = r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)"
+"""RFC 3986, 3.2.1: user:password. Many tests have one in their id that is nobody's."""
 
 _KEY_SHAPED = {
     r"gh[pousr]_[A-Za-z0-9]{36,255}": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
@@ -32,7 +36,7 @@ _KEY_SHAPED = {
     r"\bnpm_[A-Za-z0-9]{36}\b": ("npm_",),
     r"\bAIza[A-Za-z0-9_-]{35}": ("AIza",),
     r"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{10,2000}": (".eyJ",),
-    r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)": ("://",),  # RFC 3986, 3.2.1: user:password
+    _USER_INFO: ("://",),
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]{0,20000}?"
     r"(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)": ("-----BEGIN ",),
 }
@@ -55,7 +59,7 @@ class Redactor:
         literals = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
         self._hints = (*sorted(forms), *(word for words in _KEY_SHAPED.values() for word in words))
         self._source = "|".join([*literals, *_KEY_SHAPED])
-        self._pattern: re.Pattern[str] | None = None
+        self._id_source = "|".join([*literals, *(shape for shape in _KEY_SHAPED if shape != _USER_INFO)])
 
     def text(self, text: str) -> str:
         """
@@ -63,21 +67,33 @@ class Redactor:
 
         Colours may stand in the middle of a secret; where they do, the text loses them.
         """
+        return self._replaced(text, self._source)
+
+    def id(self, text: str) -> str:
+        """
+        A test's id: a user and password that merely look like ones stay in it.
+
+        An id that is changed is another test: nothing finds it again, and two may become one. Those addresses that
+        the environment holds are among the literal secrets (`secret_values`).
+        """
+        return self._replaced(text, self._id_source)
+
+    def _replaced(self, text: str, source: str) -> str:
         if not self._is_suspicious(text):
             return text
-        if self._pattern is None:  # compiling takes longer than reporting a small run
-            self._pattern = re.compile(self._source)
-        masked = _SURROGATE.sub("\ufffd", self._pattern.sub(MASK, text))
+        pattern = _compiled(source)  # not earlier: it takes longer than reporting a small run
+        masked = _SURROGATE.sub("\ufffd", pattern.sub(MASK, text))
         bare = strip_ansi(masked)
-        return self._pattern.sub(MASK, bare) if bare is not masked and self._pattern.search(bare) else masked
+        return pattern.sub(MASK, bare) if bare is not masked and pattern.search(bare) else masked
 
     def run(self, run: Run) -> Run:
         """The run with every string in it masked. Clean results, which are most, are shared with the old run."""
         results: list[TestResult] = []
+        ids = frozenset(result.case.id for result in run.results)
         for start in range(0, len(run.results), _RESULTS_AT_ONCE):
             some = run.results[start : start + _RESULTS_AT_ONCE]
-            results += map(self.value, some) if self._is_suspicious(_words_of(some)) else some
-        rest = self.value(replace(run, results=()))
+            results += (self.value(one, ids) for one in some) if self._is_suspicious(_words_of(some)) else some
+        rest = self.value(replace(run, results=()), ids)
         return replace(rest, results=tuple(results))
 
     def _is_suspicious(self, text: str) -> bool:
@@ -88,32 +104,38 @@ class Redactor:
             bare is not text and any(hint in bare for hint in self._hints)
         )
 
-    def value(self, value: T) -> T:
-        """The same dataclass (or tuple, list, dict, set) with every string in it masked; shared where nothing was."""
-        masked: T = self._masked(value)
+    def value(self, value: T, ids: Collection[str] = ()) -> T:
+        """
+        The same dataclass (or tuple, list, dict, set) with every string in it masked; shared where nothing was.
+
+        Strings among `ids` are ids of tests.
+        """
+        masked: T = self._masked(value, ids)
         return masked
 
-    def _masked(self, value: Any) -> Any:
+    def _masked(self, value: Any, ids: Collection[str]) -> Any:
         if isinstance(value, str):
-            return self.text(value)
+            return self.id(value) if value in ids else self.text(value)
         if value is None or isinstance(value, (int, float, bytes)):
             return value
         if isinstance(value, dict):
-            return {self._masked(key): self._masked(item) for key, item in value.items()}
+            return {self._masked(key, ids): self._masked(item, ids) for key, item in value.items()}
         if isinstance(value, (tuple, list, frozenset, set)):
-            items = [self._masked(item) for item in value]
+            items = [self._masked(item, ids) for item in value]
             same = all(new is old for new, old in zip(items, value, strict=True))
             return value if same else type(value)(items)
         if is_dataclass(value) and not isinstance(value, type):
             changed = {}
             for name in _field_names(type(value)):
                 old = getattr(value, name)
-                new = self._masked(old)
+                new = self._masked(old, ids)
                 if new is not old:
                     changed[name] = new
             return replace(value, **changed) if changed else value
         return value
 
+
+_compiled = lru_cache(maxsize=8)(re.compile)
 
 _names_by_type: dict[type, tuple[str, ...]] = {}
 

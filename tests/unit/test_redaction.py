@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import time
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from report_samples import runs, sample_run
 
 from dt_action.model.run import Run
+from dt_action.options import Settings, secret_values
 from dt_action.reports.redaction import Redactor
 
 SECRET = "p@ss word/with+signs=12"
@@ -47,6 +49,21 @@ def test_what_no_service_takes_is_replaced_in_everything_that_is_told() -> None:
 def test_a_password_in_an_address_is_masked_and_the_address_stays() -> None:
     assert Redactor().text("at postgresql://app:hunter2@db:5432/x") == "at postgresql://***@db:5432/x"
     assert Redactor().text("https://host:8080/a@b") == "https://host:8080/a@b"
+
+
+def test_ids_of_tests_keep_addresses_that_are_nobodys_secret() -> None:
+    """requests, urllib3 and SQLAlchemy test addresses: masked ids are other tests, and two of them may be one."""
+    ids = [f"test_a.py::test_url[http://{user}:pass@10.0.0.1/]" for user in ("ann", "bob", "eve")]
+    sample = sample_run()
+    attempt = replace(sample.results[0].attempts[0], message="GET http://ann:pass@10.0.0.1/ failed")
+    results = tuple(
+        replace(sample.results[0], case=replace(sample.results[0].case, id=id), attempts=(attempt,)) for id in ids
+    )
+    run = Redactor(secret_values(Settings(), {"DATABASE_URL": "postgresql://eve:pass@db/x"})).run(
+        replace(sample, results=results)
+    )
+    assert [result.case.id for result in run.results] == [*ids[:2], "test_a.py::test_url[http://***@10.0.0.1/]"]
+    assert {result.attempts[0].message for result in run.results} == {"GET http://***@10.0.0.1/ failed"}
 
 
 def test_a_secret_of_many_lines_is_masked_whole_and_line_by_line() -> None:
