@@ -75,9 +75,9 @@ class LiveState:
 
     def put(self, changes: Changes, run: LiveRun, what: Input) -> None:
         """Put something into a run; where it takes or gives back what only one may have, all other runs are told."""
-        had = run.state.reserved, run.state.lending_version
+        had = run.state.reserved_version
         self._put_alone(changes, run, what)
-        if (run.state.reserved, run.state.lending_version) != had and len(self.runs) > 1:
+        if run.state.reserved_version != had and len(self.runs) > 1:
             self.share_reservations(changes)
 
     def _put_alone(self, changes: Changes, run: LiveRun, what: Input) -> None:
@@ -94,13 +94,13 @@ class LiveState:
     def share_reservations(self, changes: Changes) -> None:
         """What a test of one run has for itself, no test of another run may have."""
         while True:
-            held = {run.id: (run.state.reserved, run.state.lent) for run in self.runs.values()}
+            held = {run.id: run.state.reserved for run in self.runs.values()}
             for run in self.runs.values():
                 others = [mine for id, mine in held.items() if id != run.id]
-                names = frozenset[str]().union(*(names for names, _ in others))
-                lent = combined_by_worker([lent for _, lent in others])
-                if (names, lent) != (run.state.reserved_elsewhere, run.state.lent_elsewhere) and not run.is_over:
-                    self._put_alone(changes, run, Reserve(names=names, lent=lent))  # it may reserve something in turn
+                names = frozenset[str]().union(*(mine.names for mine in others))
+                theirs = Reserve(names=names, lent=combined_by_worker([mine.lent for mine in others]))
+                if theirs != run.state.reserved_elsewhere and not run.is_over:
+                    self._put_alone(changes, run, theirs)  # it may reserve something in turn
                     break
             else:
                 return

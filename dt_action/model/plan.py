@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,16 @@ class Plan:
         """The plan with other names for its files: pytest's, where that was started elsewhere."""
         files = tuple(replace(file, path=name(file.path)) for file in self.files)
         return replace(self, files=files, elsewhere=tuple(map(name, self.elsewhere)))
+
+    def seen_from(self, rootdir: str, base: str) -> Plan:
+        """
+        The plan with its files named as pytest does, from its rootdir, which may lie above or below where it started.
+
+        `base` is the way from the rootdir to where pytest was started, `rootdir` the way back.
+        """
+        if rootdir.startswith(".."):
+            return self.renamed(lambda path: posixpath.normpath(posixpath.join(base, path)))
+        return self.renamed(lambda path: posixpath.relpath(path, rootdir))
 
     @property
     def single_fixtures(self) -> frozenset[str]:

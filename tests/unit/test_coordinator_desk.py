@@ -327,7 +327,7 @@ def test_what_a_test_has_for_itself_no_test_of_another_run_has(tmp_path_factory,
             world.tick(0.25)
         else:
             workers[step].step(files, most=3)
-        having = [run for run in world.desk.runs.values() if "license" in run.state.reserved]
+        having = [run for run in world.desk.runs.values() if "license" in run.state.reserved.names]
         assert len(having) <= 1
     for run in runs:
         until_over(world, run, [*workers.values()], files)

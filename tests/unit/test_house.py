@@ -16,7 +16,6 @@ MOST_AT_THE_ROOT = 8
 
 LONGER = {
     "options/table.py": "one row for each option, and nothing else",
-    "engine/run_state.py": 800,
 }
 """Modules that are longer, with the reason, or with how long they may be until they are divided: never longer."""
 
