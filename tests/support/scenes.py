@@ -23,7 +23,7 @@ from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, Fil
 from dt_action.model.holding import Visible
 from dt_action.model.plan import Plan, PlannedFile
 from dt_action.model.pytest_start import PytestStart
-from dt_action.model.slot_protocol import Assign, Command, Died, Drop, Finished, Message, Started, Stop
+from dt_action.model.slot_protocol import Assign, Collection, Command, Died, Drop, Finished, Message, Started, Stop
 from dt_action.ports import Happened, Heard, Left, Place
 from support.fake_slot import Dies, FakeCase, FakeFile, FakeSlot, Suite, Told, Waits
 
@@ -77,7 +77,7 @@ class Process:
     slot: FakeSlot
     visible: Visible | None = None
     is_alive: bool = True
-    is_heard: bool = False
+    has_started: bool = False
     is_waiting: bool = False
     is_stopped: bool = False
     to_slot: deque[Command] = field(default_factory=deque)
@@ -176,8 +176,8 @@ class World:
         living = [process for process in self.processes.values() if process.is_alive]
         if kind == 0 and living:
             process = living[which % len(living)]
-            self._early_deaths += not process.is_heard
-            if process.is_heard or self._early_deaths < MOST_FAILED_STARTS:  # else the run rightly gives up
+            self._early_deaths += not process.has_started
+            if process.has_started or self._early_deaths < MOST_FAILED_STARTS:  # else the run rightly gives up
                 self._end(process)
         elif kind == 1 and self.machines:
             yield self._leave(sorted(self.machines)[which % len(self.machines)])
@@ -196,8 +196,7 @@ class World:
 
     def _move(self, process: Process, kind: int) -> Iterator[Happened]:
         if process.to_host and (kind % 2 or not process.is_alive):
-            process.is_heard = True
-            yield Heard(slot=process.name, message=process.to_host.popleft())
+            yield self._heard(process)
         elif not process.is_alive:
             del self.processes[process.name]
             if process.name not in self.lost:
@@ -208,8 +207,12 @@ class World:
         elif not process.is_waiting:
             self._step(process)
         elif process.to_host:
-            process.is_heard = True
-            yield Heard(slot=process.name, message=process.to_host.popleft())
+            yield self._heard(process)
+
+    def _heard(self, process: Process) -> Heard:
+        message = process.to_host.popleft()
+        process.has_started |= isinstance(message, Collection)
+        return Heard(slot=process.name, message=message)
 
     def _step(self, process: Process) -> None:
         step = next(process.slot.steps, None)
