@@ -17,7 +17,8 @@ from dt_action.model.build import Build
 from dt_action.model.event import Notice
 from dt_action.model.plan import Plan
 from dt_action.model.run import Run
-from dt_action.options import Settings
+from dt_action.options import Settings, secret_values
+from dt_action.reports.redaction import Redactor
 
 
 class Attempts:
@@ -51,8 +52,11 @@ class Attempts:
         return left
 
     def continued(self, run: Run) -> Run:
-        """The run together with what came before."""
-        both = rerun.continued(self._earlier, run, self._named) if self._earlier is not None else run
+        """The run together with what came before, in whose report secrets are masked, in the names of tests, too."""
+        if self._earlier is None:
+            return replace(run, notices=(*run.notices, *self._notices))
+        masked = Redactor(secret_values(self._settings, self._environ)).run(run)
+        both = rerun.continued(self._earlier, masked, self._named)
         return replace(both, notices=(*both.notices, *self._notices))
 
     def data_files(self) -> list[Path]:

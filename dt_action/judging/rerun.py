@@ -9,6 +9,7 @@ from functools import reduce
 
 from dt_action.judging.merging import merge
 from dt_action.model.build import Build
+from dt_action.model.case import MASK
 from dt_action.model.event import Notice
 from dt_action.model.hardware import FileNeeds
 from dt_action.model.plan import Plan, PlannedFile, Share
@@ -50,12 +51,14 @@ def still_to_run(earlier: Run, plan: Plan, named: Named) -> Plan:
     """
     What of the plan failed, died or never ran in the earlier attempt.
 
-    Of a file that was collected these cases are chosen. A file that pytest found beyond the plan is added where a test
-    of it is left.
+    Of a file that was collected these cases are chosen; one whose name holds a mask is not to be found by it, so that
+    its file runs as a whole. A file that pytest found beyond the plan is added where a test of it is left.
     """
     left = _left(earlier)
     for name in {result.case.file for result in earlier.results if result.case.id != result.case.file} & left.keys():
         left[name] = [id for id in left[name] if id != name]  # its cases are known, so that it need not run as a whole
+    for name, ids in left.items():
+        left[name] = [name if MASK in id else id for id in ids]
     seen = {result.case.file for result in earlier.results} | {file.path for file in earlier.skipped_files}
     unknown = {named(path) for path in earlier.uncollected} | set(earlier.uncollected)
     files = []

@@ -14,6 +14,9 @@ OUTCOMES: tuple[str, ...] = get_args(Outcome)
 FAILING: frozenset[str] = frozenset({"failed", "error", "timeout", "crashed"})
 
 
+MASK = "***"
+"""What stands for a secret in all that is told, in the names of tests, too."""
+
 OTHER_TYPE = "other"
 """What a user calls the test type of files that are of none."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from dt_action.model.case import TestResult
+from dt_action.model.case import MASK, TestResult
 from dt_action.model.run import Run
 from dt_action.reports.formats.text import strip_ansi
 
-MASK = "***"
 _SHORTEST_SECRET = 4  # masking shorter ones would mask ordinary text
 _SHORTEST_LINE = 8  # of a secret of many lines: `}` or `-----` alone must not be masked everywhere
 
@@ -36,7 +36,6 @@ _KEY_SHAPED = {
     r"\bnpm_[A-Za-z0-9]{36}\b": ("npm_",),
     r"\bAIza[A-Za-z0-9_-]{35}": ("AIza",),
     r"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{10,2000}": (".eyJ",),
-    _USER_INFO: ("://",),
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----[\s\S]{0,20000}?"
     r"(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)": ("-----BEGIN ",),
 }
@@ -57,15 +56,17 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets for form in _forms(secret)}
         literals = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
-        self._hints = (*sorted(forms), *(word for words in _KEY_SHAPED.values() for word in words))
-        self._source = "|".join([*literals, *_KEY_SHAPED])
-        self._id_source = "|".join([*literals, *(shape for shape in _KEY_SHAPED if shape != _USER_INFO)])
+        self._hints = (*sorted(forms), "://", *(word for words in _KEY_SHAPED.values() for word in words))
+        self._source = _source([*literals, _USER_INFO])
+        self._id_source = _source(literals)
 
     def text(self, text: str) -> str:
         """
         `text` with every secret replaced by `***`, and every lone surrogate, which no service takes, by `\ufffd`.
 
-        Colours may stand in the middle of a secret; where they do, the text loses them.
+        Behind the mask of what has only the shape of a key stand four digits: a project that looks for keys has many
+        tests whose names hold one, and those are to stay apart, in this report and in those of other jobs. Colours may
+        stand in the middle of a secret; where they do, the text loses them.
         """
         return self._replaced(text, self._source)
 
@@ -82,9 +83,9 @@ class Redactor:
         if not self._is_suspicious(text):
             return text
         pattern = _compiled(source)  # not earlier: it takes longer than reporting a small run
-        masked = _SURROGATE.sub("\ufffd", pattern.sub(MASK, text))
+        masked = _SURROGATE.sub("\ufffd", pattern.sub(_mask, text))
         bare = strip_ansi(masked)
-        return pattern.sub(MASK, bare) if bare is not masked and pattern.search(bare) else masked
+        return pattern.sub(_mask, bare) if bare is not masked and pattern.search(bare) else masked
 
     def run(self, run: Run) -> Run:
         """The run with every string in it masked. Clean results, which are most, are shared with the old run."""
@@ -136,6 +137,18 @@ class Redactor:
 
 
 _compiled = lru_cache(maxsize=8)(re.compile)
+
+
+def _source(secret: Sequence[str]) -> str:
+    """A pattern of what is secret, or has the shape of a key."""
+    return "|".join([f"(?P<secret>{'|'.join(secret) or '(?!)'})", *_KEY_SHAPED])
+
+
+def _mask(match: re.Match[str]) -> str:
+    if match["secret"] is not None:
+        return MASK
+    return MASK + hashlib.sha256(match[0].encode("utf-8", "replace")).hexdigest()[:4]
+
 
 _names_by_type: dict[type, tuple[str, ...]] = {}
 

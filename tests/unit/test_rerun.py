@@ -14,7 +14,7 @@ from dt_action.engine.results import Collector
 from dt_action.judging.merging import merge
 from dt_action.judging.rerun import continued, earlier_attempt, still_to_run
 from dt_action.model.build import Build
-from dt_action.model.case import TestCase
+from dt_action.model.case import TestCase, TestResult
 from dt_action.model.event import CaseFinished, Ended, FileCollected, FileSkipped, FilesKnown
 from dt_action.model.hardware import FileNeeds
 from dt_action.model.plan import Plan, PlannedFile
@@ -177,3 +177,12 @@ def test_everything_runs_where_the_earlier_attempt_was_green() -> None:
     project = Project({"a.py": 2})
     first = project.attempt(project.plan, {})
     assert isinstance(earlier_attempt([first], project.plan, first.build, str), str)
+
+
+def test_a_test_with_a_secret_in_its_name_is_not_found_by_its_mask_so_that_its_file_runs_again() -> None:
+    cases = {"a.py::test[***6df5]": "failed", "a.py::test_other": "passed", "b.py::test": "failed"}
+    results = tuple(
+        TestResult(case=TestCase(id=id, file=id[:4]), attempts=(attempt(outcome),)) for id, outcome in cases.items()
+    )
+    left = still_to_run(Run(id="r", results=results), a_plan("a.py", "b.py"), str)
+    assert [(file.path, file.chosen) for file in left.files] == [("a.py", ()), ("b.py", ("b.py::test",))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from collections import Counter
@@ -23,6 +24,7 @@ BYTES_PER_FILE = 25_000_000
 STDIO_CHARACTERS = 50_000
 """What Jenkins keeps of each stream of a failing test; of a passing one it keeps next to nothing."""
 
+_MOST_S = 1e9  # a report from elsewhere may hold times whose sum is no number
 _UNSAFE = re.compile(r"[^ !#-%'-;=?-~]|#x1B")
 _IN_TEXT = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
 _IN_ATTRIBUTE = {**_IN_TEXT, ord('"'): "&quot;", ord("\n"): "&#10;", ord("\t"): "&#9;"}
@@ -85,8 +87,9 @@ def _entries(run: Run) -> Iterator[_Entry]:
         worker = result.final.worker
         verdict, inside = _excused(result, excused[result.id]) if result.id in excused else _verdict(result)
         inside = _properties(result.final.properties) + _with_attachments(inside, result, paths, run.output_dir)
-        element = _testcase(result.case, result.duration_s, inside, seen, worker, paths)
-        yield _Entry(worker, element, verdict, result.duration_s)
+        duration_s = result.duration_s if math.isfinite(result.duration_s) else 0.0
+        element = _testcase(result.case, duration_s, inside, seen, worker, paths)
+        yield _Entry(worker, element, verdict, duration_s)
     missing = [(item.case, "unplaced", item.reason) for item in run.unplaced]
     missing += [(TestCase(id=path, file=path), "uncollected", "never collected") for path in run.uncollected]
     for case, kind, reason in missing:
@@ -215,7 +218,7 @@ def _suite(name: str, entries: Sequence[_Entry], run: Run, worker: WorkerInfo | 
 
 def _counts(entries: Sequence[_Entry]) -> str:
     verdicts = Counter(entry.verdict for entry in entries)
-    time_s = sum(entry.duration_s for entry in entries)
+    time_s = min(sum(entry.duration_s for entry in entries), _MOST_S)
     return (
         f'tests="{len(entries)}" failures="{verdicts["failure"]}" errors="{verdicts["error"]}" '
         f'skipped="{verdicts["skipped"]}" time="{time_s:.3f}"'
