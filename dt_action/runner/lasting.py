@@ -172,10 +172,14 @@ class Lasting:
         home = self._module_with(owner, frame, kind)
         if home is not None:
             return home, ""
+        if (kind_key := (identity(kind),)) in self._new:  # objects of this class were found to be made here
+            return None
         codes = (getattr(getattr(kind, name, None), "__code__", None) for name in _MAKERS)
         made = {self._ran_here(code) for code in codes if code is not None}
         if not made and self._is_without_makers(kind):
             return EVERYBODY, ""
+        if True in made:
+            self._new.add(kind_key)
         return (EVERYBODY, "") if False in made and True not in made else None
 
     def _is_without_makers(self, kind: type) -> bool:

@@ -52,6 +52,7 @@ class Places:
     def __init__(self, top: str) -> None:
         self._top = os.path.join(_realpath(top), "")
         self._standard = os.path.dirname(_realpath(os.__file__))
+        self._library = os.path.join(os.path.dirname(_abspath(os.__file__)), "")
         self._known: Dict[str, str] = {}
 
     def inside(self, path: str) -> Optional[str]:
@@ -78,6 +79,8 @@ class Places:
         if filename.startswith("<frozen importlib"):
             return IMPORTS
         if filename.startswith("<"):
+            return STANDARD
+        if filename.startswith(self._library) and "-packages" not in filename:
             return STANDARD
         if filename.startswith(_OURSELVES):
             return REPORTS
