@@ -40,8 +40,8 @@ class Dispatcher:
     its requirement is not satisfied, but that one which skips itself may run where nobody satisfies it; what a slot
     says after it was lost is ignored. A slot's name stands for one process: a new process needs a new name.
 
-    What waits is in `backlog`, what only one test may have in `locks`, and failures to be confirmed are in `doubts`:
-    for reading.
+    What waits is in `backlog`, what only one test may have in `locks`, failures to be confirmed in `doubts`, and
+    fixtures that only one process can have in `singles`: for reading.
     """
 
     def __init__(self, plan: Plan, limits: Limits, *, now: float = 0.0) -> None:
@@ -53,16 +53,16 @@ class Dispatcher:
         pace = Pace({case: seconds for file in plan.files for case, seconds in file.cases_s.items()})
         self._verdicts = Verdicts(self._ledger, self.backlog, pace, now=now)
         single = {name: [file.path for file in plan.files if name in file.single] for name in plan.single_fixtures}
-        self._singles = Singles(single)
+        self.singles = Singles(single)
         self.locks = Locks()
         self._intake = Intake(self._ledger, self.backlog.lending, pace, self._verdicts)
         self._dealer = Dealer(
-            limits, self._ledger, self.backlog, pace, self._verdicts, self._intake, self.locks, self._singles
+            limits, self._ledger, self.backlog, pace, self._verdicts, self._intake, self.locks, self.singles
         )
         self.doubts = Doubts(limits, self._ledger, self.backlog)
         self._losses = Losses(self._verdicts)
-        self._fixtures = SingleFixtures(self._singles, self._dealer, self._losses)
-        self._overtime = Overtime(limits, self._dealer, self._singles)
+        self._fixtures = SingleFixtures(self.singles, self._dealer, self._losses)
+        self._overtime = Overtime(limits, self._dealer, self.singles)
         self._catalogue = Catalogue(
             plan, limits, self._ledger, self._verdicts, self._intake, dealer=self._dealer, fixtures=self._fixtures
         )
@@ -317,7 +317,7 @@ class Dispatcher:
         self.doubts.case_took(case, attempt.duration_s)
         placed = replace(attempt, worker=state.worker, slot=slot)
         file = self._ledger[case].case.file
-        if attempt.outcome in ("failed", "error") and file in self._singles.barred(slot):
+        if attempt.outcome in ("failed", "error") and file in self.singles.barred(slot):
             return [*self._verdicts.admit_cases(file, [case]), *self._after(now)]  # it wanted what only one can have
         if not made_files and self.doubts.is_doubtful(case, attempt, state.worker):
             self.doubts.add(case, file, placed)
@@ -332,14 +332,10 @@ class Dispatcher:
         if slot not in self._dealer.slots:
             return []
         if isinstance(told, Working):
-            self._singles.works(slot, now)
+            self.singles.works(slot, now)
             return []
         actions = self._fixtures.hear(slot, told, now)
         return actions + self._after(now) if actions else []
-
-    def maybe_stalled(self, now: float) -> list[str]:
-        """The slots that may soon be taken to wait in vain for what another one has."""
-        return self._singles.maybe_stalled(now)
 
     # --- failures that plain pytest might not have ------------------------------------------------------------------
 

@@ -167,7 +167,7 @@ class RunState:
 
     def maybe_stalled(self, now: float) -> list[str]:
         """The slots that may soon be taken to wait in vain: their host should tell where they are at work."""
-        return self._brain.maybe_stalled(now)
+        return self._brain.singles.maybe_stalled(now)
 
     def room_on(self, worker: str) -> int:
         """How many more slots of the run the worker has places for, if all of them are the run's."""
