@@ -41,9 +41,11 @@ def read_parts(
     unreadable: list[str] = []
     for path in paths:
         try:
-            runs.append(bring(run_json.read(_content(path), source=path.name), path.parent))
+            runs.append(bring(run_json.read(_content(path), source=_named(path)), path.parent))
         except UnreadableError as error:
             unreadable.append(str(error))
+        except OSError as error:
+            unreadable.append(f"{_named(path)}: {error.strerror or error}")
     return runs, unreadable
 
 
@@ -56,7 +58,12 @@ def _reports_in(start: Path) -> Iterator[Path]:
             yield path
 
 
+def _named(path: Path) -> str:
+    """With its folder, which has the job's name; the report's own name holds but the time."""
+    return f"{path.parent.name}/{path.name}".lstrip("/")
+
+
 def _content(path: Path) -> bytes:
     if path.stat().st_size > run_json.MAX_BYTES:
-        raise UnreadableError(f"{path.name}: expected at most {run_json.MAX_BYTES:,} bytes")
+        raise UnreadableError(f"{_named(path)}: expected at most {run_json.MAX_BYTES:,} bytes")
     return path.read_bytes()

@@ -15,6 +15,7 @@ from dt_action.cli.run import present
 from dt_action.errors import ConfigurationError, NoTestsError
 from dt_action.judging.coverage_data import shard_data_files
 from dt_action.judging.merging import merge
+from dt_action.model.build import Build
 from dt_action.model.change import Selection
 from dt_action.model.event import Notice
 from dt_action.model.run import Run
@@ -43,7 +44,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _publish(wiring: Wiring, files: Sequence[Path], expected: Mapping[str, int], data: Sequence[Path]) -> Outcome:
-    run = _merged(files, expected, Artifacts.from_settings(wiring.settings, wiring.environ))
+    artifacts = Artifacts.from_settings(wiring.settings, wiring.environ)
+    run = _merged(files, expected, artifacts, wiring.memory.build)
     if wiring.settings.expect and not expected:
         run = replace(run, selection=Selection(asked="the plan, which left no test to run"))
     steps = replace(
@@ -52,18 +54,43 @@ def _publish(wiring: Wiring, files: Sequence[Path], expected: Mapping[str, int],
     return conclude(steps, run)
 
 
-def _merged(files: Sequence[Path], expected: Mapping[str, int], artifacts: Artifacts) -> Run:
+def _merged(files: Sequence[Path], expected: Mapping[str, int], artifacts: Artifacts, build: Build) -> Run:
     """
     The runs as one. A part that cannot be read is a part that never came: the run is incomplete and says so.
 
     So is one that a job left before the matrix was made: when everything is run again, what an artifact still has of
     the attempt before is no answer.
     """
-    runs, unreadable = read_parts(files, artifacts.brought)
+    read, unreadable = read_parts(files, artifacts.brought)
+    runs, stale = _of_this_build(read, build)
     run = merge((run for run in runs if run.build.attempt >= expected.get(part_name(run), 1)), expected)
-    notices = (Notice(level="error", text=text) for text in unreadable)
+    notices = (*(Notice(level="error", text=text) for text in unreadable), *stale)
     names = (f"an unreadable report ({number})" for number in range(1, len(unreadable) + 1))
     return replace(run, missing_shards=(*run.missing_shards, *names), notices=(*run.notices, *notices))
+
+
+def _of_this_build(runs: Sequence[Run], build: Build) -> tuple[Sequence[Run], Sequence[Notice]]:
+    """
+    Without what an earlier build of other code left in a folder that nobody cleared, and a word about each.
+
+    Two builds of one commit may well be told together. Where nothing is of this build, it is there to tell of another.
+    """
+
+    def is_of_another(run: Run) -> bool:
+        ours, its = (build.run_id, build.commit), (run.build.run_id, run.build.commit)
+        return all((*ours, *its)) and ours[0] != its[0] and ours[1] != its[1]
+
+    others = [run for run in runs if is_of_another(run)]
+    is_mixed = len(others) < len(runs)
+    notices = [
+        Notice(
+            level="warning",
+            text=f"the report of {part_name(run) or run.build.job or 'a job'} is of commit {run.build.commit[:12]} in "
+            f"another build ({run.build.run_id})" + ", and is left out" * is_mixed,
+        )
+        for run in others
+    ]
+    return ([run for run in runs if not is_of_another(run)] if is_mixed else runs), notices
 
 
 def part_name(run: Run) -> str:
