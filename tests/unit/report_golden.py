@@ -26,7 +26,7 @@ def documents() -> dict[str, str]:
     texts["badge.svg"] = shields.svg(made.badges[0]).decode()
     texts["annotations.txt"] = "\n".join(map(repr, made.annotations)) + "\n"
     texts["report.html"] = _without_changing_parts(texts["report.html"])
-    return {name: text.replace(f'"version": "{__version__}"', '"version": "VERSION"') for name, text in texts.items()}
+    return {name: text.replace(f'ersion": "{__version__}"', 'ersion": "VERSION"') for name, text in texts.items()}
 
 
 def _without_changing_parts(page: str) -> str:

@@ -54,9 +54,14 @@ def passing(count: int) -> list[Event]:
 
 
 def test_a_log_gets_a_line_for_every_tenth_and_not_for_every_test() -> None:
-    lines = told(collected("a.py", 100), *passing(100), files=1).splitlines()
+    slowly = [event for done in passing(100) for event in (0.2, done)]
+    lines = told(collected("a.py", 100), *slowly, files=1).splitlines()
     assert len(lines) == 9
-    assert lines[4] == " 50%  50 of 100 tests, 0.000 s"
+    assert lines[4] == " 50%  50 of 100 tests, 10.0 s"
+
+
+def test_a_short_run_is_over_without_a_word_of_how_far_it_is() -> None:
+    assert told(collected("a.py", 8), *passing(8), files=1) == ""
 
 
 def test_a_log_gets_a_line_when_nothing_else_was_said_for_long() -> None:
@@ -67,10 +72,10 @@ def test_a_log_gets_a_line_when_nothing_else_was_said_for_long() -> None:
 
 
 def test_the_number_of_tests_is_a_guess_until_all_files_are_collected() -> None:
-    assert " 10%  2 of ~20 tests" in told(collected("a.py", 5), *passing(2), files=4)
-    assert " of 5 tests" in told(collected("a.py", 5), FileSkipped(file="b.py", reason=""), *passing(2), files=2)
+    assert " 10%  2 of ~20 tests" in told(collected("a.py", 5), 2.0, *passing(2), files=4)
+    assert " of 5 tests" in told(collected("a.py", 5), FileSkipped(file="b.py", reason=""), 2.0, *passing(2), files=2)
     again = FileCollected(file="a.py", cases=(), worker="local", slot="gw1")
-    assert " 10%  2 of ~20 tests" in told(collected("a.py", 5), again, again, again, *passing(2), files=4)
+    assert " 10%  2 of ~20 tests" in told(collected("a.py", 5), again, again, again, 2.0, *passing(2), files=4)
 
 
 def test_a_failure_is_told_when_it_happens() -> None:
@@ -119,7 +124,7 @@ def test_the_changing_line_fits_the_terminal_whatever_a_test_is_called() -> None
 
 def test_a_case_that_no_worker_takes_counts_as_dealt_with() -> None:
     unplaced = CaseUnplaced(case=result("a.py::t0").case, reason="needs cuda")
-    assert " 50%  1 of 2 tests" in told(collected("a.py", 2), unplaced, files=1)
+    assert " 50%  1 of 2 tests" in told(collected("a.py", 2), 2.0, unplaced, files=1)
 
 
 def test_closing_twice_does_nothing() -> None:

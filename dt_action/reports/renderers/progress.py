@@ -26,6 +26,8 @@ FAILURES_TOLD = 100
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 30.0
 _LINES_PER_RUN = 10
+_STEP_TAKES_S = 1.0
+"""A tenth of a run that took less gets no line: a short run is over before anybody has read how far it is."""
 
 
 class Progress:
@@ -94,7 +96,7 @@ class Progress:
             return
         share = self._share()
         is_next_step = int(share * _LINES_PER_RUN) > int(self._shown_share * _LINES_PER_RUN) and share < 1
-        if is_next_step or now - self._shown_at >= _LINE_EVERY_S:
+        if (is_next_step and now - self._shown_at >= _STEP_TAKES_S) or now - self._shown_at >= _LINE_EVERY_S:
             self._shown_at, self._shown_share = now, share
             self._stream.write(self._counts(now) + "\n")
             self._stream.flush()
