@@ -639,3 +639,73 @@ def use():
     return next(iter(V))
 """,
 }
+
+UNDOING: Mapping[str, str] = {
+    "variable": """\
+V = None
+def use():
+    global V
+    V = 7
+def undo():
+    global V
+    V = None
+""",
+    "attribute of an object": """\
+class C:
+    pass
+V = C()
+V.x = None
+def use():
+    V.x = 7
+def undo():
+    V.x = None
+""",
+    "deleted attribute": """\
+import sys
+def use():
+    sys.modules[__name__].x = 7
+def undo():
+    del sys.modules[__name__].x
+""",
+    "cleared list": """\
+V = []
+def use():
+    V.append(7)
+def undo():
+    V.clear()
+""",
+    "item taken out": """\
+V = {}
+def use():
+    V["a"] = 7
+def undo():
+    V.pop("a")
+""",
+    "deleted item": """\
+V = {}
+def use():
+    V["a"] = 7
+def undo():
+    del V["a"]
+""",
+    "element removed": """\
+class C:
+    hooks = []
+def use():
+    C.hooks.append(7)
+def undo():
+    C.hooks.remove(7)
+""",
+    "exit of a context manager": """\
+class undo:
+    mode = "a"
+    def __enter__(self):
+        type(self).mode = "b"
+    def __exit__(self, *_):
+        type(self).mode = "a"
+def use():
+    with undo():
+        pass
+""",
+}
+"""Ways in which `undo` puts back what `use` left: had it not, tests that never enter it would find that."""

@@ -10,8 +10,12 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 _MUTATORS = frozenset(
     ("append", "add", "update", "setdefault", "extend", "insert", "appendleft", "put", "set", "__setitem__")
 )
-_SETTERS = frozenset(("setattr", "__setattr__"))
-_OTHERS = _MUTATORS | _SETTERS
+_REMOVERS = frozenset(("pop", "popitem", "popleft", "remove", "discard", "clear", "__delitem__"))
+"""What they take away would be found by others, had they not done it."""
+
+_SETTERS = frozenset(("setattr", "__setattr__", "delattr", "__delattr__"))
+_CHANGERS = _MUTATORS | _REMOVERS
+_OTHERS = _CHANGERS | _SETTERS
 _MAKERS = ("__init__", "__new__", "__post_init__", "__set_name__", "__init_subclass__", "__setstate__", "setUp")
 """What these set in their own object makes it what it is; nobody had it before."""
 
@@ -19,7 +23,10 @@ _NAMES = opcode.opname
 _CODES = opcode.opmap
 _STORES = frozenset(
     _CODES[name]
-    for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "STORE_SUBSCR", "STORE_SLICE", "STORE_DEREF")
+    for name in (
+        *("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"),
+        *("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_DEREF"),
+    )
     if name in _CODES
 )
 _SWAPS = ("SWAP", "ROT_TWO", "ROT_THREE")
@@ -134,13 +141,13 @@ class _Steps:
             kind = VARIABLE
         elif instruction == "STORE_DEREF":
             kind = CELL if self.about(place) in self._code.co_freevars else ""
-        elif instruction == "STORE_ATTR":
+        elif instruction in ("STORE_ATTR", "DELETE_ATTR"):
             kind, owners = ATTRIBUTE, self._owners_before(place)
-        elif instruction in ("STORE_SUBSCR", "STORE_SLICE"):
+        elif instruction in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE"):
             kind, owners = ITEM, self._container_of(place, keys=2 if instruction == "STORE_SLICE" else 1)
         elif instruction in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL"):
             about = self.about(place)
-            if about in _MUTATORS and instruction != "LOAD_GLOBAL":
+            if about in _CHANGERS and instruction != "LOAD_GLOBAL":
                 kind, owners, last = ITEM, self._owners_before(place), self._end_of(place)
             elif about in _SETTERS:
                 kind, owners, last = ATTRIBUTE, self._chain_after(place), self._end_of(place)

@@ -10,11 +10,11 @@ import sys
 import threading
 import weakref
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from .extents import Extent, Keeper, is_kept_by_class, of_cache, of_module
 from .keeping import stores_of
-from .lasting import EVERYBODY, Lasting, identity
+from .lasting import EVERYBODY, Lasting, Place, identity
 from .observing import CHILD, FOREIGN, IMPORTS, REPORTS, STANDARD, Observer, Places
 from .sources import Monitoring, Tracing
 
@@ -79,6 +79,7 @@ class Recording:
         self._stack: Tuple[Set[int], ...] = self._contexts  # and the seen of open extents
         self._extents: List[Extent] = []
         self._ended: List[Extent] = []
+        self._last_stores: Dict[Tuple[int, str], Tuple[Place, int]] = {}
         self._calls: Dict[int, int] = {}
         self._threads: Dict[int, Tuple[Set[int], ...]] = {}
         self._numbers: Dict[int, int] = {}
@@ -116,7 +117,11 @@ class Recording:
         self._close_extents(0)
         for extent in self._ended:
             self._tell_kept(extent)
+        for place, number in self._last_stores.values():
+            if not _lasts(place):  # what puts something back: had it not, others would find the difference
+                self._tell_found((place,), {number})
         self._ended.clear()
+        self._last_stores.clear()
         if self._source is not None:
             self._source.rest()
         self._case, self._fixture = "", ""
@@ -287,6 +292,7 @@ class Recording:
         place = self._lasting.place(stores.by_offset[offset], frame) if stores is not None and self._case else None
         if place is None:
             return
+        self._last_stores[place.key] = place, number
         for extent in reversed(self._extents):
             if extent.number == number and extent.is_call(frame):
                 extent.add(place)
@@ -314,27 +320,28 @@ class Recording:
 
     def _tell_kept(self, extent: Extent) -> None:
         """At the end of a case: what outlives it may be found by others."""
+        is_for_all = self._tell_found(filter(_lasts, extent.places.values()), extent.seen)
+        stores = extent.keeper.stores
+        if is_for_all and extent.keeper == (stores, None, False, False) and stores and not stores.has_calls_before:
+            self._settled.add(extent.number)
+
+    def _tell_found(self, places: Iterable[Place], seen: Set[int]) -> bool:
+        """What had a part in what others find in these places. True where anybody may."""
         homes, fixtures = set(), set()
-        for place in extent.places.values():
-            try:
-                lasts = place.lasts()
-            except Exception:  # an object of the project that is not what it seems
-                lasts = True
-            if lasts and place.fixture:
+        for place in places:
+            if place.fixture:
                 fixtures.add(place.fixture)
-            elif lasts:
+            else:
                 home = self._places.owner(place.home) if place.home != EVERYBODY else ""
                 homes.add(home if self._is_ours(place.home) else "")
         if "" in homes:
-            self._outside |= extent.seen
+            self._outside |= seen
         else:
             for home in homes:
-                self._lines.append(_dumps({"k": "kept", "in": home, "u": sorted(extent.seen)}))
+                self._lines.append(_dumps({"k": "kept", "in": home, "u": sorted(seen)}))
         for fixture in fixtures:
-            self._lines.append(_dumps({"k": "fixture", "id": fixture, "u": sorted(extent.seen), "t": []}))
-        stores = extent.keeper.stores
-        if "" in homes and extent.keeper == (stores, None, False, False) and stores and not stores.has_calls_before:
-            self._settled.add(extent.number)
+            self._lines.append(_dumps({"k": "fixture", "id": fixture, "u": sorted(seen), "t": []}))
+        return "" in homes
 
     def _ran_here(self, code: Any) -> Optional[bool]:
         """
@@ -421,6 +428,13 @@ class Recording:
         """Write what ran after the last case."""
         self._write({"k": "end"})
         self._observer.stop()
+
+
+def _lasts(place: Place) -> bool:
+    try:
+        return place.lasts()
+    except Exception:  # an object of the project that is not what it seems
+        return True
 
 
 def _is_test_side(path: str) -> bool:

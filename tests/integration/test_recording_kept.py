@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from keeping_samples import KEEPING
+from keeping_samples import KEEPING, UNDOING
+
+SOUGHT = ("compute", "undo", "undo.__exit__")
 
 RECORD = """
 import sys
@@ -22,13 +24,17 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly"], plug
 
 @pytest.fixture(scope="module")
 def concerned(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The modules of which the second test is known to depend on what only the first one ran."""
+    """The modules of which the second test is known to depend on what only the first one ran, or undid."""
     root, left = tmp_path_factory.mktemp("kept"), tmp_path_factory.mktemp("left")
     (root / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
     for number, text in enumerate(KEEPING.values()):
         (root / f"kept_{number}.py").write_text(f"def compute():\n    return 7\n\n\n{text}")
         tests = "".join(f"def test_{name}():\n    assert kept.use() == 7\n\n" for name in ("first", "second"))
         (root / f"test_{number}.py").write_text(f"import kept_{number} as kept\n\n{tests}")
+    for number, text in enumerate(UNDOING.values()):
+        (root / f"undone_{number}.py").write_text(text)
+        test = f"import undone_{number} as m\n\ndef test_first():\n    m.use()\n    m.undo()\n"
+        (root / f"test_undone_{number}.py").write_text(test)
     environ = {
         name: value
         for name, value in os.environ.items()
@@ -37,7 +43,7 @@ def concerned(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     command = [os.environ.get("DT_TEST_PYTHON", sys.executable), "-c", RECORD, str(left)]
     done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, check=False)
-    assert f"{2 * len(KEEPING)} passed" in done.stdout, done.stdout + done.stderr
+    assert f"{2 * len(KEEPING) + len(UNDOING)} passed" in done.stdout, done.stdout + done.stderr
     return _concerned(left)
 
 
@@ -49,10 +55,17 @@ def _concerned(folder: Path) -> set[str]:
         if told["k"] == "units":
             units += told["u"]
         elif told["k"] in ("outside", "kept") or (told["k"] == "case" and told["id"].endswith("_second")):
-            found.update(units[number][0] for number in told["u"] if units[number][1] == "compute")
+            found.update(
+                units[number][0] for number in told["u"] if units[number][1] in ("compute", "undo", "undo.__exit__")
+            )
     return found
 
 
 @pytest.mark.parametrize(("number", "name"), list(enumerate(KEEPING)))
 def test_what_a_test_finds_made_concerns_it(concerned: set[str], number: int, name: str) -> None:
     assert f"kept_{number}.py" in concerned, KEEPING[name]
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(UNDOING)))
+def test_what_puts_back_what_others_would_find_concerns_them(concerned: set[str], number: int, name: str) -> None:
+    assert f"undone_{number}.py" in concerned, UNDOING[name]
