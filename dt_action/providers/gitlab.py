@@ -173,7 +173,12 @@ class GitLab:
 
 
 def _connect(url: str, token: str) -> Rest:
-    return Rest(url=url, headers={"PRIVATE-TOKEN": token, "User-Agent": "distributed-testing"}, write_pause_s=0.2)
+    """
+    GitLab takes `Authorization` as well as its own `PRIVATE-TOKEN`, and the first is not sent on to another host where
+    a proxy redirects to its page for signing in (https://docs.gitlab.com/api/rest/authentication).
+    """
+    headers = {"Authorization": f"Bearer {token}", "User-Agent": "distributed-testing"}
+    return Rest(url=url, headers=headers, write_pause_s=0.2)
 
 
 def _open_merge_request(env: Mapping[str, str]) -> str:

@@ -160,7 +160,8 @@ def serving(double: GitLabDouble) -> Iterator[GitLabDouble]:
         def answer(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length", 0)))
             body = json.loads(raw) if raw else None
-            status, answer = double.handle(self.command, self.path, self.headers.get("private-token", ""), body)
+            token = self.headers.get("private-token") or self.headers.get("authorization", "").removeprefix("Bearer ")
+            status, answer = double.handle(self.command, self.path, token, body)
             data = b"" if status == 204 else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("content-type", "application/json")

@@ -160,6 +160,7 @@ def test_the_legs_of_a_matrix_are_one_report_and_one_comment(act: Act, hub: GitH
     assert "hunter3" not in told
 
 
+@pytest.mark.long
 def test_coverage_of_three_shards_is_that_of_plain_coverage(act: Act) -> None:
     source = "def price(n):\n    if n > 5:\n        return 10\n    if n > 3:\n        return 5\n    return 1\n"
     tests = {f"tests/test_{n}.py": f"from shop import price\n\ndef test_{n}(): assert price({n})\n" for n in (1, 4, 6)}

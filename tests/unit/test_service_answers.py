@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from dt_action.model.case import Attempt, TestCase, TestResult
 from dt_action.model.report import Annotation, Publication
@@ -114,3 +116,23 @@ def test_a_token_that_cannot_be_sent_is_told_without_it(name: str, token: str, t
     assert "the token cannot be sent" in refused
     assert "456789" not in refused
     assert not service.asked
+
+
+def test_a_token_is_not_sent_on_to_where_a_proxy_redirects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, bool] = {}
+
+    def send(self: HTTPAdapter, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        sent[str(request.url).split("/")[2]] = "glpat-0123456789" in repr(request.headers)
+        response = requests.Response()
+        response.status_code, response._content, response.raw = 302, b"", io.BytesIO()
+        response.request, response.url = request, str(request.url)
+        response.headers["location"] = "https://sign-in.example/login"
+        if "sign-in" in str(request.url):
+            response.status_code = 403
+        return response
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    environ = {"CI_MERGE_REQUEST_IID": "7", "CI_PROJECT_ID": "12", "CI_API_V4_URL": "https://gitlab.example/api/v4"}
+    settings = Settings(token="glpat-0123456789", comment="always", output_dir=str(tmp_path))
+    assert GitLab(environ, settings, write=print).publish(FAILED, PUBLICATION)
+    assert sent == {"gitlab.example": True, "sign-in.example": False}
