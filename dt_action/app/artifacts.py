@@ -122,8 +122,8 @@ class Artifacts:
     def _telling_trouble(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            self._notes.append(f"files that tests left could not be kept: {error.strerror or error}")
+        except (OSError, ValueError) as error:  # no file's name holds what a report may claim it does, such as NUL
+            self._notes.append(f"files that tests left could not be kept: {getattr(error, 'strerror', '') or error}")
 
     def _mask(self, path: Path) -> None:
         try:
@@ -157,7 +157,8 @@ class Artifacts:
             file.write(data)
 
     def _new(self, case: str, name: str) -> Path:
-        path = self.output_dir / self.folder / folder_of(case) / safe(name)
+        # Masked here, for the reports mask it there, too, and link to it.
+        path = self.output_dir / self.folder / folder_of(self.redactor.id(case)) / safe(self.redactor.text(name))
         if path.parent.is_file():
             path = path.parent.with_name(f"{path.parent.name}-{path.name}")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -93,6 +93,9 @@ def test_secrets_are_masked_in_text_and_binary_files_are_left_alone(tmp_path: Pa
         piece("log", b"key=hunter2hunter2\n"),
         piece("bin", b"\xffhunter2hunter2"),
     )
+    named = linked(artifacts(tmp_path, "hunter2hunter2"), piece("of hunter2hunter2.txt")).results[0].artifacts[0]
+    assert "hunter2" not in named.path, "a report masks it there, and has to link to what is there"
+    assert (tmp_path / named.path).is_file()
     found = {item.name: (tmp_path / item.path).read_bytes() for item in run.results[0].artifacts}
     assert found == {"log": b"key=***\n", "bin": b"\xffhunter2hunter2"}
 
@@ -135,7 +138,7 @@ def test_closing_the_events_closes_the_fleet(tmp_path: Path) -> None:
     assert closed == [True]
 
 
-@pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "link", "folder/link", "linked/inside"])
+@pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "link", "folder/link", "linked/inside", "a\0b"])
 def test_a_strangers_report_brings_nothing_from_outside_of_its_folder(tmp_path: Path, path: str) -> None:
     part, outside = tmp_path / "part", tmp_path / "secret"
     (part / "folder").mkdir(parents=True)
