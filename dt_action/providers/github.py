@@ -17,13 +17,14 @@ from dt_action.model.report import Annotation, Badge, Publication
 from dt_action.model.run import Run
 from dt_action.providers import github_badges, github_checks, github_commands, outputs
 from dt_action.providers.board import Entry, entry_of
-from dt_action.providers.github_api import SUMMARY_BYTES, CheckOutput, GitHubApi, connect
+from dt_action.providers.github_api import CHECK_NAME_CHARS, SUMMARY_BYTES, CheckOutput, GitHubApi, connect
 from dt_action.providers.github_comment import PAGE, GitHubThread
 from dt_action.providers.job import Job, key_of, named
 from dt_action.providers.rest import ApiError
 from dt_action.providers.settings import Settings
 from dt_action.providers.shared_comment import Writer, is_news
 from dt_action.reports.formats.markdown_fit import fit
+from dt_action.reports.formats.text import one_line
 
 SUMMARY_RESERVE_BYTES = 2_048
 """Left free in the summary's file for those who write after us in the same step."""
@@ -195,7 +196,7 @@ class GitHub:
         name = settings.check_name or DEFAULT_CHECK_NAME
         check = github_checks.SharedCheck(
             api=api,
-            name=f"{name} ({build.environment})" if build.environment else name,
+            name=one_line(named(name, build.environment), CHECK_NAME_CHARS),
             commit=build.commit,
             url=build.url,
             server_url=build.server_url,

@@ -18,6 +18,8 @@ from dt_action.reports.formats.markdown_fit import cut_bytes
 
 CHECK_TEXT_BYTES = 65_535
 """`output.summary` of a check run: https://docs.github.com/rest/checks/runs#create-a-check-run."""
+CHECK_NAME_CHARS = 200
+"""No limit of a check run's name is told; one that is longer is of no use in a list."""
 ANNOTATIONS_PER_REQUEST = 50
 ANNOTATION_TEXT_BYTES = 64 * 1024
 ANNOTATION_TITLE_CHARS = 255

@@ -19,6 +19,7 @@ from dt_action.model.run import Conclusion
 from dt_action.providers.board import Board, Entry, board_in
 from dt_action.providers.github_api import (
     ANNOTATIONS_PER_REQUEST,
+    CHECK_NAME_CHARS,
     CHECK_TEXT_BYTES,
     CheckOutput,
     CheckRun,
@@ -28,6 +29,7 @@ from dt_action.providers.github_api import (
 from dt_action.providers.job import key_of
 from dt_action.providers.rest import UncertainError
 from dt_action.reports.formats.markdown_fit import fit
+from dt_action.reports.formats.text import one_line
 
 CONCLUSIONS: dict[Conclusion, str] = {
     "passed": "success",
@@ -89,7 +91,7 @@ class SharedCheck:
     def _create(self, lines: Sequence[_Line], board: Board, entry: Entry) -> CheckRun:
         is_picture = not any(line.run.name == self.name for line in self._standing(lines, board))
         shown = board if is_picture else Board.from_entries([entry])
-        name = self.name if is_picture else f"{self.name}: {entry.title}"
+        name = self.name if is_picture else one_line(f"{self.name}: {entry.title}", CHECK_NAME_CHARS)
         output = replace(
             self._picture(shown), text=Board.from_entries([entry]).body(self._key, CHECK_TEXT_BYTES, _NOTE)
         )

@@ -72,6 +72,8 @@ class GitHubDouble:
         with self._lock:
             address = urlsplit(target)
             body = json.loads(raw) if raw else None
+            if not _is_utf8(body):
+                return 400, {}, {"message": "Problems parsing JSON"}
             call = Received(method, unquote(address.path), body, time.monotonic())
             self.received.append(call)
             status, headers, answer = self._answer(method, address.path, dict(parse_qsl(address.query)), token, body)
@@ -129,6 +131,15 @@ class GitHubDouble:
             },
         }
         self.state_file.write_text(json.dumps(state))
+
+
+def _is_utf8(body: Json) -> bool:
+    """False where a lone surrogate, which Python's JSON writes as any other letter, is in it."""
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

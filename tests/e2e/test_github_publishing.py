@@ -175,6 +175,14 @@ def test_a_comment_among_hundreds_is_found_and_only_our_own_is_changed(github: G
     assert len(repository.comments) == 133
 
 
+def test_a_label_of_any_letters_is_one_short_line_in_a_checks_name(github: GitHubDouble, job: Job) -> None:
+    run = run_of("failed")
+    for label in ("a\nb", "\ud800", "x" * 3_000, "🐧"):
+        assert job.provider(check_name="dt", environment=label).publish(run, publication_of(run)) == []
+    names = [check["name"] for check in github.repository.checks.values()]
+    assert names == ["dt (a b)", "dt (\ufffd)", f"dt ({'x' * 195}…", "dt (🐧)"]
+
+
 def test_a_commit_is_not_called_green_where_other_code_was_tested(github: GitHubDouble, job: Job) -> None:
     """`pull_request_target` without a `ref` checks the target out."""
     run = replace(run_of("passed"), untested_commit=HEAD)
