@@ -638,6 +638,15 @@ def use():
         V.add(compute())
     return next(iter(V))
 """,
+    "default that another function got before": """\
+def add(values, value):
+    values.append(value)
+def use(kept=[]):
+    if not kept:
+        add(kept, 7)
+        kept.append(compute())
+    return kept[1]
+""",
 }
 
 UNDOING: Mapping[str, str] = {

@@ -79,6 +79,9 @@ class Lasting:
     def share(self, value: Any, fixture: str) -> None:
         """What a fixture of wider scope made; it is known by its identity, as long as it lives."""
         self._shared[identity(value)] = fixture
+
+    def ask_again(self) -> None:
+        """What a fixture ran came to be known: objects that seemed to be the test's own may not be."""
         self._new.clear()
 
     def forget(self, value: Any) -> None:
@@ -150,12 +153,14 @@ class Lasting:
         The home and fixture of an object that was there before; None for one that this test made.
 
         What lies later where a new object lay is newer still, so that its identity tells enough until the test ends.
+        Functions of another module are asked again: their own variables may have it.
         """
-        if identity(owner) in self._new:
+        key = (identity(owner), identity(frame.f_globals))
+        if key in self._new:
             return None
         told = self._of_unknown(owner, frame)
         if told is None:
-            self._new.add(identity(owner))
+            self._new.add(key)
         return told
 
     def _of_unknown(self, owner: Any, frame: Any) -> Optional[Tuple[str, str]]:
@@ -190,7 +195,7 @@ class Lasting:
 
     def _of_container(self, owner: Any, base: Any, frame: Any) -> Optional[Tuple[str, str]]:
         """The same of a container, or None where nobody is known to hold it; `base` has it as an attribute."""
-        key = (identity(owner), identity(base), identity(frame.f_globals))
+        key = (identity(owner), identity(base), identity(frame.f_code))  # whose defaults may have it
         if key in self._new:
             return None
         told = self._of_unknown_container(owner, base, frame)

@@ -166,12 +166,14 @@ class Recording:
             self._used |= used
             self._fixture_units.setdefault(key, set()).update(seen)
             self._of_fixtures |= seen
+            self._lasting.ask_again()
             self._switch(before)
 
     def note_fixture(self, key: str) -> None:
         """A fixture of wider scope is used, made already or not."""
         self._used.add(key)
         self._of_fixtures |= self._fixture_units.get(key, set())
+        self._lasting.ask_again()
 
     def note_value(self, value: Any, fixture: str) -> None:
         """What a fixture of wider scope made."""
