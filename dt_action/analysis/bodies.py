@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from typing import Any, Final, TypeGuard
 
 from dt_action.analysis import gates
 from dt_action.analysis.effects import Purpose, Slice, effects_of
 from dt_action.analysis.execution import Executor
-from dt_action.analysis.interpreter import Interpreter, Scope
+from dt_action.analysis.interpreter import Interpreter, Scope, Watched
 from dt_action.analysis.project import SourceModule
-from dt_action.analysis.syntax import FunctionNode, argument_names
+from dt_action.analysis.syntax import FunctionNode, argument_names, span
 from dt_action.analysis.values import UNKNOWN, Env, HardwareMissingError, RaisedError, SkippedError, Value
 
 _PREPARING: Final = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.If, ast.FunctionDef)
 """Statements that may come before an early return."""
+_MOCKS: Final = re.compile(
+    r"(?:patch|setattr|setitem|mock_\w+)\b[^\n]*\n?[^\n]*"
+    r"(?:cuda|device_count|is_available|mps|xla|tpu|hpu|npu|xpu|rocm|accelerator)",
+    re.IGNORECASE,
+)
 
 
 def follow(
@@ -26,18 +32,22 @@ def follow(
     rule: str,
     owner: Value,
     purpose: Purpose = "gates",
+    read: set[str] | None = None,
 ) -> Value:
     """
     What a function gives, followed statement by statement; the gates that it meets are put down to `rule`.
 
     `given` are arguments by name, `owner` is what it is a method of, None for a function; what serves no `purpose` is
-    left out. Raises SkippedError where it ends at a gate that is closed here.
+    left out. The names of arguments that are read are added to `read`. Raises SkippedError where it ends at a gate that
+    is closed here.
     """
     names = argument_names(node)
     environment: Env = dict.fromkeys(names, UNKNOWN) | _defaults(executor.interpreter, node, module)
     environment |= {name: value for name, value in given.items() if name in environment}
     if names and owner is not None and names[0] in ("self", "cls"):
         environment[names[0]] = owner
+    if read is not None:
+        environment = Watched(environment, read)
     part = effects_of(executor.interpreter.project, module).slice(node, purpose)
     with executor.only(part):
         return _run(executor, node.body, part, Scope(module, environment), rule)
@@ -140,3 +150,13 @@ def rule_of(error: HardwareMissingError) -> str:
     if isinstance(error, RaisedError):
         return "assert" if error.what.startswith("assert") else "raise"
     return "implicit-import" if error.what.startswith("import ") else "device-use"
+
+
+def mentions_mocks(module: SourceModule, node: FunctionNode) -> bool:
+    """True for a function that replaces what answers for the machine."""
+
+    def look() -> bool:
+        first, last = span(node)
+        return bool(_MOCKS.search("\n".join(module.lines[first - 1 : last])))
+
+    return module.note("mocks", node, look)

@@ -30,7 +30,7 @@ _SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _LEAVING: Final = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 _DEVICE_METHODS: Final = frozenset({"cuda", "xpu", "npu", "hpu"})
 _DEVICE_PARTS: Final = frozenset({"cuda", "xpu", "npu", "hpu", "mps", "tpu", "xla", "hip", "xla_model"})
-AVAILABILITY: Final = re.compile(r"available|device_count|capability|device_properties|is_(cuda|rocm|hip|gpu)")
+_AVAILABILITY: Final = re.compile(r"available|device_count|capability|device_properties|is_(cuda|rocm|hip|gpu)")
 """Words of an assertion that is about the machine, and not about what the code does."""
 _MAX_HOPS: Final = 4
 Purpose = Literal["gates", "value", "object"]
@@ -170,7 +170,7 @@ class Effects:
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             return Effect(is_full=self._needs_device(statement))
         if isinstance(statement, ast.Assert):
-            return Effect(is_full=AVAILABILITY.search(ast.unparse(statement.test)) is not None)
+            return Effect(is_full=asks_availability(self._module, statement))
         if isinstance(statement, ast.Raise) and is_skip_raise(statement.exc):
             return Effect(is_full=True)
         if isinstance(statement, ast.With) and any(_is_device(item.context_expr) for item in statement.items):
@@ -275,6 +275,11 @@ _PENDING: Final = _NOTHING
 def effects_of(project: Project, module: SourceModule) -> Effects:
     """The effects of a module, kept with it."""
     return module.note("effects", module.tree, lambda: Effects(project, module))
+
+
+def asks_availability(module: SourceModule, statement: ast.Assert) -> bool:
+    """True for an assertion that is about the machine."""
+    return module.note("availability", statement, lambda: bool(_AVAILABILITY.search(ast.unparse(statement.test))))
 
 
 def _is_under_hot(part: _Part) -> bool:

@@ -64,16 +64,17 @@ class FileFixtures:
     def __init__(self, project: Project, module: SourceModule) -> None:
         self._module = module
         self._conftests = project.conftests(module)
-        self._known: dict[int, dict[str, Fixture]] = {}
         self._project = project
         self._gating: dict[str, bool] = {}
 
     def of(self, module: SourceModule) -> dict[str, Fixture]:
         """The fixtures that a module defines."""
-        known = self._known.get(id(module))
-        if known is None:
-            known = self._known[id(module)] = fixtures_in(module.tree.body, module)
-        return known
+        return module.note("fixtures", module.tree, lambda: fixtures_in(module.tree.body, module))
+
+    @staticmethod
+    def of_class(owner: Class) -> dict[str, Fixture]:
+        """The fixtures that a class defines."""
+        return owner.module.note("fixtures", owner.node, lambda: fixtures_in(owner.node.body, owner.module))
 
     def seen_from(self, *modules: SourceModule) -> list[SourceModule]:
         """`modules`, then the conftest files of this file, nearest first."""
@@ -123,9 +124,7 @@ class FileFixtures:
         """
         wanted = self.autouse()
         for cls in lineage:
-            wanted += [
-                fixture.name for fixture in fixtures_in(cls.node.body, cls.module).values() if fixture.is_autouse
-            ]
+            wanted += [fixture.name for fixture in self.of_class(cls).values() if fixture.is_autouse]
         wanted += [*asked, *fixture_names(test.node)]
         closure: dict[str, Fixture] = {}
         while wanted:
@@ -142,7 +141,7 @@ class FileFixtures:
 
     def _find(self, name: str, test: Test, lineage: Sequence[Class], executor: Executor) -> Fixture | None:
         for cls in lineage:
-            found = fixtures_in(cls.node.body, cls.module).get(name)
+            found = self.of_class(cls).get(name)
             if found:
                 return found
         own = [self._module, *([test.module] if test.module is not self._module else [])]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -105,10 +106,11 @@ class Heat:
     """Tells which functions and statements of a module can bear on hardware."""
 
     def __init__(self, module: SourceModule) -> None:
-        self._words_of_line: list[frozenset[str] | None] = [None] * (len(module.lines) + 1)
         self._hot_words = hot_words_of(module.vocabulary)
-        self._names: frozenset[str] | None = None
         self._module = module
+        words = [_words_in(line) for line in module.lines]
+        self._said = self._lines_with(words, set(filter(self._hot_words.has, set().union(*words))))
+        self._lines = self._lines_with(words, self._hot_names(), self._said)
 
     def is_hot(self, node: FunctionNode | ast.ClassDef) -> bool:
         """True where the code says something of hardware itself, or names something of this module that does."""
@@ -143,34 +145,33 @@ class Heat:
         )
 
     def _is_hot_between(self, first: int, last: int) -> bool:
-        return self._is_hot(self._words(first, last))
+        return _is_any_between(self._lines, first, last)
 
-    def _is_hot(self, words: Iterable[str]) -> bool:
-        names = self._hot_names()
-        return any(word in names or self._hot_words.has(word) for word in words)
+    @staticmethod
+    def _lines_with(words: Sequence[Iterable[str]], wanted: set[str], known: Iterable[int] = ()) -> list[int]:
+        """The numbers of the lines with one of the `wanted` words, and of those that are `known`, in order."""
+        return sorted({*known, *(n for n, found in enumerate(words, 1) if not wanted.isdisjoint(found))})
 
-    def _words(self, first: int, last: int) -> set[str]:
-        found: set[str] = set()
-        for line in range(first, last + 1):
-            words = self._words_of_line[line]
-            if words is None:
-                text = self._module.lines[line - 1]
-                extra = ("platform",) if "os.name" in text else ()
-                words = self._words_of_line[line] = frozenset((*_WORD.findall(text), *extra))
-            found |= words
-        return found
+    def _hot_names(self) -> set[str]:
+        """The names of this module whose definitions have a hot word."""
+        return {
+            name
+            for statement in self._module.tree.body
+            for member in (statement.body if isinstance(statement, ast.ClassDef) else [statement])
+            if not isinstance(member, ast.ClassDef) and _is_any_between(self._said, *span(member))
+            for name in bound_names(member)
+            if not name.startswith("test") and name not in _COMMON
+        }
 
-    def _hot_names(self) -> frozenset[str]:
-        if self._names is None:
-            self._names = frozenset(
-                name
-                for statement in self._module.tree.body
-                for member in (statement.body if isinstance(statement, ast.ClassDef) else [statement])
-                if not isinstance(member, ast.ClassDef) and any(map(self._hot_words.has, self._words(*span(member))))
-                for name in bound_names(member)
-                if not name.startswith("test") and name not in _COMMON
-            )
-        return self._names
+
+def _words_in(line: str) -> list[str]:
+    words = _WORD.findall(line)
+    return [*words, "platform"] if "os.name" in line else words
+
+
+def _is_any_between(numbers: Sequence[int], first: int, last: int) -> bool:
+    place = bisect_left(numbers, first)
+    return place < len(numbers) and numbers[place] <= last
 
 
 _COMMON: Final = frozenset({"torch", "os", "sys", "pytest", "unittest", "np", "numpy", "setUp", "setup_method", "main"})

@@ -90,11 +90,16 @@ class FileHooks:
                 ):
                     yield name, Hook(statement, module)
 
-    def may_gate(self, test: Test) -> bool:
-        """True where a hook can gate this test, or give it parameters."""
-        if any(name in self._named for name in (*_OF_ITEMS, _GENERATE)):
+    @property
+    def see_tests(self) -> bool:
+        """True where hooks can gate tests, or give them parameters."""
+        return any(name in self._named for name in (*_OF_ITEMS, _GENERATE))
+
+    def tell_apart(self, test: Test) -> bool:
+        """True where a hook, or torch, can tell a test from others that have the same marks and fixtures."""
+        if test.owner is not None and test.owner.node.name in self._instantiated:
             return True
-        return test.owner is not None and test.owner.node.name in self._instantiated
+        return any(_looks_at_one(hook) for name in (*_OF_ITEMS, _GENERATE) for hook in self._named.get(name, ()))
 
     # -- the file ------------------------------------------------------------------------------------------
 
@@ -155,8 +160,8 @@ class FileHooks:
     ) -> tuple[Mark, ...]:
         """What a hook does, worked out once for all tests that look the same to it."""
         of_marks = tuple((mark.name, repr(mark.args), repr(mark.kwargs)) for mark in marks)
-        is_own = hook.module.note("looks at one", hook.node, partial(_looks_at_one, hook))
-        key = (of_marks, tuple(names), executor.goes_on, (self._module.path, test.key) if is_own else None)
+        own = (self._module.path, test.key) if _looks_at_one(hook) else None
+        key = (of_marks, tuple(names), executor.goes_on, own)
         known: dict[object, Memory] = hook.module.note("hook", hook.node, dict)
         memory = known.setdefault(key, Memory(are_same))
         return memory.recall(executor.world, compute, remembered=(SkippedError,))
@@ -175,8 +180,11 @@ def _is_ignored(module: SourceModule, conftest: SourceModule, name: str, pattern
 
 
 def _looks_at_one(hook: Hook) -> bool:
-    lines = hook.module.lines[hook.node.lineno - 1 : hook.node.end_lineno]
-    return bool(_ONE_TEST.search("\n".join(lines)))
+    def look() -> bool:
+        lines = hook.module.lines[hook.node.lineno - 1 : hook.node.end_lineno]
+        return bool(_ONE_TEST.search("\n".join(lines)))
+
+    return hook.module.note("looks at one", hook.node, look)
 
 
 def _run(executor: Executor, hook: Hook, given: Env) -> Value:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 from dt_action.analysis.generated import registering
 from dt_action.analysis.heat import may_matter
 from dt_action.analysis.interpreter import BudgetError
+from dt_action.analysis.likeness import likeness_of
 from dt_action.analysis.parametrisation import CaseId
 from dt_action.analysis.project import Project, SourceModule
 from dt_action.analysis.requirement import SOFT_RULES, Leaf, Needs, derive, leaves_of
@@ -65,18 +66,42 @@ def infer(project: Project, module: SourceModule) -> FileInference:
     simulator = Simulator(project, module)
     whole = _whole(simulator)
     tests = tests_in(module, simulator.interpreter(World({})))
-    cold: dict[object, TestNeeds] = {}
+    known: dict[object, tuple[Test, TestNeeds]] = {}
     found = []
     for test in tests:
-        if not simulator.is_cold(test):
-            found.append(_infer_test(simulator, test))
+        likeness = likeness_of(simulator, test)
+        if likeness in known:
+            found.append(_moved(*known[likeness], test))
             continue
-        owner = id(test.owner.node) if test.owner else None
-        if owner not in cold:
-            cold[owner] = _infer_test(simulator, test)
-        like = cold[owner]
-        found.append(replace(like, key=test.key, line=test.line, lines=test.lines, cases=()))
+        needs = _infer_test(simulator, test)
+        if likeness is not None:
+            known[likeness] = test, needs
+        found.append(needs)
     return FileInference(whole=whole, tests=(*found, *_made(simulator)))
+
+
+def _moved(like: Test, needs: TestNeeds, test: Test) -> TestNeeds:
+    """What a test needs that is like another."""
+    lines = {like.node.lineno: test.node.lineno, like.line: test.line}
+
+    def move(of: Needs) -> Needs:
+        gates = tuple(
+            replace(gate, line=lines.get(gate.line, gate.line)) if gate.file == test.module.path else gate
+            for gate in of.gates
+        )
+        evidence = tuple(
+            replace(seen, line=lines.get(seen.line, seen.line)) if seen.file == test.module.path else seen
+            for seen in of.requirement.evidence
+        )
+        return replace(of, requirement=replace(of.requirement, evidence=evidence), gates=gates) if of.gates else of
+
+    cases = tuple(
+        replace(
+            case, names=tuple(test.key + name.removeprefix(like.key) for name in case.names), needs=move(case.needs)
+        )
+        for case in needs.cases
+    )
+    return replace(needs, key=test.key, line=test.line, lines=test.lines, common=move(needs.common), cases=cases)
 
 
 def _made(simulator: Simulator) -> list[TestNeeds]:
@@ -125,18 +150,26 @@ def _infer_test(simulator: Simulator, test: Test) -> TestNeeds:
     most = max(map(len, cases))
     probe = cache(partial(_closed_on, simulator, test))
     found: list[CaseNeeds] = []
+    derived: dict[tuple[int, ...], Needs] = {}
+    added = _added([known.keys() for (_, outcome), known in zip(tree, cases, strict=True) if outcome.cases is not None])
     for identity in dict.fromkeys(identity for known in cases for identity in known):
-        leaves: list[Leaf] = []
-        for (possible, outcome), known in zip(tree, cases, strict=True):
-            met = [outcome.met]
+        met = []
+        for (_, outcome), known in zip(tree, cases, strict=True):
+            here = [outcome.met]
             if identity in known:
-                met.append(known[identity].met)
-            elif outcome.cases is not None and len(known) < most:
-                met.append(missing)
-            leaves += leaves_of(possible, *met)
+                here.append(known[identity].met)
+            elif outcome.cases is not None and (len(known) < most or identity in added):
+                here.append(missing)
+            met.append(here)
+        alike = tuple(id(notes) for here in met for notes in here)  # cases that read the same met the very same
+        if alike not in derived:
+            leaves = [
+                leaf for (possible, _), here in zip(tree, met, strict=True) for leaf in leaves_of(possible, *here)
+            ]
+            derived[alike] = derive(leaves, probe)
         like = next(known[identity] for known in cases if identity in known)
         names = tuple(f"{test.key}{suffix}" for suffix in like.suffixes)
-        found.append(CaseNeeds(names=names, needs=derive(leaves, probe), marks=like.marks))
+        found.append(CaseNeeds(names=names, needs=derived[alike], marks=like.marks))
     common = derive([leaf for possible, outcome in tree for leaf in _shared(possible, outcome, missing, most)], probe)
     shared = tuple(mark for mark in (found[0].marks if found else ()) if all(mark in case.marks for case in found))
     if all(case.needs.requirement == common.requirement and case.marks == shared for case in found):
@@ -206,6 +239,16 @@ def _fails_everywhere(tree: Tree) -> bool:
 def _identified(cases: Sequence[Case]) -> dict[Identity, Case]:
     """Cases by their id; by their place where they have none."""
     return {(-1, case.id) if case.id else (place, None): case for place, case in enumerate(cases)}
+
+
+def _added(cases: Sequence[Set[Identity]]) -> set[Identity]:
+    """
+    The cases that some machine has beside all of another's.
+
+    Before: `["cpu"] + ["cuda"] * has_cuda + ["mps"] * has_mps`. After: `[cuda]` needs cuda, and `[mps]` mps. A row that
+    takes the place of another, as in `["cuda" if has_cuda else "cpu"]`, needs nothing.
+    """
+    return {identity for fewer in cases for more in cases if fewer < more for identity in more - fewer}
 
 
 def _shared(possible: Possible, outcome: Outcome, missing: Notes, most: int) -> list[Leaf]:

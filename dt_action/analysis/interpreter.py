@@ -61,12 +61,30 @@ class Scope:
 
     def apart(self) -> Scope:
         """This scope, where nothing that is bound from now on is seen outside."""
-        return Scope(self.module, *self.locals[:-1], dict(self.locals[-1])) if self.locals else self
+        return Scope(self.module, *self.locals[:-1], self.locals[-1].copy()) if self.locals else self
 
     def bind(self, name: str, value: Value) -> None:
         """Bind a name in the innermost local scope, if there is one."""
         if self.locals:
             self.locals[-1][name] = value
+
+
+class Watched(dict[str, Value]):
+    """Values by name that tell which of them were `read`, or were of any copy of them."""
+
+    __slots__ = ("read",)
+
+    def __init__(self, values: Env, read: set[str]) -> None:
+        super().__init__(values)
+        self.read = read
+
+    def __getitem__(self, name: str) -> Value:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def copy(self) -> Watched:
+        """The same values, watched too."""
+        return Watched(self, self.read)
 
 
 class BudgetError(Exception):
@@ -103,6 +121,7 @@ class Interpreter:
         self._steps = MAX_STEPS
         self._budget = budget
         self._pending: set[tuple[int, str]] = set()
+        self._running: set[int] = set()
         self.changed: set[tuple[str, str]] = set()
         self.executor = execute(self)
 
@@ -258,13 +277,28 @@ class Interpreter:
         with self.world.supposing() as seen:
             try:
                 for statement in statements:
-                    self.executor.bind(statement, scope, name)
+                    self._run_for(statement, scope, name)
             except (HardwareMissingError, SkippedError, BudgetError):
                 pass
             finally:
                 self._steps, self.depth = outside
         self.world.notes.tells_makes |= seen.tells_makes
         return scope.locals[-1].get(name, UNKNOWN)
+
+    def _run_for(self, statement: Statement, scope: Scope, name: str) -> None:
+        """
+        Run a statement for a name, unless it is running for another that asks for this one.
+
+        A loop that binds names in terms of each other would run for each order of them otherwise.
+        """
+        if id(statement) in self._running:
+            self.cuts += 1
+            return
+        self._running.add(id(statement))
+        try:
+            self.executor.bind(statement, scope, name)
+        finally:
+            self._running.discard(id(statement))
 
     # -- attributes ----------------------------------------------------------------------------------------
 

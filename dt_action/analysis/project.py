@@ -75,6 +75,12 @@ class SourceModule:
         found: T = self.notes[key]
         return found
 
+    def let_go(self) -> None:
+        """Drop what was worked out: it refers to the module in turn, so that neither would ever be freed."""
+        self.notes.clear()
+        self.classes.clear()
+        self.bindings.memories.clear()
+
     def bindings_of(self, node: ast.ClassDef) -> Bindings:
         """The bindings in a class body."""
         known = self.classes.get(id(node))
@@ -164,7 +170,9 @@ class Project:
     def forget(self, path: str) -> None:
         """Let go of a file that nothing imports, once it is analysed: a large suite does not fit in memory whole."""
         if path not in self._imported:
-            self._modules.pop(path, None)
+            module = self._modules.pop(path, None)
+            if module is not None:
+                module.let_go()
 
     def sources_of(self, path: str) -> dict[str, str]:
         """The file at `path` and every file that was looked at on its behalf, with the digests of their bytes."""
@@ -258,9 +266,8 @@ class Project:
         known = self._listings.get(folder)
         if known is None:
             try:
-                known = frozenset(
-                    f"{entry.name}/" if entry.is_dir() else entry.name for entry in (self._root / folder).iterdir()
-                )
+                with os.scandir(self._root / folder) as entries:
+                    known = frozenset(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
             except OSError:
                 known = frozenset()
             self._listings[folder] = known

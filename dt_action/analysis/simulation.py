@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,8 +18,8 @@ from dt_action.analysis.hooks import FileHooks, object_of_pytest
 from dt_action.analysis.interpreter import Budget, Interpreter, Scope
 from dt_action.analysis.parametrisation import CaseId, Selection
 from dt_action.analysis.project import Project, SourceModule
-from dt_action.analysis.syntax import FunctionNode, argument_names, fixture_names, last_word, span
-from dt_action.analysis.tests_of import Test, lineage
+from dt_action.analysis.syntax import FunctionNode, argument_names
+from dt_action.analysis.tests_of import FUNCTIONS, SETUPS, Test, lineage
 from dt_action.analysis.values import (
     UNKNOWN,
     Class,
@@ -38,15 +36,9 @@ from dt_action.analysis.values import (
 )
 from dt_action.analysis.worlds import Memory, Notes, World
 
-SETUPS: Final = ("setUpClass", "setup_class", "setUp", "asyncSetUp", "setup_method", "setup")
 EXPLICIT_MARK: Final = "dt"
 FILE_STEPS: Final = 24_000
 """Steps for one file after which its remaining tests are judged by their decorators and classes alone."""
-_MOCKS: Final = re.compile(
-    r"(?:patch|setattr|setitem|mock_\w+)\b[^\n]*\n?[^\n]*"
-    r"(?:cuda|device_count|is_available|mps|xla|tpu|hpu|npu|xpu|rocm|accelerator)",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,28 +121,6 @@ class Simulator:
             return Outcome(world.notes, None)
         finally:
             run.interpreter.charge()
-
-    def is_cold(self, test: Test) -> bool:
-        """True for a test that says nothing of hardware beyond what its class and its module say."""
-        heat = heat_of(test.module)
-        if any(_is_foreign(decorator) or heat.is_hot_expression(decorator) for decorator in test.node.decorator_list):
-            return False
-        if effects_of(self.project, test.module).can_gate(test.node) or self.hooks.may_gate(test):
-            return False
-        if any(heat.is_hot_expression(condition.node) for condition in test.conditions):
-            return False
-        return not any(self.fixtures.may_gate(name, test) for name in fixture_names(test.node))
-
-
-def _is_foreign(decorator: ast.expr) -> bool:
-    """True for a decorator that is neither a mark of pytest nor a well-known one without a gate."""
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    root = called
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    if isinstance(root, ast.Name) and root.id in ("pytest", "mock"):
-        return False
-    return last_word(called) not in ("patch", "object", "dict", "staticmethod", "classmethod", "property")
 
 
 def _meet_file(module: SourceModule, hooks: FileHooks, executor: Executor) -> None:
@@ -264,9 +234,9 @@ class _Run:
         wanted = self._wanted(fixtures)
         running = {name: fixture for name, fixture in fixtures.items() if name in wanted}
         cases: list[Case] = []
+        known: list[tuple[Env, Notes]] = []
         for selection in parametrisation.selections(dimensions, wanted):
-            with self.world.supposing() as met, contextlib.suppress(SkippedError):
-                self._run_case(value, body, selection, running)
+            met = self._met_by(value, body, selection, running, known)
             explicit = tuple(mark for mark in (*selection.marks(), *marks) if mark.name == EXPLICIT_MARK)
             cases.append(Case(selection.case_id(), met, explicit, selection.suffixes()))
         return tuple(cases)
@@ -323,7 +293,7 @@ class _Run:
             fixture = next(self.fixtures.called(name, self.test), None)
             if fixture:
                 pieces.append((fixture.module, fixture.node))
-        return any(module.note("mocks", node, partial(_mentions_mocks, module, node)) for module, node in pieces)
+        return any(bodies.mentions_mocks(module, node) for module, node in pieces)
 
     def _set_up(self) -> None:
         """Run the set-up of the class, once for all its tests; what it sets is what `self` has."""
@@ -345,7 +315,7 @@ class _Run:
         for cls in self.lineage:
             for statement in cls.node.body:
                 if (
-                    isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))
+                    isinstance(statement, FUNCTIONS)
                     and statement.name in SETUPS
                     and heat_of(cls.module).is_hot(statement)
                 ):
@@ -353,9 +323,15 @@ class _Run:
         return dict(self.self_value.attributes)
 
     def _follow(
-        self, node: FunctionNode, module: SourceModule, given: Env, rule: str, purpose: Purpose = "gates"
+        self,
+        node: FunctionNode,
+        module: SourceModule,
+        given: Env,
+        rule: str,
+        purpose: Purpose = "gates",
+        read: set[str] | None = None,
     ) -> Value:
-        return bodies.follow(self.executor, node, module, given, rule, self.self_value, purpose)
+        return bodies.follow(self.executor, node, module, given, rule, self.self_value, purpose, read)
 
     def _decorated(self, body: TestBody) -> Value:
         value: Value = body
@@ -366,8 +342,31 @@ class _Run:
             value = gates.decorated(self.executor, value, decorator, scope)
         return value
 
-    def _run_case(self, value: Value, body: TestBody, selection: Selection, fixtures: dict[str, Fixture]) -> None:
-        """Raises SkippedError where the case ends at a gate."""
+    def _met_by(
+        self,
+        value: Value,
+        body: TestBody,
+        selection: Selection,
+        fixtures: dict[str, Fixture],
+        known: list[tuple[Env, Notes]],
+    ) -> Notes:
+        """What a case meets: what another did that read the same of its rows, if one of the `known` did."""
+        rows = {**selection.values(is_fixture=True), **selection.values(is_fixture=False)}
+        is_marked = bool(selection.marks())
+        for read, met in () if is_marked else known:
+            if all(are_same(seen, rows[name]) for name, seen in read.items()):
+                return met
+        names: set[str] = set()
+        with self.world.supposing() as met, contextlib.suppress(SkippedError):
+            self._run_case(value, body, selection, fixtures, names)
+        if not is_marked:
+            known.append(({name: rows[name] for name in names & rows.keys()}, met))
+        return met
+
+    def _run_case(
+        self, value: Value, body: TestBody, selection: Selection, fixtures: dict[str, Fixture], read: set[str]
+    ) -> None:
+        """Add what is `read` of the rows. Raises SkippedError where the case ends at a gate."""
         test = self.test
         for mark in selection.marks():
             self.executor.meet(replace(mark, gates=tuple(gate.under("param-mark") for gate in mark.gates)))
@@ -376,9 +375,9 @@ class _Run:
         requested = selection.values(is_fixture=True)
 
         def run() -> None:
-            self._run_fixtures(fixtures, requested, environment)
+            self._run_fixtures(fixtures, requested, environment, read)
             if self.depth.into_body:
-                self._follow(test.node, test.module, environment, "skip-in-body")
+                self._follow(test.node, test.module, environment, "skip-in-body", read=read)
 
         self.executor.bodies = {body: run}
         with self.world.noting() as seen:
@@ -391,10 +390,11 @@ class _Run:
         _stop_where_closed(self.executor)
         self.executor.run_body(body)
 
-    def _run_fixtures(self, fixtures: dict[str, Fixture], requested: Env, environment: Env) -> None:
+    def _run_fixtures(self, fixtures: dict[str, Fixture], requested: Env, environment: Env, read: set[str]) -> None:
         for name, fixture in reversed(fixtures.items()):
             if name in environment:
                 continue
+            read |= {name, *argument_names(fixture.node)}
             given = {**environment, "request": _request(requested.get(name, UNKNOWN), fixture)}
             run = partial(self._follow, fixture.node, fixture.module, given, "fixture", "value")
             environment[name] = run() if argument_names(fixture.node) else self._once(fixture, run)
@@ -441,8 +441,3 @@ def _marks_in(value: Value, depth: int = 0) -> list[Mark]:
             for mark in _marks_in(inner, depth + 1)
         ]
     return []
-
-
-def _mentions_mocks(module: SourceModule, node: FunctionNode) -> bool:
-    first, last = span(node)
-    return bool(_MOCKS.search("\n".join(module.lines[first - 1 : last])))

@@ -6,10 +6,11 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from dt_action.analysis import gates
-from dt_action.analysis.effects import AVAILABILITY
+from dt_action.analysis.effects import asks_availability
 from dt_action.analysis.presumption import presume
 from dt_action.analysis.syntax import Statement, is_skip_raise, last_word, target_names
 from dt_action.analysis.values import (
@@ -68,7 +69,7 @@ def run_if(executor: Executor, statement: ast.If, scope: Scope, maybe: list[Valu
         verdict = executor.interpreter.truth_of(statement.test, scope)
     if not isinstance(verdict, Unknown):
         return executor.block(statement.body if verdict else statement.orelse, scope)
-    guess = None if skips else presume(statement.test)
+    guess = None if skips else scope.module.note("presumption", statement, partial(presume, statement.test))
     if guess is not None:
         with world.supposing():
             try:
@@ -226,7 +227,7 @@ def _raise(executor: Executor, statement: ast.Raise, scope: Scope) -> Flow:
 
 
 def _assert(executor: Executor, statement: ast.Assert, scope: Scope) -> Flow:
-    if not AVAILABILITY.search(ast.unparse(statement.test)):
+    if not asks_availability(scope.module, statement):
         return None  # it is about what the code does
     asked = len(executor.world.trace)
     verdict = executor.interpreter.truth_of(statement.test, scope)

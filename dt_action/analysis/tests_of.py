@@ -6,11 +6,15 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from dt_action.analysis.interpreter import Interpreter
 from dt_action.analysis.project import SourceModule
 from dt_action.analysis.syntax import FunctionNode, last_word
 from dt_action.analysis.values import Class, Function, unmarked
+
+FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+SETUPS: Final = ("setUpClass", "setup_class", "setUp", "asyncSetUp", "setup_method", "setup")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

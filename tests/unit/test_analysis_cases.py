@@ -63,6 +63,22 @@ def test_a_row_that_exists_only_beside_the_device_is_needed_by_its_case(tmp_path
     assert told(analyze(tmp_path, source)) == {"test_x[cuda]": "cuda"}
 
 
+def test_each_of_several_rows_beside_devices_needs_its_own(tmp_path: Path) -> None:
+    source = """
+        DEVICES = [pytest.param("cpu", id="cpu")]
+        if torch.cuda.is_available():
+            DEVICES.append(pytest.param("cuda:0", id="cuda"))
+        if torch.backends.mps.is_available():
+            DEVICES.append(pytest.param("mps:0", id="mps"))
+        if torch.xpu.is_available():
+            DEVICES.append(pytest.param("xpu:0", id="xpu"))
+
+        @pytest.mark.parametrize("d", DEVICES)
+        def test_x(d): pass
+    """
+    assert told(analyze(tmp_path, source)) == {"test_x[cuda]": "cuda", "test_x[mps]": "mps", "test_x[xpu]": "xpu"}
+
+
 def test_a_row_that_falls_back_needs_nothing(tmp_path: Path) -> None:
     source = """
         @pytest.mark.parametrize("d", ["cuda" if torch.cuda.is_available() else "cpu"])
@@ -244,6 +260,32 @@ def test_a_browser_is_needed_by_its_fixture_and_its_driver(tmp_path: Path) -> No
 def test_evidence_names_the_line_and_the_rule(tmp_path: Path) -> None:
     needs = analyze(tmp_path, NEEDS + "@needs\ndef test_x(): pass\ndef test_y(): pass\n")
     assert [str(evidence) for evidence in needs.of("test_x").evidence] == ["tests/test_it.py:5 (skipif)"]
+
+
+def test_each_of_tests_that_are_alike_has_evidence_and_cases_of_its_own(tmp_path: Path) -> None:
+    conftest = """
+        @pytest.fixture(params=["cpu", pytest.param("cuda", marks=needs)])
+        def device(request): return request.param
+    """
+    source = "def test_x(page): pass\n\ndef test_y(page): pass\n\ndef test_p(device): pass\ndef test_q(device): pass\n"
+    needs = analyze(tmp_path, source, {"tests/conftest.py": NEEDS + dedent(conftest)})
+    assert [str(*needs.of(name).evidence) for name in ("test_x", "test_y")] == [
+        "tests/test_it.py:4 (browser-fixture)",
+        "tests/test_it.py:6 (browser-fixture)",
+    ]
+    assert told(needs) == {"test_x": "any", "test_y": "any", "test_p[cuda]": "cuda", "test_q[cuda]": "cuda"}
+
+
+def test_a_class_that_takes_its_tests_back_does_so_for_itself_alone(tmp_path: Path) -> None:
+    source = """
+        class TestBase(unittest.TestCase):
+            __test__ = torch.cuda.is_available()
+            def test_x(self): pass
+
+        class TestOther(unittest.TestCase):
+            def test_x(self): pass
+    """
+    assert told(analyze(tmp_path, source)) == {"TestBase::test_x": "cuda"}
 
 
 def test_what_hangs_on_software_alone_closes_nothing(tmp_path: Path) -> None:
