@@ -3,6 +3,7 @@ One box with GPUs that are not there: 60 tests that need 0 to 2 of them, device 
 
     python benchmarks/devices.py            # 4 GPUs x 24 GiB, 64 GiB of RAM
     python benchmarks/devices.py --tests 60 --slots 12 --unit 0.5
+    python benchmarks/devices.py --simulate 8      # 8 draws on a clock that jumps, without the cost of processes
 
 Each test writes down when it ran and what it saw. From that is checked, to the byte, that nothing was promised beyond
 its size, that each test saw just what it needs, and how long the longest waited. The bound is the largest of: the
@@ -154,6 +155,39 @@ def check(tests: Sequence[Test], lines: list[list]) -> dict[str, float]:
     return {"ram": most_ram, "gpu": most_gpu, "last began": max(line[1] for line in lines) - first}
 
 
+def simulated_s(tests: Sequence[Test], slots: int, known: bool) -> float:
+    """The makespan of the same engine over simulated slots, which start and collect in no time."""
+    from simulate import FakeCase, FakeFile, Loop, Place, RunState, Suite, TimedHost
+
+    files, planned = {}, []
+    for number, test in enumerate(tests):
+        path = f"test_{number:03}.py"
+        case = FakeCase(id=f"{path}::test_{number}", duration_s=test.seconds)
+        files[path] = FakeFile(cases=(case,), collect_s=0.001)
+        needs = FileNeeds(path=path, default=test.requirement)
+        cases_s = {case.id: test.seconds} if known else {}
+        expected_s = test.seconds if known else 0.02
+        planned.append(PlannedFile(path=path, needs=needs, expected_s=expected_s, cases_s=cases_s))
+    devices = tuple(Device(kind="cuda", index=at, memory_bytes=GPU_GIB * GIB) for at in range(GPUS))
+    box = Capability(devices=devices, platform="linux", memory_bytes=RAM_GIB * GIB, cpu_count=slots)
+    host = TimedHost(Suite(files), 0.001)
+    state = RunState(Plan(files=tuple(planned), is_selection=True), Limits(run_timeout_s=None))
+    loop = Loop(state, host, [Place(worker="box", capability=box, slots=slots)], clock=host.clock)
+    return next(event.makespan_s for event in loop.events() if isinstance(event, Ended))
+
+
+def simulate(count: int, options: argparse.Namespace) -> None:
+    """Print the ratio of makespan and bound of so many draws."""
+    for known in (False, True):
+        ratios = []
+        for seed in range(options.seed, options.seed + count):
+            tests = made_up(options.tests, options.unit, random.Random(seed))
+            ratios.append(simulated_s(tests, options.slots, known) / bound_s(tests))
+        told = " ".join(f"{ratio:.3f}" for ratio in ratios)
+        durations = "known" if known else "not known"
+        print(f"durations {durations}: makespan over bound {told}; mean {sum(ratios) / count:.3f}", flush=True)
+
+
 def main() -> int:
     """Print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,7 +196,11 @@ def main() -> int:
     parser.add_argument("--unit", type=float, default=1.0, help="the shortest test takes so many seconds")
     parser.add_argument("--seed", type=int, default=12)
     parser.add_argument("--sharing", choices=("auto", "off"), default="auto")
+    parser.add_argument("--simulate", type=int, default=0, help="so many draws, simulated")
     options = parser.parse_args()
+    if options.simulate:
+        simulate(options.simulate, options)
+        return 0
     tests = made_up(options.tests, options.unit, random.Random(options.seed))
     bound = bound_s(tests)
     alone = sum(test.seconds for test in tests)

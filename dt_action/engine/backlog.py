@@ -169,7 +169,7 @@ class Backlog:
                     if not is_seat and not piece.demand.width:
                         self.lending.claim(worker, piece.demand, piece)
                     continue
-                self.lending.change(slot, worker, holding, is_torn_down=is_torn_down)
+                self.lending.change(slot, worker, holding, piece.known_s, is_torn_down=is_torn_down)
             elif is_seat:
                 continue
             self._remove(self._demanding, entry)

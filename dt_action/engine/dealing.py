@@ -91,7 +91,7 @@ class Dealer:
         self._backlog.take_out(piece)
         self._promised[slot] = piece
         self._locks.lock(slot, piece.exclusive)
-        return self._lending.open(slot, worker, holding)
+        return self._lending.open(slot, worker, holding, piece.known_s)
 
     def process_gone(self, slot: str) -> list[Action]:
         """The process has ended: what it had is free, and what it was started for waits for another one."""

@@ -39,11 +39,14 @@ class Intake:
             if len(parts) > 1:
                 self._ledger.divide(file.path, [part for _, part in parts])
             for needs, part in parts:
+                cases_s = [seconds for case, seconds in file.cases_s.items() if part is None or part.has(case)]
+                is_timed = bool(cases_s) and not file.chosen and file.portion is None
                 piece = Piece(
                     file=file.path,
                     needs=needs,
                     requirement=needs.default,
-                    expected_s=file.expected_s / len(parts),
+                    expected_s=sum(cases_s) if is_timed and len(parts) > 1 else file.expected_s / len(parts),
+                    is_timed=is_timed,
                     chosen=file.chosen,
                     portion=file.portion,
                     goes_first=file.goes_first or longest_s > EARLY_SHARE * share_s,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dt_action.engine.pieces import Piece
 from dt_action.engine.stock import Stock
@@ -13,10 +14,17 @@ from dt_action.model.holding import NO_HOLDING, Demand, Holding, Visible, combin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """A piece that waits for so much of a worker that others must not go on taking what it waits for."""
+    """
+    A piece that waits for so much of a worker that others must not go on taking what it waits for.
+
+    By what is expected it can be met at `by`: who is done by then may run meanwhile. Who is not must leave free what is
+    `kept`. Both are as reckoned `at` a version and a time.
+    """
 
     piece: Piece
-    holding: Holding
+    by: float
+    kept: Holding
+    at: tuple[int, float]
 
 
 @dataclass(slots=True)
@@ -26,15 +34,19 @@ class Lending:
 
     A process sees the devices that it was started with and no other ones, since a library looks only once; so it has
     them until it ends. Memory and processors are had by a case, until its teardown is over. `version` changes
-    whenever something is lent or given back. `shares` tells that several cases may have a device by its memory.
+    whenever something is lent or given back. `shares` tells that several cases may have a device by its memory. `now`
+    is the time, in seconds of the clock by which the ends of cases are expected.
     """
 
     shares: bool = True
     is_off: bool = False
     version: int = 0
+    now: float = 0.0
     _stocks: dict[str, Stock] = field(default_factory=dict)
     _worker_of: dict[str, str] = field(default_factory=dict)
     _held: dict[str, Holding] = field(default_factory=dict)
+    _holders: dict[str, dict[str, None]] = field(default_factory=dict)
+    _ends: dict[str, float] = field(default_factory=dict)
     _seen: dict[str, frozenset[int]] = field(default_factory=dict)
     _claims: dict[str, _Claim] = field(default_factory=dict)
     _elsewhere: Mapping[str, Holding] = field(default_factory=dict)
@@ -83,14 +95,18 @@ class Lending:
 
     # --- processes ----------------------------------------------------------------------------------------------------
 
-    def open(self, slot: str, worker: str, holding: Holding) -> Visible | None:
-        """A process is started with this; what it sees. None where it sees what it likes: nobody lends there."""
+    def open(self, slot: str, worker: str, holding: Holding, known_s: float | None = None) -> Visible | None:
+        """
+        A process is started with this, for so many seconds where that is known; what it sees.
+
+        None where it sees what it likes: nobody lends there.
+        """
         stock = self._stocks.get(worker)
         if stock is None or self.is_off:
             return None
         self._worker_of[slot] = worker
         self._seen[slot] = holding.devices
-        self._hold(slot, stock, holding)
+        self._hold(slot, worker, holding, known_s)
         devices = stock.capability.devices
         kinds = frozenset(device.kind for device in devices)
         return Visible(devices=tuple(devices[at] for at in sorted(holding.devices)), kinds=kinds) if kinds else None
@@ -120,20 +136,23 @@ class Lending:
         stock = self._stocks[worker]
         mine = self._held.get(slot, NO_HOLDING)
         seen = self._seen.get(slot, frozenset())
+        beside = self._beside(worker, piece)
         if not mine.is_nothing:
             stock.take_back(mine)
-        found = stock.fit(demand, within=seen, beside=self._beside(worker, piece))
+        found = stock.fit(demand, within=seen, beside=beside)
         if not mine.is_nothing:
             stock.lend(mine, is_checked=False)
         return found
 
-    def change(self, slot: str, worker: str, holding: Holding, *, is_torn_down: bool) -> None:
+    def change(
+        self, slot: str, worker: str, holding: Holding, known_s: float | None = None, *, is_torn_down: bool
+    ) -> None:
         """The process has this from now on; until its last case is torn down, it has that one's as well."""
         stock, mine = self._stocks[worker], self._held.get(slot, NO_HOLDING)
         if not mine.is_nothing:
             stock.take_back(mine)
         self._worker_of[slot] = worker
-        self._hold(slot, stock, holding if is_torn_down else larger(mine, holding))
+        self._hold(slot, worker, holding if is_torn_down else larger(mine, holding), known_s)
 
     # --- new processes ------------------------------------------------------------------------------------------------
 
@@ -143,18 +162,36 @@ class Lending:
 
     def claim(self, worker: str, demand: Demand, piece: Piece) -> None:
         """
-        The piece is the first in turn and does not fit: nothing more of what it waits for is lent to others.
+        The piece is the first in turn and does not fit: others get of what it waits for only what does not delay it.
 
         A claim of one that needs the same, and has lost its turn to this one, is this one's.
         """
         held = self._claims.get(worker)
-        if held is not None and held.piece.key == piece.key:
-            self._claims[worker] = replace(held, piece=piece)
-        if held is not None or any(claim.piece is piece for claim in self._claims.values()):
+        if held is not None and held.piece.key != piece.key:
             return
-        wanted = self._stocks[worker].soonest(demand)
-        if wanted is not None:
-            self._claims[worker] = _Claim(piece=piece, holding=wanted)
+        if held is None and any(claim.piece is piece for claim in self._claims.values()):
+            return
+        if held is None or held.piece is not piece:
+            self._reckon(worker, piece, demand)
+
+    def _reckon(self, worker: str, piece: Piece, demand: Demand) -> None:
+        """
+        Work out when the claim can be met, and what is kept for it until then.
+
+        What nobody knows the end of, or is longer than expected, may end at any moment, or late: the claim is not to be
+        put off in either case.
+        """
+        stock = self._stocks[worker]
+        ends = sorted((max(self._ends[slot], self.now), slot) for slot in self._holders.get(worker, ()))
+        known = [(at, self._held[slot]) for at, slot in ends if self.now < at < math.inf]
+        anytime = [(self.now, self._held[slot]) for at, slot in ends if not self.now < at < math.inf]
+        found = stock.soonest_after(demand, [*anytime, *known])
+        by = found[0] if found is not None else self.now
+        wanted = stock.soonest_after(demand, [*known, *anytime]) if anytime else found
+        holding = wanted[1] if wanted is not None else stock.soonest(demand)
+        if holding is not None:
+            kept = stock.to_keep(holding, [given for at, given in known if at <= by])
+            self._claims[worker] = _Claim(piece=piece, by=by, kept=kept, at=(self.version, self.now))
 
     def unclaim(self, piece: Piece | None = None) -> None:
         """The piece (or every piece) waits no more."""
@@ -163,21 +200,34 @@ class Lending:
 
     def _beside(self, worker: str, piece: Piece) -> Iterable[Holding]:
         claim = self._claims.get(worker)
-        return () if claim is None or claim.piece is piece else (claim.holding,)
+        if claim is None or claim.piece is piece:
+            return ()
+        if claim.at != (self.version, self.now):
+            self._reckon(worker, claim.piece, claim.piece.demand)
+            claim = self._claims[worker]
+        is_done_by_then = piece.known_s is not None and self.now + piece.known_s <= claim.by
+        return () if is_done_by_then else (claim.kept,)
 
-    def _hold(self, slot: str, stock: Stock, holding: Holding) -> None:
+    def _hold(self, slot: str, worker: str, holding: Holding, known_s: float | None) -> None:
         if not holding.is_nothing:
-            stock.lend(holding)
+            self._stocks[worker].lend(holding)
             self._held[slot] = holding
-        elif self._held.pop(slot, None) is None:
+            self._holders.setdefault(worker, {})[slot] = None
+            self._ends[slot] = math.inf if known_s is None else self.now + known_s
+        elif self._forget(slot, worker) is None:
             return
         self.version += 1
 
     def _give_back(self, slot: str, worker: str) -> bool:
-        holding = self._held.pop(slot, None)
+        holding = self._forget(slot, worker)
         if holding is None:
             return False
         if worker in self._stocks:
             self._stocks[worker].take_back(holding)
         self.version += 1
         return True
+
+    def _forget(self, slot: str, worker: str) -> Holding | None:
+        self._ends.pop(slot, None)
+        self._holders.get(worker, {}).pop(slot, None)
+        return self._held.pop(slot, None)

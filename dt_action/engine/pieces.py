@@ -40,7 +40,8 @@ class Piece:
     counts the processes that died with the piece in hand and nothing else to blame; `avoid` names the workers on which
     its case failed before. `group` names what its cases are in with those of other files: one slot runs them all, in
     the order of `turn`. Of a file whose tests take different things of their workers, the piece may be one `part`, and
-    `needs` speak of that alone. What its tests take while they run is its `demand`.
+    `needs` speak of that alone. What its tests take while they run is its `demand`. It `is_timed` where earlier runs
+    tell how long it takes.
     """
 
     file: str
@@ -58,6 +59,7 @@ class Piece:
     group: str = ""
     turn: int = 0
     part: Part | None = None
+    is_timed: bool = False
     key: object = field(init=False)
     demand: Demand = field(init=False)
 
@@ -67,6 +69,11 @@ class Piece:
         places = map(_place, (self.requirement, *self.needs.cases.values()))
         self.key = _place(self.requirement) if is_one else frozenset(places)
         self.demand = demand_of(self.requirement) if is_one else NO_DEMAND
+
+    @property
+    def known_s(self) -> float | None:
+        """The seconds that it takes by what earlier runs tell; None where they do not, or more comes with it."""
+        return self.expected_s if self.is_timed and not self.group else None
 
     @property
     def is_uniform(self) -> bool:

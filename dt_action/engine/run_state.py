@@ -89,6 +89,7 @@ class RunState:
         """Take in what happened; what is to be done."""
         if self.is_over:
             return []
+        self._brain.backlog.lending.now = now
         outputs = self._put(what, now)
         if self._interrupting.is_due(now, has_living=bool(self._processes.working)) and not self.is_finished:
             outputs += self._end_interrupted(now)

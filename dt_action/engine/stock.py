@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Iterable, Sequence
 
 from dt_action.model.hardware import Capability, DeviceNeed
-from dt_action.model.holding import NO_HOLDING, Demand, Holding, Share, is_counted
+from dt_action.model.holding import NO_HOLDING, Demand, Holding, Share, combined, is_counted
 
 
 class Stock:
@@ -57,6 +57,37 @@ class Stock:
         if shares is None:
             return None
         return Holding(shares=shares, memory_bytes=demand.memory_bytes, processors=demand.processors)
+
+    def soonest_after(self, demand: Demand, ends: Sequence[tuple[float, Holding]]) -> tuple[float, Holding] | None:
+        """When the demand could be met, and with what, if these are given back at their times, in this order."""
+        given_back: list[Holding] = []
+        found: tuple[float, Holding] | None = None
+        for at, holding in ends:
+            self.take_back(holding)
+            given_back.append(holding)
+            met = self.fit(demand)
+            if met is not None:
+                found = at, met
+                break
+        for holding in given_back:
+            self.lend(holding, is_checked=False)
+        return found
+
+    def to_keep(self, wanted: Holding, given_back: Iterable[Holding]) -> Holding:
+        """What of all that is free now must stay so, if `wanted` is to be free once these are given back as well."""
+        back = combined([*given_back])
+        units_back = {share.device: share.units for share in back.shares}
+        units_wanted = {share.device: share.units for share in wanted.shares}
+        shares = []
+        for at, room in enumerate(self._room(())):
+            units = min(max(room, 0), units_wanted.get(at, 0) - units_back.get(at, 0))
+            if units > 0:
+                shares.append(Share(device=at, units=units, is_whole=units == self._sizes[at]))
+        return Holding(
+            shares=tuple(shares),
+            memory_bytes=max(0, wanted.memory_bytes - back.memory_bytes),
+            processors=max(0, wanted.processors - back.processors),
+        )
 
     def lend(self, holding: Holding, *, is_checked: bool = True) -> None:
         """

@@ -170,4 +170,5 @@ class Verdicts:
             expected_s=sum(self._pace.of_case(file, case) for case in cases),
             avoid=entry.failed_on,
             group=self._ledger.spanning_group_of(cases[0]),
+            is_timed=all(self._pace.known(case) is not None for case in cases),
         )

@@ -87,6 +87,79 @@ def test_what_the_first_in_turn_waits_for_is_not_lent_to_others(
     assert lending.seat_for("w", pieces[0].demand, pieces[0]) is not None, "it starves behind others"
 
 
+@given(capabilities(), st.lists(st.tuples(requirements, st.integers(1, 9), st.booleans()), min_size=2, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_what_runs_beside_a_claim_never_puts_it_off(
+    capability: Capability, asked: list[tuple[Requirement, int, bool]]
+) -> None:
+    lending = Lending()
+    lending.set_worker("w", capability)
+    waiting = [
+        (_piece(need, float(takes), is_timed=known, file=f"t{at}.py"), takes)
+        for at, (need, takes, known) in enumerate(asked)
+    ]
+    waiting = [(piece, takes) for piece, takes in waiting if capability.satisfies(piece.requirement)]
+    running: dict[str, int] = {}
+    promised: tuple[Piece, float] | None = None
+    while waiting:
+        started = []
+        firsts: dict[object, Piece] = {}
+        for piece, takes in waiting:
+            if firsts.setdefault(piece.key, piece) is not piece:
+                continue  # of those that need the same, the first one is asked for, as in the backlog
+            holding = lending.seat_for("w", piece.demand, piece)
+            if holding is None:
+                lending.claim("w", piece.demand, piece)
+                if promised is None and piece is waiting[0][0]:
+                    promised = piece, _met_by(lending, piece, running)
+                continue
+            if promised is not None and promised[0] is piece:
+                assert lending.now <= promised[1], f"{piece.demand} was put off from {promised[1]} to {lending.now}"
+                promised = None
+            lending.open(piece.file, "w", holding, piece.known_s)
+            lending.unclaim(piece)
+            running[piece.file] = int(lending.now) + takes
+            started.append(piece)
+            assert_within(capability, [*lending.lent().values()])
+            if promised is None and started[-1] is waiting[0][0]:
+                break
+        waiting = [(piece, takes) for piece, takes in waiting if piece not in started]
+        if not started:
+            assert running, "what would fit alone waits for nobody"
+            lending.now = min(running.values())
+            for slot in [slot for slot, at in running.items() if at == lending.now]:
+                del running[slot]
+                lending.close(slot)
+
+
+def _met_by(lending: Lending, piece: Piece, running: dict[str, int]) -> float:
+    """When the piece could begin if nothing were begun before it, by the times when what runs really ends."""
+    stock = lending._stocks["w"]
+    in_order = sorted(running.items(), key=lambda entry: entry[1])
+    ends = [(at, lending._held[slot]) for slot, at in in_order if slot in lending._held]
+    found = stock.soonest_after(piece.demand, ends)
+    assert found is not None
+    return found[0]
+
+
+def test_a_short_test_runs_beside_a_claim_and_one_of_which_nothing_is_known_does_not() -> None:
+    def needs_gib(gib: int) -> Requirement:
+        return Requirement(min_memory_bytes=gib, enforced=True)
+
+    lending = Lending()
+    lending.set_worker("w", Capability(memory_bytes=10, cpu_count=4))
+    long, big = _piece(needs_gib(6), 9.0, is_timed=True), _piece(needs_gib(8), 5.0, is_timed=True)
+    holding = lending.seat_for("w", long.demand, long)
+    assert holding is not None
+    lending.open("s0", "w", holding, long.known_s)
+    lending.claim("w", big.demand, big)
+    for gib, seconds, is_timed, may in ((4, 9.0, True, True), (4, 9.1, True, False), (4, 1.0, False, False)):
+        other = _piece(needs_gib(gib), seconds, is_timed=is_timed)
+        assert (lending.seat_for("w", other.demand, other) is not None) == may
+    beside = _piece(needs_gib(2), 99.0)
+    assert lending.seat_for("w", beside.demand, beside) is not None, "it leaves what the claim needs"
+
+
 def test_a_claim_goes_over_to_the_piece_that_comes_before_the_one_that_made_it() -> None:
     requirement = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
     earlier, before_it = _piece(requirement), _piece(requirement)
@@ -102,8 +175,15 @@ def test_a_claim_goes_over_to_the_piece_that_comes_before_the_one_that_made_it()
     assert lending.seat_for("w", before_it.demand, before_it) is not None
 
 
-def _piece(requirement: Requirement) -> Piece:
-    return Piece(file="a.py", needs=FileNeeds(path="a.py"), cases=("a.py::t",), requirement=requirement, expected_s=1.0)
+def _piece(requirement: Requirement, expected_s: float = 1.0, *, is_timed: bool = False, file: str = "a.py") -> Piece:
+    return Piece(
+        file=file,
+        needs=FileNeeds(path=file),
+        cases=(f"{file}::t",),
+        requirement=requirement,
+        expected_s=expected_s,
+        is_timed=is_timed,
+    )
 
 
 names = st.sampled_from(("t", "t[1]", "t[2]", "u", "u[1]"))
