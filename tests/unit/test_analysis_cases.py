@@ -79,6 +79,17 @@ def test_each_of_several_rows_beside_devices_needs_its_own(tmp_path: Path) -> No
     assert told(analyze(tmp_path, source)) == {"test_x[cuda]": "cuda", "test_x[mps]": "mps", "test_x[xpu]": "xpu"}
 
 
+def test_a_row_of_another_device_excludes_nothing_where_a_plain_machine_has_no_rows(tmp_path: Path) -> None:
+    source = """
+        DEVICES = ["cuda"] * torch.cuda.is_available() + ["xpu"] * torch.xpu.is_available()
+
+        @pytest.mark.skipif(not torch.accelerator.is_available(), reason="")
+        @pytest.mark.parametrize("d", ["cpu", *DEVICES])
+        def test_x(d): pass
+    """
+    assert told(analyze(tmp_path, source)) == {"test_x[cuda]": "cuda", "test_x[xpu]": "xpu"}
+
+
 def test_a_row_that_falls_back_needs_nothing(tmp_path: Path) -> None:
     source = """
         @pytest.mark.parametrize("d", ["cuda" if torch.cuda.is_available() else "cpu"])
