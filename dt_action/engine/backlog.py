@@ -134,16 +134,27 @@ class Backlog:
         """The piece for which a process with devices should be started on the worker, and what with; None for none."""
         if not self._demanding or not self.lending.lends(worker):
             return None
-        for entry in self._heads(worker, locked, ()):
-            piece = entry.piece
-            if not piece.demand.width or not self.demands(worker, piece.requirement):
-                continue
-            holding = self.lending.seat_for(worker, piece.demand, piece)
+        for piece, holding in self._seats(worker, locked):
+            if holding is not None and holding.shares:
+                return piece, holding
+        return None
+
+    def claim_seat(self, worker: str, locked: frozenset[str]) -> None:
+        """Keep what the first in turn waits for, where no process with devices can be started for it now."""
+        if not self._demanding or not self.lending.lends(worker):
+            return
+        for piece, holding in self._seats(worker, locked):
             if holding is None:
                 self.lending.claim(worker, piece.demand, piece)
             elif holding.shares:
-                return piece, holding
-        return None
+                return
+
+    def _seats(self, worker: str, locked: frozenset[str]) -> Iterator[tuple[Piece, Holding | None]]:
+        """What waits for devices, in turn, with what a process for it would be started with now."""
+        for entry in self._heads(worker, locked, ()):
+            piece = entry.piece
+            if piece.demand.width and self.demands(worker, piece.requirement):
+                yield piece, self.lending.seat_for(worker, piece.demand, piece)
 
     def take_out(self, piece: Piece) -> None:
         """The piece that was found by `seat_on` waits no more."""

@@ -123,6 +123,11 @@ class Dispatcher:
         """True where a process with devices of the worker could be started now, and has something to do."""
         return self._catalogue.is_known and not self.is_finished and self._dealer.wants_seat_on(worker)
 
+    def claim_seat_on(self, worker: str) -> None:
+        """See `Dealer`. A question, such as `wants_seat_on`, changes nothing: nobody records it."""
+        if self._catalogue.is_known and not self.is_finished:
+            self._dealer.claim_seat_on(worker)
+
     def start(self, slot: str, worker: str, *, sees_none: bool) -> Visible | None:
         """A process is started: what it sees of the worker's devices; None for all that is there."""
         return self._dealer.start(slot, worker, sees_none=sees_none or not self._catalogue.is_known)
@@ -377,11 +382,7 @@ class Dispatcher:
         return f"the run's timeout of {limit_s:g} s passed" if is_overdue else ""
 
     def tick(self, now: float) -> list[Action]:
-        """
-        Time passed: look for what takes too long, and for work that idle slots may take over.
-
-        A tick that returns nothing changed nothing, either, unless `has_learnt` is true after it.
-        """
+        """Time passed: what takes too long, what idle slots may take over. No actions: no change, or `has_learnt`."""
         self._dealer.has_learnt = False
         if self.is_finished:
             return []

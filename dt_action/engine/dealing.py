@@ -82,6 +82,10 @@ class Dealer:
         """True where a process with devices of the worker could be started now, and has something to do."""
         return self._backlog.seat_on(worker, self._locks.locked) is not None
 
+    def claim_seat_on(self, worker: str) -> None:
+        """Where such a process cannot be started now, keep for who is first in turn what it waits for."""
+        self._backlog.claim_seat(worker, self._locks.locked)
+
     def start(self, slot: str, worker: str, *, sees_none: bool) -> Visible | None:
         """A process is started: what it sees of the worker's devices; None for all that is there."""
         found = None if sees_none else self._backlog.seat_on(worker, self._locks.locked)

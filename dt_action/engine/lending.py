@@ -193,6 +193,10 @@ class Lending:
             kept = stock.to_keep(holding, [given for at, given in known if at <= by])
             self._claims[worker] = _Claim(piece=piece, by=by, kept=kept, at=(self.version, self.now))
 
+    def claimants(self) -> dict[str, Piece]:
+        """The piece for which something of each worker is kept. All else about a claim follows from the time."""
+        return {worker: claim.piece for worker, claim in self._claims.items()}
+
     def unclaim(self, piece: Piece | None = None) -> None:
         """The piece (or every piece) waits no more."""
         for worker in [worker for worker, claim in self._claims.items() if piece is None or claim.piece is piece]:

@@ -37,7 +37,6 @@ class RunState:
 
     `put` takes what happened, with the seconds that a steady clock shows, and returns what is to be done, in order.
     The same inputs at the same times give the same outputs, so a record of the inputs is a record of the run.
-
     `start` is how pytest is started; isolation by `file` or `test` gives each a fresh process. `python` names the
     tests' interpreter in messages. `has_controller` tells that the fleet can start a controller session, `is_alone`
     that one process runs everything, as plain pytest's does. When nothing more is to be run, the sessions end, with
@@ -83,7 +82,7 @@ class RunState:
         self._told_workers: set[str] = set()
         self._opened = 0
         self._is_based = False
-        self._is_ready = False
+        self.is_ready = False  # until pytest has started somewhere
 
     def put(self, what: Input, now: float) -> list[Output]:
         """Take in what happened; what is to be done."""
@@ -102,7 +101,7 @@ class RunState:
     def _put(self, what: Input, now: float) -> list[Output]:
         match what:
             case Hear():
-                return [output for message in what.messages for output in self._hear(what.slot, message, what.at, now)]
+                return self._heard(what, now)
             case Tick():
                 overdue = self._brain.overdue(now)
                 if overdue and not self._interrupting.asked:
@@ -122,12 +121,21 @@ class RunState:
             case Cancel():
                 return self._interrupt(what, now)
 
+    def _heard(self, what: Hear, now: float) -> list[Output]:
+        process = self._processes.get(what.slot)
+        outputs = [output for message in what.messages for output in self._hear(what.slot, message, what.at, now)]
+        if process is not None:
+            self._brain.claim_seat_on(process.worker)
+        return outputs
+
     def _tick(self, now: float) -> list[Output]:
+        claimants = self._brain.backlog.lending.claimants()
         outputs = self._outbox.follow(self._brain.tick(now))
         outputs += self._confirmation.tick(self._brain, self._room, now)
         self._has_learnt = self._making_way.note_evicted(now)
-        outputs += self._making_way.end_evicted(now)
-        return outputs + self._making_way.make_room(self._brain, self._room, now)
+        outputs += self._making_way.end_evicted(now) + self._making_way.make_room(self._brain, self._room, now)
+        self._has_learnt |= self._brain.backlog.lending.claimants() != claimants
+        return outputs
 
     # --- what is known --------------------------------------------------------------------------------------------
 
@@ -140,11 +148,6 @@ class RunState:
     def is_finished(self) -> bool:
         """True when nothing more is to be run: what follows is the end of the sessions."""
         return self._brain.is_finished
-
-    @property
-    def is_ready(self) -> bool:
-        """True once pytest has started somewhere."""
-        return self._is_ready
 
     @property
     def has_learnt(self) -> bool:
@@ -187,7 +190,7 @@ class RunState:
             return False
         if self._confirmation.wants_process_on(worker) or self._brain.wants_seat_on(worker):
             return True
-        if len(self.starting) >= max(1, len(self._brain.backlog) if self._is_ready else len(self._plan.files)):
+        if len(self.starting) >= max(1, len(self._brain.backlog) if self.is_ready else len(self._plan.files)):
             return False
         return not self.resting_on(worker) and self._brain.wants_slot_on(worker)
 
@@ -254,6 +257,7 @@ class RunState:
         told = self._outbox.follow([Send(slot=slot, command=command) for command in commands])
         is_plain = self._is_alone or (confirms and not self._controlling.is_missed)
         visible = self._brain.start(slot, worker, sees_none=confirms)
+        self._brain.claim_seat_on(worker)
         return [Start(slot=slot, worker=worker, is_plain=is_plain, visible=visible), *told]
 
     def _go_alone(self, reason: str, now: float) -> list[Output]:
@@ -287,16 +291,16 @@ class RunState:
         worker = process.worker
         self._failed_starts[worker] = self._failed_starts.get(worker, 0) + 1
         message, conftest = last_words(died), conftest_of(died)
-        if not self._is_ready and conftest:
+        if not self.is_ready and conftest:
             return self._stop_for(conftest, message, died, now)
-        if (self._is_ready or died.how == "taken") and self._failed_starts[worker] < MOST_FAILED_STARTS:
+        if (self.is_ready or died.how == "taken") and self._failed_starts[worker] < MOST_FAILED_STARTS:
             return []
         why = f"{died.reason if died.how == 'unmade' else 'pytest could not start'} there: {message}"
         if len(self._workers) > 1:
             told = Tell(Notice(level="warning", text=f"{worker} takes no part in this run: {why}"))
             discarded = self._making_way.discard(self._brain, [*self._processes.on(worker)], now)
             return [told, *discarded, *self._leave(worker, why, now)]
-        if self._is_ready:
+        if self.is_ready:
             return self._stop_for(conftest or "pytest", message, died, now)
         if not self._is_alone and died.how == "ended":
             return self._go_alone(f"as one of several, pytest did not start: {message}", now)
@@ -366,7 +370,7 @@ class RunState:
                 return self._outbox.follow([Kill(slot=slot, outcome="crashed", reason=message.what)])
             case protocol.Collection():
                 process.is_starting = False
-                self._is_ready = True
+                self.is_ready = True
                 self._failed_starts.pop(process.worker, None)
                 places = 1 if self._is_alone else sum(slots for _, slots in self._workers.values())
                 return self._outbox.follow(self._brain.collection_known(slot, message, now, places=places))
@@ -385,7 +389,7 @@ class RunState:
 
     def _hear_controller(self, message: protocol.Message, now: float) -> list[Output]:
         if isinstance(message, Died):
-            if not self._is_ready and self._controlling.state == "starting":
+            if not self.is_ready and self._controlling.state == "starting":
                 return self._go_alone(f"as the session of several, pytest did not start: {last_words(message)}", now)
             reason = f"the controller session: {message.reason}\n{message.log_tail}"
             return self._outbox.follow(self._controlling.died(reason))

@@ -39,6 +39,12 @@ class Act:
         self.secrets: dict[str, str] = {}
         self.blocks = "".join(path.read_text() for path in (WORKFLOW, *(ROOT / "docs").glob("*.md")))
 
+    @property
+    def head(self) -> str:
+        """The commit that is checked out."""
+        command = ["git", "rev-parse", "HEAD"]
+        return subprocess.run(command, cwd=self.project, capture_output=True, text=True, check=True).stdout.strip()
+
     def run(
         self, event: str, *words: str, token: str = "ghs_write", attempt: int = 1
     ) -> subprocess.CompletedProcess[str]:

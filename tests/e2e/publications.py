@@ -46,13 +46,13 @@ def publication_of(run: Run, summary: str = "", annotations: int = 0, badges: tu
     )
 
 
-def pull_request_event(tmp_path: Path, *, fork: bool = False, number: int = 7) -> Path:
-    """The event of a pull request, as the runner writes it."""
+def pull_request_event(tmp_path: Path, *, fork: bool = False, number: int = 7, head: str = "a" * 40) -> Path:
+    """The event of a pull request whose newest commit is `head`, as the runner writes it."""
     event = {
         "repository": {"full_name": "team/app", "default_branch": "main"},
         "pull_request": {
             "number": number,
-            "head": {"sha": "a" * 40, "ref": "feature", "repo": {"full_name": "stranger/app" if fork else "team/app"}},
+            "head": {"sha": head, "ref": "feature", "repo": {"full_name": "stranger/app" if fork else "team/app"}},
             "base": {"sha": "b" * 40, "ref": "main"},
         },
     }

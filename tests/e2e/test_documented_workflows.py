@@ -45,7 +45,7 @@ def test_actionlint_and_zizmor_find_nothing_in_what_is_to_be_copied(
 def test_a_documented_workflow_runs_and_remembers_a_red_run(number: int, act: Act, hub: GitHubDouble) -> None:
     text = workflows("github.md")[number]
     act.commit("tests.yml", text)
-    words = ("-e", str(pull_request_event(act.shared)), "-W", ".github/workflows/tests.yml")
+    words = ("-e", str(pull_request_event(act.shared, head=act.head)), "-W", ".github/workflows/tests.yml")
     done = act.run("pull_request", *words, "-P", "windows-latest=-self-hosted")
     log = done.stdout + done.stderr
     assert done.returncode == 1, log[-3000:]

@@ -71,7 +71,7 @@ class Workflow:
         if only is None:
             self.act.commit("all.yml", caller_text)  # a further attempt is at the same commit
         self.ran_file.write_text("")
-        event = pull_request_event(self.act.shared)
+        event = pull_request_event(self.act.shared, head=self.act.head)
         words = ("-e", str(event), "-W", ".github/workflows/all.yml")
         done = self.act.run("pull_request", *words, attempt=number)
         log = done.stdout + done.stderr
