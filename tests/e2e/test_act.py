@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from act_rig import SECRET, Act, act, hub
 from github_double import GitHubDouble
 from publications import pull_request_event
@@ -78,6 +79,7 @@ def test_without_a_container_the_action_runs_on_the_jobs_own_python(act: Act) ->
     assert "read back passed 1" in log
 
 
+@pytest.mark.long
 def test_an_unknown_test_type_is_one_clear_error_and_no_job(act: Act) -> None:
     code, log = act.push(
         """

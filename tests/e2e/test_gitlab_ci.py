@@ -168,7 +168,7 @@ def test_the_guides_job_works_with_only_the_modules_name_changed(runner: GitLabR
 
 
 BLOCKS = [
-    pytest.param(number, marks=() if number in (0, 3) else pytest.mark.long)
+    pytest.param(number, marks=() if number == 0 else pytest.mark.long)
     for number in range(len(blocks("gitlab.md", "yaml")))
 ]
 

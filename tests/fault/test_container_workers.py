@@ -80,6 +80,7 @@ def test_a_run_that_asks_for_containers_goes_to_such_workers_only(
         wait_until(lambda: not containers(), what="the end of the containers")
 
 
+@pytest.mark.long
 def test_a_run_that_asks_for_nothing_may_use_both_kinds(tmp_path: Path, coordinator: Coordinator, image: str) -> None:
     make_project(tmp_path / "project", files=6, cases=10, case_s=0.2)
     beside, worker = plain(tmp_path, coordinator).start(), boxed(tmp_path, coordinator, image).start()

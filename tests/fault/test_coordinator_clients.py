@@ -150,6 +150,7 @@ def test_runs_and_workers_on_the_terminal(lab, endless):
     wait_until(lambda: "active" in dt(lab, "workers"), what="the worker's return")
 
 
+@pytest.mark.long
 def test_a_higher_priority_goes_first_up_to_what_the_key_allows(lab, tmp_path, endless):
     coordinator = lab[0]
     key = coordinator.key("--max-priority", "5")

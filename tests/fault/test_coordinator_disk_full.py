@@ -168,6 +168,7 @@ def test_where_the_only_worker_has_no_room_the_run_ends_with_the_reason(tmp_path
     assert "No space left on device" in told.output
 
 
+@pytest.mark.long
 def test_a_workers_disk_that_fills_in_the_middle_of_a_run_costs_no_outcome(tmp_path, disk):
     coordinator = Coordinator(tmp_path / "c").start()
     ids = make_project(tmp_path / "project", files=6, cases=40, case_s=0.05)

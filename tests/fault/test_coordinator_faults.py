@@ -74,6 +74,7 @@ def test_a_worker_is_killed_in_the_middle_of_a_run(tmp_path, coordinator):
     assert all("was not heard of" in test["attempts"][0]["message"] for test in crashed)
 
 
+@pytest.mark.long
 def test_a_case_under_which_a_worker_dies_is_blamed_where_nothing_is_tried_again(tmp_path, coordinator):
     make_project(tmp_path / "project", files=1, cases=3, case_s=30)
     doomed = Worker(tmp_path / "w1", coordinator.url, coordinator.token(), ("--slots", "1")).start()

@@ -131,7 +131,11 @@ UNSAFE = {
 }
 
 
-@pytest.mark.parametrize("kind", UNSAFE)
+IN_CI = ("a thread", "an open socket", "a temporary file", "its slot by the environment", "its own number")
+KINDS = [pytest.param(kind, marks=() if kind in IN_CI else pytest.mark.long) for kind in UNSAFE]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_process_that_has_more_than_read_and_computed_is_not_forked(noting: Noting, kind: str):
     content, reason = UNSAFE[kind]
     noting.write("old.txt", "")

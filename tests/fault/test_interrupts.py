@@ -103,7 +103,8 @@ def test_the_second_interrupt_ends_what_the_first_one_waits_for(busy: Project):
 
 
 def test_a_slot_that_waits_with_its_fixtures_tears_them_down_too(busy: Project):
-    busy.write("test_spins.py", "def test_quick(began):\n    pass\n")
+    both = "while len([*pathlib.Path().glob('began-*')]) < 2: time.sleep(0.02)"  # or one process would run both tests
+    busy.write("test_spins.py", f"import pathlib, time\ndef test_quick(began):\n    {both}\n")
     process = busy.start()
     wait_until(lambda: len(made(busy, "began")) == 2)
     process.send_signal(signal.SIGINT)

@@ -17,6 +17,7 @@ pytest.importorskip("ray", reason="the extra `ray` is not installed")
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
+@pytest.mark.long
 def test_a_ray_client_address_runs_tests_and_a_killed_client_leaves_nothing(
     project: Project, good: dict[str, str]
 ) -> None:

@@ -76,6 +76,7 @@ def test_three_workers_cover_what_one_process_covers(tmp_path, coordinator, sett
         assert not [*(tmp_path / name / "data" / "coverage").iterdir()], "a worker keeps no data"
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_costs_its_coverage_and_the_report_says_so(tmp_path, coordinator):
     root = project(tmp_path / "project", SETTINGS["lines"])
     flag = tmp_path / "flag"

@@ -238,6 +238,7 @@ def test_coverage_of_a_change_is_a_gate(project: Project) -> None:
     assert (project.root / "test_reports/coverage.xml").is_file()
 
 
+@pytest.mark.long
 def test_shards_keep_their_coverage_for_the_report_that_merges_them(project: Project) -> None:
     pytest.importorskip("coverage")
     project.branch(calc=CALC + "\n\ndef unused():\n    return 1\n")
