@@ -57,7 +57,7 @@ def test_a_cluster_with_a_token_wants_it_and_tests_do_not_see_it(project: Projec
     assert told.outcomes == {**good, "test_secret.py::test_secret": "passed"}
 
 
-@pytest.mark.parametrize("scheme", ["", "ray://"])
+@pytest.mark.parametrize("scheme", ["", pytest.param("ray://", marks=pytest.mark.long)])
 def test_another_version_of_ray_is_told_with_both_versions(tmp_path: Path, scheme: str) -> None:
     client_port = free_port()
     code = (
