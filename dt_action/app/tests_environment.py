@@ -22,7 +22,7 @@ def prepared(
     python = tests_python(settings, variables)
     is_version = bool(settings.python and interpreters.VERSION.fullmatch(settings.python))
     if _looks_for_own(settings):
-        say(_told(_own(settings.root, tuple(sorted(variables.items())))))
+        say(_told(_own(settings.root, variables)))
     if not settings.requirements and not settings.setup and not is_version:
         return python, variables
     from dt_action.workspace.environments import prepare, run_command
@@ -67,7 +67,7 @@ def tests_python(settings: Settings, environ: Mapping[str, str]) -> str:
     Raises ConfigurationError where it is not there.
     """
     if not settings.python:
-        own = _own(settings.root, tuple(sorted(environ.items()))).python if _looks_for_own(settings) else None
+        own = _own(settings.root, environ).python if _looks_for_own(settings) else None
         return own or sys.executable
     told = settings.told_by("python")
     if interpreters.VERSION.fullmatch(settings.python):
@@ -94,9 +94,13 @@ def _looks_for_own(settings: Settings) -> bool:
     return is_open and project_python.is_tool(Path(sys.prefix))
 
 
-@cache
-def _own(root: Path, environ: tuple[tuple[str, str], ...]) -> project_python.Found:
-    return project_python.find(root, dict(environ))
+def _own(root: Path, environ: Mapping[str, str]) -> project_python.Found:
+    return _found(root, tuple(sorted(without_secrets(environ).items())))
+
+
+@cache  # interpreters are started for it
+def _found(root: Path, variables: tuple[tuple[str, str], ...]) -> project_python.Found:
+    return project_python.find(root, dict(variables))
 
 
 def _told(found: project_python.Found) -> str:

@@ -91,7 +91,9 @@ def secret_variables() -> tuple[str, ...]:
 
 
 _SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY)$", re.IGNORECASE)
-_USER_AND_PASSWORD = re.compile(r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)")
+USER_INFO = r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)"
+"""RFC 3986, 3.2.1: user:password of an address. Many tests have one in their id that is nobody's."""
+
 _SECRET_VALUE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[^\s/][^\s]{15,}\Z")
 """Longer than the password of a database in a container, which tests may well have in their names."""
 
@@ -106,7 +108,7 @@ def secret_values(settings: Settings, environ: Mapping[str, str]) -> tuple[str, 
     values = [getattr(settings, row.name) for row in OPTIONS if row.secret]
     named = [*settings.redact, *environ.get("DT_REDACT_ALSO", "").split()]
     values += [value for name, value in environ.items() if _SECRET_NAME.search(name) and _SECRET_VALUE.match(value)]
-    values += [found for value in environ.values() if "://" in value for found in _USER_AND_PASSWORD.findall(value)]
+    values += [found for value in environ.values() if "://" in value for found in re.findall(USER_INFO, value)]
     return tuple(dict.fromkeys(str(value) for value in [*values, *map(environ.get, named)] if value))
 
 

@@ -176,8 +176,8 @@ class GitHubApi:
         https://docs.github.com/rest/reactions/reactions#create-reaction-for-an-issue-comment
         """
         path = f"{self._repo}/issues/comments/{comment_id}/reactions"
-        status, found = self._rest.answer("POST", path, json={"content": content}, repeatable=True, is_spaced=False)
-        return int(found["id"]), status == 201
+        response, found = self._rest.answer("POST", path, json={"content": content}, repeatable=True, is_spaced=False)
+        return int(found["id"]), response.status_code == 201
 
     @understood
     def has_reaction(self, comment_id: int, content: str, reaction_id: int) -> bool:

@@ -114,7 +114,7 @@ class Rest:
         """
         for page in range(1, 1000):
             wanted = {"per_page": PER_PAGE, "page": page, **params}
-            response, answer = self._exchange("GET", path, params=wanted, repeatable=True)
+            response, answer = self.answer("GET", path, params=wanted, repeatable=True)
             items = answer.get(key) if key and isinstance(answer, dict) else answer
             if not isinstance(items, list):
                 raise ApiError(f"GET {path} was answered with no list", status=response.status_code)
@@ -132,7 +132,8 @@ class Rest:
         repeatable: bool = False,
     ) -> Json:
         """Send a request and return the answer's JSON, None where there is none. Raises ApiError, UncertainError."""
-        return self.answer(method, path, json=json, params=params, repeatable=repeatable)[1]
+        _, answer = self.answer(method, path, json=json, params=params, repeatable=repeatable)
+        return answer
 
     def answer(
         self,
@@ -143,27 +144,12 @@ class Rest:
         params: Mapping[str, str | int] | None = None,
         repeatable: bool = False,
         is_spaced: bool = True,
-    ) -> tuple[int, Json]:
+    ) -> tuple[Response, Json]:
         """
-        The same with the answer's status, which is below 400.
+        The same with the response, whose status is below 400.
 
         A write that is not `is_spaced` is not held back: one of a few in a row that others wait for.
         """
-        response, answer = self._exchange(
-            method, path, json=json, params=params, repeatable=repeatable, is_spaced=is_spaced
-        )
-        return response.status_code, answer
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Json = None,
-        params: Mapping[str, str | int] | None = None,
-        repeatable: bool = False,
-        is_spaced: bool = True,
-    ) -> tuple[Response, Json]:
         is_uncertain = method != "GET" and not repeatable
         attempt = 0
         while True:

@@ -13,13 +13,12 @@ from urllib.parse import quote
 
 from dt_action.model.case import MASK, TestResult
 from dt_action.model.run import Run
+from dt_action.options import USER_INFO
 from dt_action.reports.formats.text import strip_ansi
 
 _SHORTEST_SECRET = 4  # masking shorter ones would mask ordinary text
 _SHORTEST_LINE = 8  # of a secret of many lines: `}` or `-----` alone must not be masked everywhere
 
-_USER_INFO = r"(?<=://)[^\s/:@]{0,100}:[^\s/@]{1,200}(?=@)"
-"""RFC 3986, 3.2.1: user:password. Many tests have one in their id that is nobody's."""
 
 _KEY_SHAPED = {
     r"gh[pousr]_[A-Za-z0-9]{36,255}": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
@@ -57,7 +56,7 @@ class Redactor:
         forms = {form for secret in secrets for form in _forms(secret)}
         literals = [re.escape(form) for form in sorted(forms, key=lambda form: (-len(form), form))]
         self._hints = (*sorted(forms), "://", *(word for words in _KEY_SHAPED.values() for word in words))
-        self._source = _source([*literals, _USER_INFO])
+        self._source = _source([*literals, USER_INFO])
         self._id_source = _source(literals)
 
     def text(self, text: str) -> str:

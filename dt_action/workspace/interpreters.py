@@ -36,9 +36,9 @@ def find(version: str, environ: Mapping[str, str]) -> str | None:
     if uv is None:
         return None
     for command in ([uv, "python", "find", version], [uv, "python", "install", "--quiet", version]):
-        done = _run(command, environ, _TIMEOUT_S)
+        done = said_by(command, environ, _TIMEOUT_S)
         if command[2] == "install" and done is not None:
-            done = _run([uv, "python", "find", version], environ, _LOOK_TIMEOUT_S)
+            done = said_by([uv, "python", "find", version], environ, _LOOK_TIMEOUT_S)
         if done:
             return done
     return None
@@ -94,18 +94,24 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _says(python: str, environ: Mapping[str, str]) -> str:
     """The version that an interpreter tells; empty where it does not start (a shim of a version that is not there)."""
-    return _run([python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"], environ, _LOOK_TIMEOUT_S) or ""
+    return (
+        said_by([python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"], environ, _LOOK_TIMEOUT_S) or ""
+    )
 
 
-def _run(command: list[str], environ: Mapping[str, str], timeout_s: float) -> str | None:
-    """What a command prints; None where it fails."""
+def said_by(
+    command: list[str], environ: Mapping[str, str], timeout_s: float = _LOOK_TIMEOUT_S, *, root: Path | None = None
+) -> str | None:
+    """What a command prints, without blanks around it; None where it fails, for whatever reason."""
     try:
         done = subprocess.run(
             command,
+            cwd=root,
             env=dict(environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=timeout_s,
             check=False,
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from dt_action.workspace.interpreters import said_by
 
 _TOOL_MARKS = ("uv-receipt.toml", "pipx_metadata.json")
 """What `uv tool install` and `pipx install` leave in the environment that they make for a tool."""
@@ -17,7 +18,6 @@ _UVX_CACHE = "archive-v0"
 """The folder of uv's cache in which `uvx` makes an environment for one command."""
 
 _HAS_PYTEST = "import importlib.util, sys; sys.exit(importlib.util.find_spec('pytest') is None)"
-_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def find(root: Path, environ: Mapping[str, str], prefix: Path | None = None) -> 
         if path in seen or not Path(path).is_file() or Path(path).parent.parent.resolve() == own:
             continue
         seen.add(path)
-        if _says(environ, [path, "-c", _HAS_PYTEST], root) is not None:
+        if said_by([path, "-c", _HAS_PYTEST], environ, root=root) is not None:
             return Found(path, origin, tuple(passed))
         passed.append(f"{origin} ({path})")
     return Found(None, without_pytest=tuple(passed))
@@ -93,7 +93,7 @@ def _kept_elsewhere(root: Path, environ: Mapping[str, str]) -> Iterator[tuple[st
     )
     for tool, is_its, words in asked:
         command = shutil.which(tool, path=environ.get("PATH", "")) if is_its else None
-        for line in (_says(environ, [command, *words], root) or "").splitlines() if command else ():
+        for line in (said_by([command, *words], environ, root=root) or "").splitlines() if command else ():
             if (place := Path(line.strip())).is_absolute():
                 yield (python_of(place) if place.is_dir() else place), f"{tool}'s environment"
 
@@ -114,22 +114,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _says(environ: Mapping[str, str], command: list[str], root: Path) -> str | None:
-    """What a command prints; None where it fails, for whatever reason."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=root,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_LIMIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None

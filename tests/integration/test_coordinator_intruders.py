@@ -467,7 +467,7 @@ def test_a_connection_that_cannot_be_ended_does_not_end_the_limits_of_the_others
     assert len(set(checked)) == 2
 
 
-def test_a_peer_that_goes_while_its_refusal_is_sent(impatient):
+def test_a_peer_that_goes_while_its_refusal_is_sent():
     class Gone(asyncio.Transport):
         aborted = False
 
