@@ -5,11 +5,14 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dt_action.engine import Limits
+from dt_action.engine.brain import Dispatcher
 from dt_action.engine.lending import Lending
 from dt_action.engine.pieces import Piece, parts_of
 from dt_action.engine.stock import Stock
 from dt_action.model.hardware import Capability, Clause, Device, DeviceNeed, FileNeeds, Requirement
 from dt_action.model.holding import Holding, combined, demand_of
+from dt_action.model.plan import Plan, PlannedFile
 
 needs = st.builds(
     DeviceNeed, kind=st.sampled_from(("cuda", "gpu", "cpu")), count=st.integers(1, 3), memory_bytes=st.integers(0, 12)
@@ -199,3 +202,19 @@ def test_each_test_of_a_file_is_in_one_of_its_parts(default: Requirement, cases:
         assert len(mine) == 1
         if not demand_of(whole.of(name)).is_nothing:
             assert demand_of(mine[0].of(name)) == demand_of(whole.of(name))
+
+
+def test_a_question_claims_nothing_and_what_is_recorded_does() -> None:
+    cuda = Requirement(all_of=(Clause(any_of=(DeviceNeed(kind="cuda"),)),), enforced=True)
+    names = ("test_a.py", "test_b.py")
+    files = tuple(PlannedFile(path=name, needs=FileNeeds(path=name, default=cuda)) for name in names)
+    brain = Dispatcher(Plan(files=files), Limits())
+    brain.worker_joined("w", Capability(devices=(Device(kind="cuda"),)), 0.0)
+    brain.files_known(names, 0.0)
+    assert brain.wants_seat_on("w")
+    brain.start("gw0", "w", sees_none=False)
+
+    assert not brain.wants_seat_on("w"), "its only device is taken"
+    assert brain.backlog.lending.claimants() == {}
+    brain.claim_seat_on("w")
+    assert list(brain.backlog.lending.claimants()) == ["w"]
